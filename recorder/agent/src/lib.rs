@@ -1,0 +1,2 @@
+//! What is loaded into the target.
+#![no_std]

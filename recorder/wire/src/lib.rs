@@ -1,0 +1,2 @@
+//! The memory the recorder and its agent share.
+#![no_std]

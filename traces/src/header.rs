@@ -1,0 +1,124 @@
+//! What a replay must know before the first call: the program, its machine, its C library.
+//!
+//! Every field that can change a placement is here: see the table of hidden inputs in
+//! `FORMAT.md`. What could not be found out is empty or zero, never guessed.
+
+use serde::{Deserialize, Serialize};
+
+/// The first thing in a trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// What wrote the trace, with its version: `malloscope 0.1.0`.
+    pub recorder: String,
+    /// How the trace came to be.
+    pub origin: Origin,
+    /// The traced program.
+    pub program: Program,
+    /// The machine it ran on.
+    pub host: Host,
+    /// The C library whose malloc it used.
+    pub libc: Libc,
+    /// Where the heap stood before the first call.
+    pub heap: Heap,
+    /// What the times are measured with.
+    pub clock: Clock,
+}
+
+/// How a trace came to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// The process was recorded from its very first call.
+    #[default]
+    Launched,
+    /// The process is a copy of a recorded one, made by `fork`: its heap began as the parent's stood.
+    Forked {
+        /// The parent's process id.
+        parent: u32,
+        /// The file name of the parent's trace, beside this one.
+        trace: String,
+        /// How many records of that trace had been made when the child began.
+        after: u64,
+    },
+    /// Read from another format; the name of that format.
+    Imported(String),
+}
+
+/// The traced program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// The path of the executable.
+    pub path: String,
+    /// Its arguments, the program's own name first.
+    pub arguments: Vec<String>,
+    /// Its process id.
+    pub pid: u32,
+    /// Its parent's process id.
+    pub parent: u32,
+    /// The environment variables malloc reads: `MALLOC_*` and `GLIBC_TUNABLES`, nothing else.
+    pub environment: Vec<(String, String)>,
+}
+
+/// The machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// The kernel's release, as `uname -r` prints it.
+    pub kernel: String,
+    /// The processor architecture: `x86_64`.
+    pub architecture: String,
+    /// Bytes in a page.
+    pub page_size: u64,
+    /// Processors online: what glibc's arena limit is computed from (`__get_nprocs`).
+    pub processors_online: u32,
+    /// Processors in the affinity mask: what it was computed from in 2.35 to 2.38 (`__get_nprocs_sched`).
+    pub processors_allowed: u32,
+    /// Transparent huge pages: the word in brackets in `/sys/kernel/mm/transparent_hugepage/enabled`.
+    pub huge_pages: String,
+    /// `vm.overcommit_memory`; 2 makes glibc shrink arenas by mapping instead of `madvise`.
+    pub overcommit: u8,
+}
+
+/// The C library.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Libc {
+    /// What `gnu_get_libc_version()` returned: `2.36`.
+    pub version: String,
+    /// The file it was loaded from.
+    pub path: String,
+    /// The build id in its notes; empty where it has none.
+    pub build_id: Vec<u8>,
+}
+
+/// Where the heap stood before the first call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heap {
+    /// The program break. Its place within a page decides how the main heap is aligned. 0 where unknown.
+    pub initial_break: u64,
+    /// Whether addresses, heads and program breaks were seen. False in a script, where a pointer's
+    /// address only tells one allocation from another.
+    pub placements: bool,
+}
+
+/// What the times are measured with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// The source.
+    pub source: ClockSource,
+    /// When the trace began, in nanoseconds since 1970.
+    pub began: u64,
+    /// What a time in the trace is a multiple of, in nanoseconds; at least 1.
+    pub resolution: u64,
+}
+
+/// Where times come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClockSource {
+    /// There are none: every time is 0.
+    #[default]
+    None,
+    /// The processor's time stamp counter, invariant and the same on every core.
+    Tsc,
+    /// `clock_gettime(CLOCK_MONOTONIC)`.
+    Monotonic,
+}
