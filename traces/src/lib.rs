@@ -1,18 +1,29 @@
 //! What a trace is, and how it is written, read and salvaged.
 #![forbid(unsafe_code)]
 
-pub mod ending;
-pub mod error;
+mod batch;
+mod columns;
+mod damage;
+mod encoding;
+mod ending;
+mod error;
+mod frame;
 pub mod header;
 mod identity;
-pub mod read;
+mod index;
+mod read;
 pub mod record;
-mod rows;
-pub mod write;
+mod salvage;
+mod varint;
+mod write;
 
-pub use ending::Ending;
-pub use error::Error;
+pub use columns::Column;
+pub use damage::{Damage, Fault};
+pub use ending::{Cause, Ending, Observed};
+pub use error::{Error, Name};
 pub use header::Header;
-pub use read::Reader;
+pub use identity::Oddities;
+pub use index::{Entry, Index};
+pub use read::{Reader, Records};
 pub use record::{Call, Nanos, Placed, Pointer, Record, Slot, Thread};
-pub use write::Writer;
+pub use write::{Totals, Writer};

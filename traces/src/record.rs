@@ -9,15 +9,11 @@
 use serde::{Deserialize, Serialize};
 
 /// Time since the trace began, in nanoseconds of the clock its header names.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Nanos(pub u64);
 
 /// A thread of the traced program: 0 is the one that made the first call, then in order of first sight.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Thread(pub u32);
 
 /// The table entry that stands for an allocation from the call that made it to the call that ends it.
@@ -45,17 +41,15 @@ pub struct Pointer {
 
 impl Pointer {
     /// The null pointer.
-    pub const NULL: Pointer = Pointer {
-        address: 0,
-        slot: Slot::NONE,
-    };
+    pub const NULL: Pointer = Pointer { address: 0, slot: Slot::NONE };
+
+    /// The address of an allocation that was placed in a part of the trace that is damaged or was
+    /// skipped. Its slot is known all the same. Only a [`Reader`](crate::Reader) gives this.
+    pub const UNKNOWN: u64 = u64::MAX;
 
     /// The pointer to `address`, as a recorder sees it: before anybody knows its slot.
     pub fn seen(address: u64) -> Pointer {
-        Pointer {
-            address,
-            slot: Slot::NONE,
-        }
+        Pointer { address, slot: Slot::NONE }
     }
 
     /// Whether this is the null pointer.
@@ -91,48 +85,24 @@ pub struct Record {
 
 /// A call, with its arguments and what came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(
-    missing_docs,
-    reason = "the fields are the C functions' own parameters"
-)]
+#[expect(missing_docs, reason = "the fields are the C functions' own parameters")]
 pub enum Call {
     /// `malloc(request)`
     Malloc { request: u64, to: Placed },
     /// `calloc(count, size)`
     Calloc { count: u64, size: u64, to: Placed },
     /// `realloc(old, request)`. The allocation keeps its slot when it moves.
-    Realloc {
-        old: Pointer,
-        request: u64,
-        to: Placed,
-    },
+    Realloc { old: Pointer, request: u64, to: Placed },
     /// `reallocarray(old, count, size)`
-    Reallocarray {
-        old: Pointer,
-        count: u64,
-        size: u64,
-        to: Placed,
-    },
+    Reallocarray { old: Pointer, count: u64, size: u64, to: Placed },
     /// `free(pointer)`, `cfree`, `free_sized`, `free_aligned_sized`
     Free { pointer: Pointer },
     /// `memalign(alignment, request)`
-    Memalign {
-        alignment: u64,
-        request: u64,
-        to: Placed,
-    },
+    Memalign { alignment: u64, request: u64, to: Placed },
     /// `aligned_alloc(alignment, request)`
-    AlignedAlloc {
-        alignment: u64,
-        request: u64,
-        to: Placed,
-    },
+    AlignedAlloc { alignment: u64, request: u64, to: Placed },
     /// `posix_memalign(&to, alignment, request)`
-    PosixMemalign {
-        alignment: u64,
-        request: u64,
-        to: Placed,
-    },
+    PosixMemalign { alignment: u64, request: u64, to: Placed },
     /// `valloc(request)`
     Valloc { request: u64, to: Placed },
     /// `pvalloc(request)`
@@ -140,11 +110,7 @@ pub enum Call {
     /// `malloc_trim(pad)`
     Trim { pad: u64, returned: i32 },
     /// `mallopt(parameter, value)`
-    Mallopt {
-        parameter: i32,
-        value: i32,
-        returned: i32,
-    },
+    Mallopt { parameter: i32, value: i32, returned: i32 },
     /// `malloc_usable_size(pointer)`; only in imported scripts.
     UsableSize { pointer: Pointer },
     /// Somebody other than malloc moved the program break by this many bytes (`sbrk`, `brk`).

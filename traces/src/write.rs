@@ -1,121 +1,220 @@
-//! Records into a trace: every full batch reaches the file at once.
+//! Records into a trace. Every full batch reaches the file at once, so that a recorder that is killed
+//! loses at most the records of the last one.
 
 use std::io::Write;
 
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{self, Packer};
+use crate::columns::Fold;
+use crate::encoding;
 use crate::ending::Ending;
 use crate::error::Error;
+use crate::frame::{self, Frame};
 use crate::header::Header;
-use crate::identity::Live;
-use crate::record::{Call, Pointer, Record, Slot};
+use crate::identity::{Live, Oddities};
+use crate::index::{Entry, Index};
+use crate::record::{Nanos, Record, Slot};
+
+/// What a trace begins with.
+pub(crate) const MAGIC: [u8; 8] = *b"\x8aMTRACE\n";
+
+/// The version that is written; the only one there is.
+pub(crate) const VERSION: u32 = 1;
+
+/// How long magic and version are.
+pub(crate) const PREAMBLE: usize = 12;
+
+/// What the writer counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Records in the trace.
+    pub records: u64,
+    /// Batches of them.
+    pub batches: u32,
+    /// Allocations made; one that is moved is not counted again.
+    pub allocations: u64,
+    /// How many slots a replay needs: one more than the highest, and the most allocations there
+    /// ever were at one time.
+    pub slots: u32,
+    /// What did not fit together.
+    pub oddities: Oddities,
+}
+
+/// The last batch but one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Last {
+    pub ending: Ending,
+    pub totals: Totals,
+    /// Where the index begins; 0 if it would have been too long to be read.
+    pub index: u64,
+}
 
 /// Writes one trace.
 #[derive(Debug)]
 pub struct Writer<W: Write> {
     out: W,
+    /// How many bytes were written.
+    at: u64,
+    fold: Fold,
+    packer: Packer,
     live: Live,
-    batch: Vec<u8>,
+    index: Index,
+    /// How many batches were written, and how many records in them.
+    batches: u32,
+    records: u64,
+    resolution: u64,
+    frame: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a trace.
-    pub fn new(mut out: W, header: &Header) -> Result<Self, Error> {
-        let bytes = bincode::serde::encode_to_vec(header, bincode::config::standard())
-            .map_err(|e| Error::Damaged(e.to_string()))?;
-        out.write_all(&(bytes.len() as u64).to_le_bytes())?;
-        out.write_all(&bytes)?;
-        Ok(Writer {
+    /// Begins a trace. The header's clock says in how many nanoseconds times are counted
+    /// (they are rounded down), and its heap whether addresses are worth keeping.
+    pub fn new(out: W, header: &Header) -> Result<Self, Error> {
+        let resolution = header.clock.resolution.max(1);
+        let mut writer = Writer {
             out,
+            at: 0,
+            fold: Fold::new(header.heap.placements, resolution),
+            packer: Packer::new().map_err(Error::Writing)?,
             live: Live::default(),
-            batch: Vec::new(),
-        })
+            index: Index::default(),
+            batches: 0,
+            records: 0,
+            resolution,
+            frame: Vec::new(),
+        };
+        writer.begin(header)?;
+        Ok(writer)
     }
 
-    /// Appends a record. A pointer in it whose slot is [`Slot::NONE`] is looked up among the live
-    /// allocations; one that carries a slot, given by [`claim`](Self::claim), is believed.
+    /// Appends a record.
+    ///
+    /// Slots in it are ignored and found out anew, but for one that [`claim`](Self::claim) gave
+    /// and that is now the slot of the `old` pointer of a `realloc`.
+    #[inline]
     pub fn record(&mut self, record: &Record) -> Result<(), Error> {
-        let resolved = self.resolve(*record);
-        crate::rows::write(&resolved, &mut self.batch);
-        if self.batch.len() > 1 << 16 {
-            self.flush()?;
-        }
-        Ok(())
+        let resolved = self.live.resolve(&record.call, self.fold.next_birth())?;
+        self.fold.put(record, resolved);
+        if self.fold.records() == batch::RECORDS { self.send_batch() } else { Ok(()) }
     }
 
     /// Takes the allocation at `address` out of the live ones, because a `realloc` of it has begun
-    /// that will be recorded later: until then another call may be given the same address. The
-    /// slot goes into that record's `old`. [`Slot::NONE`] if no allocation is known to live there.
+    /// that is not recorded yet: until then another call may be given the same address. The slot
+    /// goes into that record's `old`. If the record says that the call failed, the allocation
+    /// returns to its address. [`Slot::NONE`] if no allocation is known to live there.
     pub fn claim(&mut self, address: u64) -> Slot {
-        self.live.lift(address)
+        self.live.claim(address)
     }
 
     /// Sends what there is to the file, in a batch shorter than usual.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.out.write_all(&self.batch)?;
-        self.batch.clear();
-        self.out.flush()?;
-        Ok(())
+        if self.fold.records() > 0 {
+            self.send_batch()?;
+        }
+        self.out.flush().map_err(Error::Writing)
     }
 
     /// Ends the trace.
-    pub fn finish(mut self, _ending: &Ending) -> Result<W, Error> {
+    pub fn finish(mut self, ending: &Ending) -> Result<W, Error> {
         self.flush()?;
+        let (allocations, slots, oddities) = self.live.totals();
+        let totals = Totals { records: self.records, batches: self.batches, allocations, slots, oddities };
+        let index = self.send_index()?;
+        let at = self.at;
+        self.send_plain(frame::Kind::Ending, &Last { ending: ending.clone(), totals, index })?;
+        self.send_tail(at)?;
+        self.out.flush().map_err(Error::Writing)?;
         Ok(self.out)
     }
 
-    fn resolve(&mut self, mut record: Record) -> Record {
-        match &mut record.call {
-            Call::Realloc {
-                old,
-                request: asked,
-                to,
-            }
-            | Call::Reallocarray {
-                old,
-                size: asked,
-                to,
-                ..
-            } => {
-                if old.slot == Slot::NONE && !old.is_null() {
-                    old.slot = self.live.lift(old.address);
-                }
-                if to.pointer.is_null() {
-                    if *asked == 0 && old.slot != Slot::NONE {
-                        self.live.vacate(old.slot);
-                    } else if old.slot != Slot::NONE {
-                        self.live.settle(old.slot, old.address);
-                    }
-                } else if old.slot == Slot::NONE {
-                    to.pointer.slot = self.live.place(to.pointer.address);
-                } else {
-                    to.pointer.slot = old.slot;
-                    self.live.settle(old.slot, to.pointer.address);
-                }
-            }
-            Call::Free { pointer } => {
-                if pointer.slot == Slot::NONE && !pointer.is_null() {
-                    pointer.slot = self.live.lift(pointer.address);
-                }
-                if pointer.slot != Slot::NONE {
-                    self.live.vacate(pointer.slot);
-                }
-            }
-            Call::UsableSize { pointer } => pointer.slot = self.live.find(pointer.address),
-            Call::Malloc { to, .. }
-            | Call::Calloc { to, .. }
-            | Call::Memalign { to, .. }
-            | Call::AlignedAlloc { to, .. }
-            | Call::PosixMemalign { to, .. }
-            | Call::Valloc { to, .. }
-            | Call::Pvalloc { to, .. } => {
-                if !to.pointer.is_null() {
-                    to.pointer = Pointer {
-                        address: to.pointer.address,
-                        slot: self.live.place(to.pointer.address),
-                    };
-                }
-            }
-            _ => {}
-        }
-        record
+    fn begin(&mut self, header: &Header) -> Result<(), Error> {
+        let mut preamble = MAGIC.to_vec();
+        preamble.extend_from_slice(&VERSION.to_le_bytes());
+        self.send(&preamble)?;
+        // Twice, because without it nothing else can be understood.
+        self.send_plain(frame::Kind::Header, header)?;
+        self.send_plain(frame::Kind::Header, header)
     }
+
+    #[cold]
+    fn send_batch(&mut self) -> Result<(), Error> {
+        self.index.batches.push(Entry {
+            at: self.at,
+            first: self.records,
+            time: Nanos(self.fold.began().wrapping_mul(self.resolution)),
+        });
+        self.frame.clear();
+        self.frame.resize(frame::LENGTH, 0);
+        let unpacked = self
+            .packer
+            .pack(self.fold.opening(), self.fold.columns(), &mut self.frame)
+            .map_err(Error::Writing)?;
+        let records = self.fold.records();
+        self.send_frame(frame::Kind::Records, records, unpacked)?;
+        self.batches += 1;
+        self.records += u64::from(records);
+        self.fold.clear();
+        self.live.forget();
+        Ok(())
+    }
+
+    /// Sends the index, unless it is too long. Returns where it begins.
+    fn send_index(&mut self) -> Result<u64, Error> {
+        let at = self.at;
+        let index = std::mem::take(&mut self.index);
+        match self.send_plain(frame::Kind::Index, &index) {
+            Err(Error::HeaderTooLong { .. }) => Ok(0),
+            sent => sent.map(|()| at),
+        }
+    }
+
+    fn send_tail(&mut self, ending: u64) -> Result<(), Error> {
+        self.frame.clear();
+        self.frame.resize(frame::LENGTH, 0);
+        self.frame.extend_from_slice(&ending.to_le_bytes());
+        self.send_frame(frame::Kind::Tail, 0, 8)
+    }
+
+    /// Sends a frame whose body is one structure.
+    fn send_plain(&mut self, kind: frame::Kind, body: &impl Serialize) -> Result<(), Error> {
+        self.frame.clear();
+        self.frame.resize(frame::LENGTH, 0);
+        encoding::encode(body, &mut self.frame);
+        let length = self.frame.len() - frame::LENGTH;
+        if length > frame::LONGEST {
+            return Err(Error::HeaderTooLong { length, limit: frame::LONGEST });
+        }
+        self.send_frame(kind, 0, length)
+    }
+
+    /// Fills in the frame before the body that is in `self.frame`, and sends both.
+    fn send_frame(&mut self, kind: frame::Kind, records: u32, unpacked: usize) -> Result<(), Error> {
+        let (room, body) = self.frame.split_at_mut(frame::LENGTH);
+        let frame = Frame {
+            kind,
+            batch: self.batches,
+            records,
+            unpacked: length(unpacked),
+            stored: length(body.len()),
+            first: self.records,
+            time: self.fold.began(),
+            body_checksum: crc32fast::hash(body),
+        };
+        room.copy_from_slice(&frame.to_bytes());
+        let frame = std::mem::take(&mut self.frame);
+        let sent = self.send(&frame);
+        self.frame = frame;
+        sent
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.out.write_all(bytes).map_err(Error::Writing)?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("batches are short, and other bodies were measured")
 }

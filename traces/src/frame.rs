@@ -1,0 +1,144 @@
+//! The frame around every part of a trace: where it begins, what it is, how long, and whether it is intact.
+//!
+//! ```text
+//!  0        8      12      16      20        24      28          36          44        48        52
+//!  ┌────────┬───────┬───────┬───────┬─────────┬───────┬───────────┬───────────┬─────────┬─────────┬──────┄
+//!  │  mark  │ kind  │ batch │records│unpacked │stored │   first   │   time    │body crc │frame crc│ body
+//!  └────────┴───────┴───────┴───────┴─────────┴───────┴───────────┴───────────┴─────────┴─────────┴──────┄
+//! ```
+//!
+//! The mark lets a reader who has lost his place find the next frame. The frame has a checksum of its
+//! own, so that a batch whose body is damaged can still say how many records it had and where the next
+//! one begins.
+
+use crate::damage::Fault;
+
+/// What every frame begins with: a byte that is no text, a name, and a line's end that a transfer as
+/// text would change.
+pub(crate) const MARK: [u8; 8] = *b"\x8aMSCOPE\n";
+
+/// How long a frame is.
+pub(crate) const LENGTH: usize = 52;
+
+/// How much of it the frame's own checksum covers: all that stands before it.
+const CHECKED: usize = LENGTH - 4;
+
+/// The most records in a batch: as many a reader may be asked to keep in memory.
+pub(crate) const MOST_RECORDS: u32 = 1 << 20;
+
+/// The longest body, stored or unpacked: what a reader may be asked to keep in memory.
+pub(crate) const LONGEST: usize = 1 << 26;
+
+/// What is in a frame. A reader steps over kinds it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Header,
+    Records,
+    Index,
+    Ending,
+    /// Where the ending is; always the last 60 bytes of a file.
+    Tail,
+    Unknown(u32),
+}
+
+impl Kind {
+    fn code(self) -> u32 {
+        match self {
+            Kind::Header => 1,
+            Kind::Records => 2,
+            Kind::Index => 3,
+            Kind::Ending => 4,
+            Kind::Tail => 5,
+            Kind::Unknown(code) => code,
+        }
+    }
+
+    fn from_code(code: u32) -> Kind {
+        [Kind::Header, Kind::Records, Kind::Index, Kind::Ending, Kind::Tail]
+            .into_iter()
+            .find(|kind| kind.code() == code)
+            .unwrap_or(Kind::Unknown(code))
+    }
+}
+
+/// What stands before a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub kind: Kind,
+    /// How many batches of records came before.
+    pub batch: u32,
+    /// How many records are in this one.
+    pub records: u32,
+    /// How long the body is when its columns are unpacked.
+    pub unpacked: u32,
+    /// How long the body is in the file.
+    pub stored: u32,
+    /// How many records came before.
+    pub first: u64,
+    /// The time of the first record, in units of the clock's resolution.
+    pub time: u64,
+    /// The checksum of the body.
+    pub body_checksum: u32,
+}
+
+impl Frame {
+    /// The frame as it stands in the file.
+    pub fn to_bytes(self) -> [u8; LENGTH] {
+        let mut bytes = [0; LENGTH];
+        bytes[..8].copy_from_slice(&MARK);
+        bytes[8..12].copy_from_slice(&self.kind.code().to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.batch.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.records.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.unpacked.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.stored.to_le_bytes());
+        bytes[28..36].copy_from_slice(&self.first.to_le_bytes());
+        bytes[36..44].copy_from_slice(&self.time.to_le_bytes());
+        bytes[44..48].copy_from_slice(&self.body_checksum.to_le_bytes());
+        let checksum = crc32fast::hash(&bytes[..CHECKED]);
+        bytes[CHECKED..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a frame, and believes it only if its checksum does.
+    pub fn from_bytes(bytes: &[u8; LENGTH]) -> Result<Frame, Fault> {
+        if bytes[..8] != MARK {
+            return Err(Fault::NoFrame);
+        }
+        let (expected, found) = (word(bytes, CHECKED), crc32fast::hash(&bytes[..CHECKED]));
+        if expected != found {
+            return Err(Fault::FrameChecksum { expected, found });
+        }
+        let frame = Frame {
+            kind: Kind::from_code(word(bytes, 8)),
+            batch: word(bytes, 12),
+            records: word(bytes, 16),
+            unpacked: word(bytes, 20),
+            stored: word(bytes, 24),
+            first: long(bytes, 28),
+            time: long(bytes, 36),
+            body_checksum: word(bytes, 44),
+        };
+        let length = u64::from(frame.stored.max(frame.unpacked));
+        if length > LONGEST as u64 {
+            return Err(Fault::TooLong { length, limit: LONGEST as u64 });
+        }
+        if frame.records > MOST_RECORDS {
+            return Err(Fault::TooLong { length: frame.records.into(), limit: MOST_RECORDS.into() });
+        }
+        Ok(frame)
+    }
+
+    /// Whether this is the body that belongs to the frame.
+    pub fn check(&self, body: &[u8]) -> Result<(), Fault> {
+        let (expected, found) = (self.body_checksum, crc32fast::hash(body));
+        if expected == found { Ok(()) } else { Err(Fault::BodyChecksum { expected, found }) }
+    }
+}
+
+fn word(bytes: &[u8; LENGTH], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn long(bytes: &[u8; LENGTH], at: usize) -> u64 {
+    u64::from(word(bytes, at)) | u64::from(word(bytes, at + 4)) << 32
+}
