@@ -1,0 +1,207 @@
+//! Which arena a thread gets, and when it is sent to another.
+//!
+//! A thread keeps the arena of its first allocation. An arena whose last thread is gone waits on
+//! the free list, and the latest to go there is the first to be given out. Otherwise a thread gets
+//! an arena of its own, until there are as many as the limit allows; then the existing ones are
+//! given out in turn. In a live process a locked arena is passed over; here no arena is ever locked.
+
+use crate::address::{ALIGNMENT, Address, ChunkSize};
+use crate::arena::segment::{self, Segment};
+use crate::arena::{Arena, ArenaId};
+use crate::bins::tcache::Tcache;
+use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
+use crate::corruption::Corruption;
+use crate::heap::{Context, Heap};
+use crate::memory::{Memory, Words};
+use crate::observe::{Event, Observer};
+use crate::release::ArenaLimit;
+use crate::thread::ThreadId;
+use crate::tunables::ARENAS_PER_PROCESSOR;
+
+/// What is remembered between choices: glibc's static variables in arena.c.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    /// Arenas without threads, the latest last: `free_list`.
+    free: Vec<ArenaId>,
+    /// How many arenas there are or are being made: `narenas`.
+    count: u64,
+    /// The most there may be, once that has been found out; 0 before: `narenas_limit`.
+    limit: u64,
+    /// Whose turn it is: `next_to_use`.
+    turn: ArenaId,
+}
+
+impl Default for Choice {
+    fn default() -> Choice {
+        Choice { free: Vec::new(), count: 1, limit: 0, turn: ArenaId::MAIN }
+    }
+}
+
+impl Choice {
+    /// The arena whose `malloc_state` lies at `state`. Its number is kept there, in the room of the
+    /// lock, which an allocator that makes one call at a time has no use for.
+    pub(crate) fn arena_at(&self, words: &impl Words, arenas: &[Arena], state: Address) -> Option<ArenaId> {
+        if state.is_null() || !state.is_aligned(8) {
+            return None;
+        }
+        let number = u32::try_from(words.load(state)).ok()?;
+        arenas.get(number as usize).filter(|arena| arena.state == state).map(|arena| arena.id)
+    }
+}
+
+impl<M: Memory, O: Observer> Heap<M, O> {
+    /// The arena a request of the thread goes to: the main one while there are no threads, else
+    /// the thread's own. `None` when there is none to be had.
+    #[inline]
+    pub(crate) fn arena_for(&mut self, thread: ThreadId, request: u64) -> Option<ArenaId> {
+        if self.cx.threaded { self.attached_arena(thread, request) } else { Some(ArenaId::MAIN) }
+    }
+
+    /// The thread's own arena, chosen now if it has none (glibc: `arena_get`).
+    #[inline]
+    pub(crate) fn attached_arena(&mut self, thread: ThreadId, request: u64) -> Option<ArenaId> {
+        match self.meet(thread).arena {
+            Some(arena) => Some(arena),
+            None => self.choose_arena(thread, request),
+        }
+    }
+
+    /// Where to try again after `failed` could not serve a request (glibc: `arena_get_retry`): the
+    /// main arena, since mappings may have run out; or if it was that, any other.
+    #[cold]
+    pub(crate) fn other_arena(&mut self, thread: ThreadId, failed: ArenaId, request: u64) -> Option<ArenaId> {
+        if failed == ArenaId::MAIN { self.choose_arena(thread, request) } else { Some(ArenaId::MAIN) }
+    }
+
+    /// Attaches the thread to an arena: one from the free list, a new one, or the next in turn
+    /// (glibc: `arena_get2`).
+    #[cold]
+    fn choose_arena(&mut self, thread: ThreadId, request: u64) -> Option<ArenaId> {
+        if let Some(id) = self.choice.free.pop() {
+            self.attach(thread, id);
+            self.cx.tell(Event::ArenaReused { arena: id });
+            return Some(id);
+        }
+        self.find_limit();
+        if self.choice.count <= self.choice.limit.wrapping_sub(1) {
+            let id = self.make_arena(request)?;
+            self.choice.count += 1;
+            self.attach(thread, id);
+            self.cx.tell(Event::ArenaMade { arena: id });
+            return Some(id);
+        }
+        let id = self.choice.turn;
+        // It may be waiting on the free list; whoever has a thread must not.
+        self.choice.free.retain(|&free| free != id);
+        self.attach(thread, id);
+        self.choice.turn = self.arenas[id.0 as usize].next;
+        self.cx.tell(Event::ArenaReused { arena: id });
+        Some(id)
+    }
+
+    /// Finds the greatest number of arenas, once and for all: what was set, or by the processors
+    /// as soon as there are more arenas than need no looking.
+    fn find_limit(&mut self) {
+        let parameters = &self.cx.parameters;
+        if self.choice.limit != 0 {
+            return;
+        }
+        if parameters.arena_max != 0 {
+            self.choice.limit = parameters.arena_max;
+        } else if self.choice.count > parameters.arena_test {
+            let processors = self.cx.memory.processors();
+            let counted = match self.cx.release.arena_limit {
+                ArenaLimit::Online => processors.online,
+                ArenaLimit::Allowed => processors.allowed,
+            };
+            // Without any information glibc assumes two.
+            let counted = if counted == 0 { 2 } else { counted };
+            self.choice.limit = u64::from(counted) * ARENAS_PER_PROCESSOR;
+        }
+    }
+
+    /// Makes an arena with room for a request (glibc: `_int_new_arena`).
+    fn make_arena(&mut self, request: u64) -> Option<ArenaId> {
+        let cx = &mut self.cx;
+        let overhead = cx.release.heap_info + cx.release.malloc_state.size + ALIGNMENT;
+        // Too large a request for one segment may still get a mapping of its own later.
+        let segment =
+            segment::make(cx, request.wrapping_add(overhead)).or_else(|| segment::make(cx, overhead))?;
+        let id = ArenaId(u32::try_from(self.arenas.len()).ok()?);
+        let state = segment.0 + cx.release.heap_info;
+        segment.adopt(&mut cx.memory, state, None);
+        let mut arena = Arena::new(&mut cx.memory, &cx.release, id, state);
+        cx.memory.store(state, u64::from(id.0));
+        arena.attached_threads = 0;
+        arena.next = self.arenas[0].next;
+        self.arenas[0].next = id;
+        arena.begin(cx, segment);
+        self.arenas.push(arena);
+        Some(id)
+    }
+
+    /// The thread allocates from this arena from now on, and from no other.
+    fn attach(&mut self, thread: ThreadId, id: ArenaId) {
+        if let Some(old) = self.meet(thread).arena.replace(id) {
+            // glibc does not put it on the free list, even if this was its last thread.
+            self.arenas[old.0 as usize].attached_threads -= 1;
+        }
+        self.arenas[id.0 as usize].attached_threads += 1;
+    }
+
+    /// The thread is gone: what it cached is freed, then its arena waits for another thread if
+    /// this was its last (glibc: `__malloc_arena_thread_freeres`).
+    pub fn thread_exited(&mut self, thread: ThreadId) -> Result<(), Corruption> {
+        let mut closing: Tcache = self.meet(thread).tcache.close();
+        while let Some(chunk) = closing.next_to_free(&self.cx)? {
+            self.free(thread, chunk.payload())?;
+        }
+        let Some(id) = self.meet(thread).arena.take() else { return Ok(()) };
+        let arena = &mut self.arenas[id.0 as usize];
+        arena.attached_threads -= 1;
+        if arena.attached_threads == 0 {
+            self.choice.free.push(id);
+        }
+        Ok(())
+    }
+
+    /// The process is now the child of a `fork` by `thread`, the only thread left (glibc:
+    /// `__malloc_fork_unlock_child`). Every other arena waits for a thread; what the other threads
+    /// had cached is lost.
+    pub fn forked(&mut self, thread: ThreadId) {
+        let own = self.meet(thread).arena;
+        for (index, other) in self.threads.iter_mut().enumerate() {
+            if index != thread.0 as usize {
+                *other = Default::default();
+            }
+        }
+        self.choice.free.clear();
+        let mut id = ArenaId::MAIN;
+        loop {
+            let arena = &mut self.arenas[id.0 as usize];
+            if Some(id) == own {
+                arena.attached_threads = 1;
+            } else {
+                arena.attached_threads = 0;
+                self.choice.free.push(id);
+            }
+            id = arena.next;
+            if id == ArenaId::MAIN {
+                return;
+            }
+        }
+    }
+}
+
+impl Arena {
+    /// Sets up the top chunk behind the `malloc_state` in the arena's first segment.
+    fn begin<M: Memory, O: Observer>(&mut self, cx: &mut Context<M, O>, segment: Segment) {
+        let length = segment.size(&cx.memory);
+        let first = (self.state + cx.release.malloc_state.size + HEADER).align_up(ALIGNMENT) - HEADER;
+        self.top = Chunk(first);
+        let size = segment.0 + length - first;
+        self.top.set_head(&mut cx.memory, Head::new(ChunkSize(size), PREVIOUS_IN_USE));
+        self.grant(length);
+        self.note_greatest();
+    }
+}

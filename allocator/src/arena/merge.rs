@@ -1,0 +1,183 @@
+//! A freed chunk joins its free neighbours; the fastbins are consolidated.
+
+use crate::address::{ALIGNMENT, ChunkSize, SMALLEST_CHUNK};
+use crate::arena::{Arena, segment};
+use crate::bins::{fast, tcache::Tcache};
+use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
+use crate::corruption::Corruption;
+use crate::heap::Context;
+use crate::list;
+use crate::memory::Memory;
+use crate::observe::{Event, Observer};
+
+/// A freed chunk that has grown to this size is worth a look at the top chunk: glibc's
+/// `FASTBIN_CONSOLIDATION_THRESHOLD`.
+const WORTH_TRIMMING: ChunkSize = ChunkSize(65536);
+
+/// What to say when a chunk that is being merged turns out damaged.
+struct Complaints {
+    foot: Corruption,
+    unsorted: Corruption,
+}
+
+/// Whether a chunk and its size can be real (the first checks of glibc's `_int_free`).
+#[inline]
+pub(crate) fn check_freed(chunk: Chunk, size: ChunkSize) -> Result<(), Corruption> {
+    if chunk.0.0 > size.0.wrapping_neg() || chunk.is_misaligned() {
+        return Err(Corruption::FreePointer);
+    }
+    if size < SMALLEST_CHUNK || size.0 & (ALIGNMENT - 1) != 0 {
+        return Err(Corruption::FreeSize);
+    }
+    Ok(())
+}
+
+impl Arena {
+    /// Frees a chunk of the allocator's own making: a remainder, an old block, a fencepost (glibc:
+    /// `_int_free` with the lock held). Even that goes to the tcache first.
+    pub(crate) fn release<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        chunk: Chunk,
+    ) -> Result<(), Corruption> {
+        let size = chunk.size(&cx.memory);
+        check_freed(chunk, size)?;
+        if tcache.accept(cx, chunk, size)? {
+            return Ok(());
+        }
+        if size.0 <= cx.parameters.greatest_fast {
+            let entry = self.put_fast(cx, chunk, size)?;
+            return Arena::check_fast_entry(cx, entry, size);
+        }
+        self.merge(cx, chunk, size)
+    }
+
+    /// Frees a chunk that the tcache did not take.
+    #[inline]
+    pub(crate) fn release_uncached<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+        size: ChunkSize,
+    ) -> Result<(), Corruption> {
+        if size.0 <= cx.parameters.greatest_fast {
+            self.put_fast(cx, chunk, size)?;
+            return Ok(());
+        }
+        self.merge(cx, chunk, size)
+    }
+
+    /// Merges a freed chunk with its free neighbours, and gives memory back if much is free.
+    fn merge<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+        size: ChunkSize,
+    ) -> Result<(), Corruption> {
+        let above = chunk.at(size);
+        if chunk == self.top {
+            return Err(Corruption::FreeTop);
+        }
+        if self.contiguous && above.0 >= self.top.above(&cx.memory).0 {
+            return Err(Corruption::FreeBeyondTop);
+        }
+        let head_above = above.head(&cx.memory);
+        if !head_above.previous_in_use() {
+            return Err(Corruption::FreeNotInUse);
+        }
+        if head_above.0 <= HEADER || head_above.size().0 >= self.system_bytes {
+            return Err(Corruption::FreeNextSize);
+        }
+        cx.perturb_freed(chunk, size);
+        let complaints = Complaints { foot: Corruption::FootInFree, unsorted: Corruption::UnsortedInFree };
+        let merged = self.join_neighbours(cx, chunk, size, complaints)?;
+        if merged >= WORTH_TRIMMING { self.give_back(cx) } else { Ok(()) }
+    }
+
+    /// Joins a chunk that is no longer in use with its free neighbours. The result goes to the
+    /// unsorted bin, or becomes part of the top chunk if it borders that. Returns its size.
+    #[inline]
+    fn join_neighbours<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        mut chunk: Chunk,
+        mut size: ChunkSize,
+        complaints: Complaints,
+    ) -> Result<ChunkSize, Corruption> {
+        let above = chunk.at(size);
+        let size_above = above.size(&cx.memory);
+        if !chunk.head(&cx.memory).previous_in_use() {
+            let size_below = chunk.previous_size(&cx.memory);
+            let below = chunk.below(&cx.memory);
+            if below.size(&cx.memory) != size_below {
+                return Err(complaints.foot);
+            }
+            list::unlink(&mut cx.memory, below)?;
+            cx.tell(Event::Merged { kept: below, gone: chunk });
+            chunk = below;
+            size = size + size_below;
+        }
+        if above == self.top {
+            size = size + size_above;
+            chunk.set_head(&mut cx.memory, Head::new(size, PREVIOUS_IN_USE));
+            self.top = chunk;
+            cx.tell(Event::Merged { kept: chunk, gone: above });
+            return Ok(size);
+        }
+        if above.at(size_above).head(&cx.memory).previous_in_use() {
+            above.mark_previous_free(&mut cx.memory);
+        } else {
+            list::unlink(&mut cx.memory, above)?;
+            cx.tell(Event::Merged { kept: chunk, gone: above });
+            size = size + size_above;
+        }
+        self.put_unsorted(cx, chunk, size, complaints.unsorted)?;
+        Ok(size)
+    }
+
+    /// After a large merge: consolidates what lies in fastbins, then trims the top chunk if it has
+    /// grown past the threshold.
+    #[cold]
+    fn give_back<M: Memory, O: Observer>(&mut self, cx: &mut Context<M, O>) -> Result<(), Corruption> {
+        if self.fast.may_hold {
+            self.consolidate(cx)?;
+        }
+        let pad = cx.parameters.top_pad;
+        if !self.is_main() {
+            // Always worth a try: the top chunk's segment might go away altogether.
+            segment::trim(self, cx, pad)?;
+        } else if self.top.size(&cx.memory).0 >= cx.parameters.trim_threshold {
+            self.trim_break(cx, pad);
+        }
+        Ok(())
+    }
+
+    /// Empties the fastbins, merging every chunk with its neighbours (glibc: `malloc_consolidate`).
+    pub(crate) fn consolidate<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+    ) -> Result<(), Corruption> {
+        self.fast.may_hold = false;
+        for number in 0..fast::STACKS {
+            let mut chunk = self.fast.empty(number);
+            while chunk != Chunk::NONE {
+                if chunk.is_misaligned() {
+                    return Err(Corruption::FastUnalignedInConsolidate);
+                }
+                let size = chunk.size(&cx.memory);
+                if fast::number(size) != number {
+                    return Err(Corruption::FastSizeInConsolidate);
+                }
+                let next = fast::next(cx, chunk);
+                // glibc does not look at the unsorted bin's links here.
+                let complaints =
+                    Complaints { foot: Corruption::FootInConsolidate, unsorted: Corruption::UnsortedInFree };
+                self.join_neighbours(cx, chunk, size, complaints)?;
+                chunk = next;
+            }
+        }
+        cx.tell(Event::Consolidated { arena: self.id() });
+        Ok(())
+    }
+}

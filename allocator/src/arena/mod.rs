@@ -1,0 +1,153 @@
+//! An arena: its bins, its top chunk, its totals.
+//!
+//! The lists' sentinels lie in memory where glibc's `struct malloc_state` has them, since free
+//! chunks point at them; the rest of that structure is a Rust value, and its room stays empty.
+
+pub(crate) mod choice;
+pub(crate) mod merge;
+pub(crate) mod segment;
+pub(crate) mod top;
+
+use crate::address::{Address, WORD};
+use crate::bins::{LISTS, UNSORTED, fast::Fastbins, map::BinMap};
+use crate::chunk::{Chunk, FOREIGN};
+use crate::list::List;
+use crate::memory::Words;
+use crate::release::Release;
+
+/// The number of an arena: 0 is the main one, then in the order they were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ArenaId(pub u32);
+
+impl ArenaId {
+    /// The main arena, which lives on the program break.
+    pub const MAIN: ArenaId = ArenaId(0);
+}
+
+/// An arena.
+#[derive(Clone, Debug)]
+pub struct Arena {
+    id: ArenaId,
+    /// Where its `malloc_state` lies.
+    state: Address,
+    /// Where the sentinel of list 0 would lie, if there were one.
+    lists: Address,
+    /// What its chunks in use have in their heads: [`FOREIGN`], or nothing in the main arena.
+    pub(crate) flag: u64,
+    pub(crate) fast: Fastbins,
+    pub(crate) map: BinMap,
+    pub(crate) top: Chunk,
+    /// What was left of the latest chunk that was split for a small request.
+    pub(crate) last_remainder: Chunk,
+    /// Whether everything up to the break is this arena's: true of the main arena until it first
+    /// has to take a mapping instead. glibc: the absence of `NONCONTIGUOUS_BIT`.
+    pub(crate) contiguous: bool,
+    /// glibc: `system_mem`.
+    pub(crate) system_bytes: u64,
+    /// glibc: `max_system_mem`.
+    pub(crate) greatest_system_bytes: u64,
+    /// The arena that follows in the ring of all arenas. glibc: `next`.
+    next: ArenaId,
+    /// Threads that allocate here. An arena on the free list has none.
+    attached_threads: u64,
+}
+
+impl Arena {
+    /// An arena with nothing in it, whose `malloc_state` lies at `state` in zeroed memory.
+    pub(crate) fn new(words: &mut impl Words, release: &Release, id: ArenaId, state: Address) -> Arena {
+        let main = id == ArenaId::MAIN;
+        let mut arena = Arena {
+            id,
+            state,
+            lists: state + release.malloc_state.lists - 2 * WORD,
+            flag: if main { 0 } else { FOREIGN },
+            fast: Fastbins::default(),
+            map: BinMap::default(),
+            top: Chunk::NONE,
+            last_remainder: Chunk::NONE,
+            contiguous: main,
+            system_bytes: 0,
+            greatest_system_bytes: 0,
+            next: ArenaId::MAIN,
+            attached_threads: 1,
+        };
+        for number in UNSORTED..LISTS {
+            arena.list(number).clear(words);
+        }
+        // The unsorted bin's sentinel is a chunk of size 0: a top chunk that never serves anybody.
+        arena.top = arena.initial_top();
+        arena
+    }
+
+    /// Which arena this is.
+    pub fn id(&self) -> ArenaId {
+        self.id
+    }
+
+    /// Whether this is the main arena.
+    pub fn is_main(&self) -> bool {
+        self.flag == 0
+    }
+
+    /// The chunk that borders unclaimed memory.
+    pub fn top(&self) -> Chunk {
+        self.top
+    }
+
+    /// Whether the arena has ever had memory.
+    pub fn has_memory(&self) -> bool {
+        self.top != self.initial_top()
+    }
+
+    /// The bytes it has from the kernel now, free and in use. glibc: `system_mem`.
+    pub fn system_bytes(&self) -> u64 {
+        self.system_bytes
+    }
+
+    /// The most it ever had. glibc: `max_system_mem`.
+    pub fn greatest_system_bytes(&self) -> u64 {
+        self.greatest_system_bytes
+    }
+
+    /// How many threads allocate here.
+    pub fn attached_threads(&self) -> u64 {
+        self.attached_threads
+    }
+
+    /// The arena that follows in the ring of all arenas.
+    pub(crate) fn next(&self) -> ArenaId {
+        self.next
+    }
+
+    /// Where its `malloc_state` lies.
+    pub(crate) fn state(&self) -> Address {
+        self.state
+    }
+
+    /// The list of this number, from 1 to 127 (glibc: `bin_at`).
+    #[inline]
+    pub(crate) fn list(&self, number: usize) -> List {
+        List { sentinel: Chunk(self.lists + (number as u64 - 1) * 2 * WORD) }
+    }
+
+    /// The list of what was freed and has not been sorted.
+    #[inline]
+    pub(crate) fn unsorted(&self) -> List {
+        self.list(UNSORTED)
+    }
+
+    /// What `top` is before there is any memory (glibc: `initial_top`).
+    pub(crate) fn initial_top(&self) -> Chunk {
+        self.unsorted().sentinel
+    }
+
+    /// Notes that the arena has `bytes` more from the kernel.
+    pub(crate) fn grant(&mut self, bytes: u64) {
+        self.system_bytes = self.system_bytes.wrapping_add(bytes);
+    }
+
+    /// Notes that the arena has never had more than now, if that is so.
+    pub(crate) fn note_greatest(&mut self) {
+        self.greatest_system_bytes = self.greatest_system_bytes.max(self.system_bytes);
+    }
+}

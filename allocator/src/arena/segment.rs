@@ -1,0 +1,296 @@
+//! The aligned mappings a secondary arena is made of: they grow, shrink, and vanish.
+//!
+//! ```text
+//!   ┌──────────────┬ first only ───┬──────────────────────┬───────────┬──────────────────────────┐
+//!   │ heap_info    │ malloc_state  │ chunks …             │ top chunk │ addresses without memory │
+//!   └──────────────┴───────────────┴──────────────────────┴───────────┴──────────────────────────┘
+//!   ▲ a multiple of 64 MiB                                            ▲ size                     ▲ 64 MiB
+//! ```
+//!
+//! Because every segment begins at a multiple of its greatest size, the segment of a chunk, and
+//! with it the arena, is found from the chunk's address alone.
+
+use crate::address::{ALIGNMENT, Address, ChunkSize, SMALLEST_CHUNK, WORD, align_down, align_up};
+use crate::arena::Arena;
+use crate::bins::tcache::Tcache;
+use crate::chunk::{Chunk, FOREIGN, HEADER, Head, PREVIOUS_IN_USE};
+use crate::corruption::Corruption;
+use crate::heap::Context;
+use crate::list;
+use crate::memory::{Access, Mapping, Memory, Words};
+use crate::observe::{Event, Observer};
+use crate::release::Release;
+
+/// The least and the greatest length of a segment: glibc's `HEAP_MIN_SIZE` and `HEAP_MAX_SIZE`.
+const SHORTEST: u64 = 32 << 10;
+/// See [`SHORTEST`].
+pub const LONGEST: u64 = 64 << 20;
+
+const STATE: u64 = 0;
+const PREVIOUS: u64 = WORD;
+const SIZE: u64 = 2 * WORD;
+const ACCESSIBLE: u64 = 3 * WORD;
+const PAGE_SIZE: u64 = 4 * WORD;
+
+/// One mapping of a secondary arena: glibc's `heap_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment(pub(crate) Address);
+
+impl Segment {
+    /// The segment a chunk of a secondary arena lies in.
+    #[inline]
+    pub(crate) fn of(chunk: Chunk) -> Segment {
+        Segment(chunk.0.align_down(LONGEST))
+    }
+
+    /// Where its arena's `malloc_state` lies.
+    #[inline]
+    pub(crate) fn state(self, words: &impl Words) -> Address {
+        Address(words.load(self.0 + STATE))
+    }
+
+    fn previous(self, words: &impl Words) -> Segment {
+        Segment(Address(words.load(self.0 + PREVIOUS)))
+    }
+
+    /// Bytes in use of its length.
+    pub(crate) fn size(self, words: &impl Words) -> u64 {
+        words.load(self.0 + SIZE)
+    }
+
+    /// Bytes that have ever been made accessible; no less than its size.
+    pub(crate) fn accessible(self, words: &impl Words) -> u64 {
+        words.load(self.0 + ACCESSIBLE)
+    }
+
+    /// Tells the segment which arena it belongs to, and which segment came before it there.
+    pub(crate) fn adopt(self, words: &mut impl Words, state: Address, previous: Option<Segment>) {
+        words.store(self.0 + STATE, state.0);
+        words.store(self.0 + PREVIOUS, previous.map_or(0, |segment| segment.0.0));
+    }
+
+    /// The lowest chunk of a segment that is not its arena's first.
+    fn first_chunk<M, O>(self, cx: &Context<M, O>) -> Chunk {
+        Chunk(self.0 + cx.release.heap_info)
+    }
+}
+
+/// Maps a segment with room for `size` bytes and some to spare (glibc: `new_heap`).
+pub(crate) fn make<M: Memory, O: Observer>(cx: &mut Context<M, O>, size: u64) -> Option<Segment> {
+    let padded = size.wrapping_add(cx.parameters.top_pad);
+    let length = match size {
+        _ if padded < SHORTEST => SHORTEST,
+        _ if padded <= LONGEST => padded,
+        _ if size > LONGEST => return None,
+        _ => LONGEST,
+    };
+    let length = align_up(length, cx.memory.page_size());
+    let at = reserve(cx)?;
+    if !cx.protect(at, length, Access::ReadWrite) {
+        cx.unmap(at, LONGEST);
+        return None;
+    }
+    let page_size = cx.memory.page_size();
+    cx.memory.store(at + SIZE, length);
+    cx.memory.store(at + ACCESSIBLE, length);
+    cx.memory.store(at + PAGE_SIZE, page_size);
+    Some(Segment(at))
+}
+
+/// Finds aligned addresses for a segment: those left over last time, or the aligned half of a
+/// mapping twice as long.
+fn reserve<M: Memory, O: Observer>(cx: &mut Context<M, O>) -> Option<Address> {
+    if let Some(left_over) = cx.left_over_segment.take() {
+        match cx.map(addresses_only(&cx.release, LONGEST, Some(left_over))) {
+            Some(at) if at.is_aligned(LONGEST) => return Some(at),
+            Some(elsewhere) => cx.unmap(elsewhere, LONGEST),
+            None => {}
+        }
+    }
+    let Some(start) = cx.map(addresses_only(&cx.release, 2 * LONGEST, None)) else {
+        return reserve_by_luck(cx);
+    };
+    let aligned = start.align_up(LONGEST);
+    let lead = aligned - start;
+    if lead == 0 {
+        // The half above is aligned too: the next segment may go there.
+        cx.left_over_segment = Some(aligned + LONGEST);
+    } else {
+        cx.unmap(start, lead);
+    }
+    cx.unmap(aligned + LONGEST, LONGEST - lead);
+    Some(aligned)
+}
+
+/// There is no room for twice the length; perhaps a mapping of just the length is aligned.
+fn reserve_by_luck<M: Memory, O: Observer>(cx: &mut Context<M, O>) -> Option<Address> {
+    let at = cx.map(addresses_only(&cx.release, LONGEST, None))?;
+    if at.is_aligned(LONGEST) {
+        return Some(at);
+    }
+    cx.unmap(at, LONGEST);
+    None
+}
+
+fn addresses_only(release: &Release, length: u64, hint: Option<Address>) -> Mapping {
+    Mapping { length, access: Access::None, hint, no_reserve: release.segments_reserve_no_swap }
+}
+
+/// Makes a segment at least `by` bytes longer (glibc: `grow_heap`). `None` if it cannot be.
+fn grow<M: Memory, O: Observer>(cx: &mut Context<M, O>, segment: Segment, by: u64) -> Option<u64> {
+    let by = align_up(by, cx.memory.page_size());
+    let size = segment.size(&cx.memory).wrapping_add(by);
+    if size > LONGEST {
+        return None;
+    }
+    let accessible = segment.accessible(&cx.memory);
+    if size > accessible {
+        if !cx.protect(segment.0 + accessible, size - accessible, Access::ReadWrite) {
+            return None;
+        }
+        cx.memory.store(segment.0 + ACCESSIBLE, size);
+    }
+    cx.memory.store(segment.0 + SIZE, size);
+    Some(by)
+}
+
+/// Gives the last `by` bytes of a segment back (glibc: `shrink_heap`).
+fn shrink<M: Memory, O: Observer>(cx: &mut Context<M, O>, segment: Segment, by: u64) -> bool {
+    let size = segment.size(&cx.memory).wrapping_sub(by);
+    if (size as i64) < cx.release.heap_info as i64 {
+        return false;
+    }
+    if cx.memory.charges_for_every_page() {
+        if !cx.map_over(segment.0 + size, by) {
+            return false;
+        }
+        cx.memory.store(segment.0 + ACCESSIBLE, size);
+    } else {
+        cx.discard(segment.0 + size, by);
+    }
+    cx.memory.store(segment.0 + SIZE, size);
+    true
+}
+
+/// Gives an arena more room for a request of `size`: its top segment grows, or a new one takes
+/// over. Returns whether the top chunk has changed (the part of glibc's `sysmalloc` that is for
+/// secondary arenas).
+pub(crate) fn extend<M: Memory, O: Observer>(
+    arena: &mut Arena,
+    cx: &mut Context<M, O>,
+    tcache: &mut Tcache,
+    size: ChunkSize,
+) -> Result<bool, Corruption> {
+    let old_top = arena.top;
+    let old_size = old_top.size(&cx.memory);
+    let segment = Segment::of(old_top);
+    let missing = size + SMALLEST_CHUNK - old_size;
+    if (missing.0 as i64) > 0
+        && let Some(by) = grow(cx, segment, missing.0)
+    {
+        arena.grant(by);
+        old_top.set_head(&mut cx.memory, Head::new(old_size + ChunkSize(by), PREVIOUS_IN_USE));
+        cx.tell(Event::TopGrew { arena: arena.id(), by });
+        return Ok(true);
+    }
+    let Some(next) = make(cx, (size + SMALLEST_CHUNK).0.wrapping_add(cx.release.heap_info)) else {
+        return Ok(false);
+    };
+    next.adopt(&mut cx.memory, arena.state(), Some(segment));
+    let length = next.size(&cx.memory);
+    arena.grant(length);
+    arena.top = next.first_chunk(cx);
+    arena.top.set_head(&mut cx.memory, Head::new(ChunkSize(length - cx.release.heap_info), PREVIOUS_IN_USE));
+    cx.tell(Event::TopGrew { arena: arena.id(), by: length });
+    fence_off(arena, cx, tcache, old_top, old_size)?;
+    Ok(true)
+}
+
+/// Ends a segment that is no longer the top one: fenceposts at its end, the rest is freed. They
+/// take a smallest chunk's room, since this may become the top chunk again.
+fn fence_off<M: Memory, O: Observer>(
+    arena: &mut Arena,
+    cx: &mut Context<M, O>,
+    tcache: &mut Tcache,
+    old_top: Chunk,
+    old_size: ChunkSize,
+) -> Result<(), Corruption> {
+    let fence = ChunkSize(HEADER);
+    let rest = ChunkSize(align_down((old_size - SMALLEST_CHUNK).0, ALIGNMENT));
+    let words = &mut cx.memory;
+    old_top.at(rest + fence).set_head(words, Head(PREVIOUS_IN_USE));
+    if rest < SMALLEST_CHUNK {
+        old_top.set_head(words, Head::new(rest + fence, PREVIOUS_IN_USE));
+        old_top.set_foot(words, rest + fence);
+        return Ok(());
+    }
+    old_top.at(rest).set_head(words, Head::new(fence, PREVIOUS_IN_USE));
+    old_top.at(rest).set_foot(words, fence);
+    old_top.set_head(words, Head::new(rest, PREVIOUS_IN_USE | FOREIGN));
+    arena.release(cx, tcache, old_top)
+}
+
+/// Gives back what is free at the end of an arena: whole segments, then the end of the one that is
+/// left, down to `pad` bytes (glibc: `heap_trim`).
+pub(crate) fn trim<M: Memory, O: Observer>(
+    arena: &mut Arena,
+    cx: &mut Context<M, O>,
+    pad: u64,
+) -> Result<(), Corruption> {
+    let mut segment = Segment::of(arena.top);
+    while arena.top == segment.first_chunk(cx) {
+        let Some(previous) = vanish(arena, cx, segment, pad)? else { break };
+        segment = previous;
+    }
+    let top_size = arena.top.size(&cx.memory);
+    let spare = (top_size - SMALLEST_CHUNK).0.wrapping_sub(1);
+    if top_size.0 < cx.parameters.trim_threshold || (spare as i64) < 0 || spare <= pad {
+        return Ok(());
+    }
+    let extra = align_down(spare - pad, cx.memory.page_size());
+    if extra == 0 || !shrink(cx, segment, extra) {
+        return Ok(());
+    }
+    arena.grant(extra.wrapping_neg());
+    arena.top.set_head(&mut cx.memory, Head::new(top_size - ChunkSize(extra), PREVIOUS_IN_USE));
+    cx.tell(Event::TopShrank { arena: arena.id(), by: extra });
+    Ok(())
+}
+
+/// Unmaps the arena's last segment, which is all top chunk, unless what would then be the top
+/// chunk leaves too little room. Returns the segment that is now the last.
+fn vanish<M: Memory, O: Observer>(
+    arena: &mut Arena,
+    cx: &mut Context<M, O>,
+    segment: Segment,
+    pad: u64,
+) -> Result<Option<Segment>, Corruption> {
+    let previous = segment.previous(&cx.memory);
+    let end = Chunk(previous.0 + previous.size(&cx.memory) - (SMALLEST_CHUNK.0 - HEADER));
+    let misaligned = end.0.0 & (ALIGNMENT - 1);
+    let fence = Chunk(end.0 - misaligned).below(&cx.memory);
+    let mut room = fence.size(&cx.memory) + ChunkSize(SMALLEST_CHUNK.0 - HEADER + misaligned);
+    let free_below = !fence.head(&cx.memory).previous_in_use();
+    if free_below {
+        room = room + fence.previous_size(&cx.memory);
+    }
+    let unused = LONGEST - previous.size(&cx.memory);
+    if room.0.wrapping_add(unused) < pad.wrapping_add(SMALLEST_CHUNK.0 + cx.memory.page_size()) {
+        return Ok(None);
+    }
+    let length = segment.size(&cx.memory);
+    arena.grant(length.wrapping_neg());
+    if cx.left_over_segment == Some(segment.0 + LONGEST) {
+        cx.left_over_segment = None;
+    }
+    cx.unmap(segment.0, LONGEST);
+    let mut top = fence;
+    if free_below {
+        top = fence.below(&cx.memory);
+        list::unlink(&mut cx.memory, top)?;
+    }
+    arena.top = top;
+    top.set_head(&mut cx.memory, Head::new(room, PREVIOUS_IN_USE));
+    cx.tell(Event::TopShrank { arena: arena.id(), by: length });
+    Ok(Some(previous))
+}

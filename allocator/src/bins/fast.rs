@@ -1,0 +1,155 @@
+//! Fastbins: an arena's stacks of small chunks that are not merged with their neighbours.
+//!
+//! A chunk in a fastbin still counts as in use. That keeps it whole, and keeps its free neighbours
+//! apart, until [`Arena::consolidate`] empties the stacks.
+
+use crate::address::{ALIGNMENT, ChunkSize, SMALLEST_CHUNK, index};
+use crate::arena::Arena;
+use crate::bins::{Bin, narrow, tcache::Tcache};
+use crate::chunk::{Chunk, HEADER};
+use crate::corruption::Corruption;
+use crate::heap::Context;
+use crate::memory::Memory;
+use crate::observe::{Event, Found, Observer, Source};
+
+/// How many stacks there are: glibc's `NFASTBINS`.
+pub(crate) const STACKS: usize = 10;
+
+/// The number of the stack for chunks of this size (glibc: `fastbin_index`).
+#[inline]
+pub(crate) fn number(size: ChunkSize) -> usize {
+    index(size.0.wrapping_sub(SMALLEST_CHUNK.0) / ALIGNMENT)
+}
+
+/// An arena's stacks: the top chunk of each.
+#[derive(Clone, Debug)]
+pub(crate) struct Fastbins {
+    tops: [Chunk; STACKS],
+    /// Whether something was put since the stacks were last emptied. Tells only whether emptying
+    /// them is worth a look: glibc's `have_fastchunks`.
+    pub(crate) may_hold: bool,
+}
+
+impl Default for Fastbins {
+    fn default() -> Fastbins {
+        Fastbins { tops: [Chunk::NONE; STACKS], may_hold: false }
+    }
+}
+
+impl Fastbins {
+    /// Empties one stack at once and returns its top chunk.
+    pub(crate) fn empty(&mut self, number: usize) -> Chunk {
+        std::mem::take(&mut self.tops[number])
+    }
+
+    /// The top chunk of every stack.
+    pub(crate) fn tops(&self) -> &[Chunk; STACKS] {
+        &self.tops
+    }
+}
+
+/// The chunk below `chunk` in a stack of fast chunks, which are linked by their boundary tags.
+#[inline]
+pub(crate) fn next<M: Memory, O: Observer>(cx: &Context<M, O>, chunk: Chunk) -> Chunk {
+    Chunk(cx.revealed(chunk.payload()))
+}
+
+impl Arena {
+    /// Serves a request from the fastbin of its size, latest first, and while it is there fills
+    /// the tcache from the same bin.
+    #[inline]
+    pub(crate) fn take_fast<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        size: ChunkSize,
+    ) -> Result<Option<Found>, Corruption> {
+        if size.0 > cx.parameters.greatest_fast {
+            return Ok(None);
+        }
+        let number = number(size);
+        let Some(top) = self.fast.tops.get_mut(number) else { return Ok(None) };
+        let victim = *top;
+        if victim == Chunk::NONE {
+            cx.tell(Event::Missed { bin: Bin::Fast(narrow(number)) });
+            return Ok(None);
+        }
+        if victim.is_misaligned() {
+            return Err(Corruption::FastUnaligned);
+        }
+        *top = next(cx, victim);
+        // With threads glibc takes the chunk by compare-and-swap and looks at the next one first.
+        if cx.threaded && top.is_misaligned() {
+            return Err(Corruption::FastUnalignedNext);
+        }
+        if self::number(victim.size(&cx.memory)) != number {
+            return Err(Corruption::FastSize);
+        }
+        self.stash_fast(cx, tcache, size)?;
+        Ok(Some(Found { chunk: victim, source: Source::Fast(narrow(number)) }))
+    }
+
+    /// Moves chunks from the fastbin of this size to the tcache until one is empty or the other full.
+    fn stash_fast<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        size: ChunkSize,
+    ) -> Result<(), Corruption> {
+        let number = number(size);
+        let top = &mut self.fast.tops[number];
+        while *top != Chunk::NONE && tcache.has_room(cx, size) {
+            let chunk = *top;
+            if chunk.is_misaligned() {
+                return Err(Corruption::FastUnalignedInStash);
+            }
+            *top = next(cx, chunk);
+            if cx.threaded && top.is_misaligned() {
+                return Err(Corruption::FastUnalignedNext);
+            }
+            tcache.put(cx, chunk, size);
+            cx.tell(Event::Stashed { chunk, from: Bin::Fast(narrow(number)) });
+        }
+        Ok(())
+    }
+
+    /// Puts a freed chunk on the fastbin of its size and returns the one that was on top (glibc: the
+    /// fast branch of `_int_free`).
+    #[inline]
+    pub(crate) fn put_fast<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+        size: ChunkSize,
+    ) -> Result<Chunk, Corruption> {
+        let above = chunk.at(size).head(&cx.memory);
+        if above.0 <= HEADER || above.size().0 >= self.system_bytes {
+            return Err(Corruption::FreeNextSizeFast);
+        }
+        cx.perturb_freed(chunk, size);
+        self.fast.may_hold = true;
+        let number = number(size);
+        let top = &mut self.fast.tops[number % STACKS];
+        let old = *top;
+        if old == chunk {
+            return Err(Corruption::FastDoubleFree);
+        }
+        cx.conceal(chunk.payload(), old.0);
+        *top = chunk;
+        cx.tell(Event::Released { chunk, size, into: Bin::Fast(narrow(number)) });
+        Ok(old)
+    }
+
+    /// Whether a chunk that was on top of the fastbin for `size` is of that size. glibc looks only
+    /// where it holds the arena's lock, which is when it frees a chunk of its own making.
+    pub(crate) fn check_fast_entry<M: Memory, O: Observer>(
+        cx: &Context<M, O>,
+        entry: Chunk,
+        size: ChunkSize,
+    ) -> Result<(), Corruption> {
+        if entry != Chunk::NONE && number(entry.size(&cx.memory)) != number(size) {
+            return Err(Corruption::FastEntry);
+        }
+        Ok(())
+    }
+}

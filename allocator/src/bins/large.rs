@@ -1,0 +1,142 @@
+//! Large bins: a range of sizes each, best fit by size, with a skip list to find it.
+//!
+//! ```text
+//!   sentinel ⇄ 2048 ⇄ 2048 ⇄ 2016 ⇄ 1984 ⇄ 1984 ⇄ 1984 ⇄ sentinel     the list, largest in front
+//!               ▲               ▲       ▲
+//!               └───────────────┴───────┴─► round again                the skip list: first of a size
+//! ```
+//!
+//! Only the first of several equals is on the skip list. A new equal goes second, and the second
+//! is also the one that is taken, so that the skip list rarely changes.
+
+use super::{FIRST_LARGE, narrow};
+use crate::address::{ALIGNMENT, ChunkSize, SMALLEST_CHUNK, index};
+use crate::arena::Arena;
+use crate::bins::Bin;
+use crate::chunk::Chunk;
+use crate::corruption::Corruption;
+use crate::heap::Context;
+use crate::list::{self, List};
+use crate::memory::{Memory, Words};
+use crate::observe::{Event, Found, Observer, Source};
+
+/// The number of the last large bin, which takes every size that is too large for the others.
+const LAST: usize = 126;
+
+/// The ranges of glibc's `largebin_index_64`: sizes whose `size >> shift` is at most `limit` are in
+/// the list number `first + (size >> shift)`.
+const RANGES: [(u32, u64, usize); 5] = [(6, 48, 48), (9, 20, 91), (12, 10, 110), (15, 4, 119), (18, 2, 124)];
+
+/// The number of the list that chunks of this size are sorted into.
+#[inline]
+pub(crate) fn number(size: ChunkSize) -> usize {
+    for (shift, limit, first) in RANGES {
+        if size.0 >> shift <= limit {
+            return first + index(size.0 >> shift);
+        }
+    }
+    LAST
+}
+
+/// The smallest and the greatest chunk size of the list of this number.
+pub(crate) fn sizes(number: usize) -> (ChunkSize, ChunkSize) {
+    let begins = |number: usize| {
+        let mut below = FIRST_LARGE as u64 * ALIGNMENT;
+        for (shift, limit, first) in RANGES {
+            if number <= first + index(limit) {
+                return below.max((number.saturating_sub(first) as u64) << shift);
+            }
+            below = (limit + 1) << shift;
+        }
+        below
+    };
+    let greatest = if number >= LAST { u64::MAX - ALIGNMENT + 1 } else { begins(number + 1) - ALIGNMENT };
+    (ChunkSize(begins(number)), ChunkSize(greatest))
+}
+
+impl Arena {
+    /// Serves a large request from the bin its size belongs to: the smallest that fits, and of
+    /// several equals the second, which is not on the skip list.
+    pub(crate) fn take_large<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        size: ChunkSize,
+    ) -> Result<Option<Found>, Corruption> {
+        let number = number(size);
+        let list = self.list(number);
+        let largest = list.first(&cx.memory);
+        if largest == list.sentinel || largest.head(&cx.memory).0 < size.0 {
+            cx.tell(Event::Missed { bin: Bin::Large(narrow(number)) });
+            return Ok(None);
+        }
+        let mut victim = largest.larger(&cx.memory);
+        let mut whole = victim.size(&cx.memory);
+        while whole < size {
+            victim = victim.larger(&cx.memory);
+            whole = victim.size(&cx.memory);
+        }
+        if victim != list.last(&cx.memory) {
+            let second = victim.forward(&cx.memory);
+            if second.head(&cx.memory) == victim.head(&cx.memory) {
+                victim = second;
+            }
+        }
+        list::unlink(&mut cx.memory, victim)?;
+        if (whole - size) < SMALLEST_CHUNK {
+            self.hand_out_whole(cx, victim, whole);
+        } else {
+            self.split_off(cx, victim, whole, size, Corruption::UnsortedInSplit)?;
+        }
+        Ok(Some(Found { chunk: victim, source: Source::Large(narrow(number)) }))
+    }
+}
+
+/// Puts a chunk into a large bin where its size belongs.
+pub(crate) fn insert_sorted(
+    words: &mut impl Words,
+    list: List,
+    chunk: Chunk,
+    size: ChunkSize,
+) -> Result<(), Corruption> {
+    let largest = list.first(words);
+    if largest == list.sentinel {
+        chunk.set_smaller(words, chunk);
+        chunk.set_larger(words, chunk);
+        list::insert(words, list.sentinel, chunk, list.sentinel);
+        return Ok(());
+    }
+    let smallest = list.last(words);
+    if size < smallest.size(words) {
+        // Behind all others; the skip list ends with it and goes round to the largest.
+        let last_size = largest.larger(words);
+        chunk.set_smaller(words, largest);
+        chunk.set_larger(words, last_size);
+        last_size.set_smaller(words, chunk);
+        largest.set_larger(words, chunk);
+        list::insert(words, smallest, chunk, list.sentinel);
+        return Ok(());
+    }
+    let mut before = largest;
+    while size < before.size(words) {
+        before = before.smaller(words);
+    }
+    if size == before.size(words) {
+        // Second of its size. Its skip links are `NONE` since it came to the unsorted bin.
+        before = before.forward(words);
+    } else {
+        let larger = before.larger(words);
+        if larger.smaller(words) != before {
+            return Err(Corruption::LargeSkipLinks);
+        }
+        chunk.set_smaller(words, before);
+        chunk.set_larger(words, larger);
+        before.set_larger(words, chunk);
+        larger.set_smaller(words, chunk);
+    }
+    let behind = before.backward(words);
+    if behind.forward(words) != before {
+        return Err(Corruption::LargeLinks);
+    }
+    list::insert(words, behind, chunk, before);
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Small bins: one size each, first in first out.
+
+use crate::address::{ALIGNMENT, ChunkSize, index};
+use crate::arena::Arena;
+use crate::bins::{Bin, narrow, tcache::Tcache};
+use crate::corruption::Corruption;
+use crate::heap::Context;
+use crate::memory::Memory;
+use crate::observe::{Event, Found, Observer, Source};
+
+/// The number of the list that holds chunks of exactly this size.
+#[inline]
+pub(crate) fn number(size: ChunkSize) -> usize {
+    index(size.0 / ALIGNMENT)
+}
+
+impl Arena {
+    /// Serves a small request from the bin of its size, oldest first, and while it is there fills
+    /// the tcache from the same bin.
+    #[inline]
+    pub(crate) fn take_small<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        size: ChunkSize,
+    ) -> Result<Option<Found>, Corruption> {
+        let number = narrow(number(size));
+        let list = self.list(number.into());
+        let victim = list.last(&cx.memory);
+        if victim == list.sentinel {
+            cx.tell(Event::Missed { bin: Bin::Small(number) });
+            return Ok(None);
+        }
+        let next_to_last = victim.backward(&cx.memory);
+        if next_to_last.forward(&cx.memory) != victim {
+            return Err(Corruption::SmallLinks);
+        }
+        list.drop_last(&mut cx.memory, next_to_last);
+        self.hand_out_whole(cx, victim, size);
+        self.stash_small(cx, tcache, size);
+        Ok(Some(Found { chunk: victim, source: Source::Small(number) }))
+    }
+
+    /// Moves chunks from the bin of this size to the tcache until one is empty or the other full.
+    fn stash_small<M: Memory, O: Observer>(
+        &self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        size: ChunkSize,
+    ) {
+        let number = narrow(number(size));
+        let list = self.list(number.into());
+        while tcache.has_room(cx, size) {
+            let chunk = list.last(&cx.memory);
+            if chunk == list.sentinel {
+                return;
+            }
+            let next_to_last = chunk.backward(&cx.memory);
+            list.drop_last(&mut cx.memory, next_to_last);
+            self.hand_out_whole(cx, chunk, size);
+            tcache.put(cx, chunk, size);
+            cx.tell(Event::Stashed { chunk, from: Bin::Small(number) });
+        }
+    }
+}

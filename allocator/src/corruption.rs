@@ -1,0 +1,151 @@
+//! What glibc says before it aborts: one variant for each thing it checks.
+//!
+//! A corrupted heap is the program's doing. It is reported as a value, never as a panic, and the
+//! heap that reported it is not used again, as the process would not have lived on.
+
+use std::fmt;
+
+macro_rules! corruptions {
+    ($($(#[$doc:meta])* $name:ident => $message:literal,)*) => {
+        /// A check that fired.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Corruption {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Corruption {
+            /// The words glibc prints (`malloc_printerr`).
+            pub fn message(self) -> &'static str {
+                match self { $(Corruption::$name => $message,)* }
+            }
+        }
+    };
+}
+
+corruptions! {
+    /// Freeing: no chunk could be there.
+    FreePointer => "free(): invalid pointer",
+    /// Freeing: no chunk has that size.
+    FreeSize => "free(): invalid size",
+    /// Freeing: the tcache's list is longer than its count may be.
+    TcacheTooLong => "free(): too many chunks detected in tcache",
+    /// Freeing: the tcache's list leads nowhere.
+    TcacheUnalignedInFree => "free(): unaligned chunk detected in tcache 2",
+    /// Freeing: the chunk is in the tcache already.
+    TcacheDoubleFree => "free(): double free detected in tcache 2",
+    /// Freeing into a fastbin: the chunk above cannot be.
+    FreeNextSizeFast => "free(): invalid next size (fast)",
+    /// Freeing: the chunk is in front of its fastbin already.
+    FastDoubleFree => "double free or corruption (fasttop)",
+    /// Freeing: the chunk in front of the fastbin has another size.
+    FastEntry => "invalid fastbin entry (free)",
+    /// Freeing: the chunk is the top chunk.
+    FreeTop => "double free or corruption (top)",
+    /// Freeing: the chunk ends beyond the top chunk.
+    FreeBeyondTop => "double free or corruption (out)",
+    /// Freeing: the chunk above says this one is free already.
+    FreeNotInUse => "double free or corruption (!prev)",
+    /// Freeing: the chunk above cannot be.
+    FreeNextSize => "free(): invalid next size (normal)",
+    /// Freeing: the chunk below is not as long as its foot says.
+    FootInFree => "corrupted size vs. prev_size while consolidating",
+    /// Consolidating: the chunk below is not as long as its foot says.
+    FootInConsolidate => "corrupted size vs. prev_size in fastbins",
+    /// Freeing: the unsorted bin is damaged.
+    UnsortedInFree => "free(): corrupted unsorted chunks",
+    /// Consolidating: a fastbin leads nowhere.
+    FastUnalignedInConsolidate => "malloc_consolidate(): unaligned fastbin chunk detected",
+    /// Consolidating: a fastbin holds a chunk of another size.
+    FastSizeInConsolidate => "malloc_consolidate(): invalid chunk size",
+    /// Unlinking: the chunk is not as long as its foot says.
+    SizeDiffersFromFoot => "corrupted size vs. prev_size",
+    /// Unlinking: the neighbours in the list do not know the chunk.
+    ListLinks => "corrupted double-linked list",
+    /// Unlinking: the neighbours in the skip list do not know the chunk.
+    SkipListLinks => "corrupted double-linked list (not small)",
+    /// Allocating: the tcache's list leads nowhere.
+    TcacheUnaligned => "malloc(): unaligned tcache chunk detected",
+    /// Thread exit: the tcache's list leads nowhere.
+    TcacheUnalignedInExit => "tcache_thread_shutdown(): unaligned tcache chunk detected",
+    /// Allocating: the fastbin's first chunk is no chunk.
+    FastUnaligned => "malloc(): unaligned fastbin chunk detected 2",
+    /// Allocating: the fastbin's second chunk is no chunk.
+    FastUnalignedNext => "malloc(): unaligned fastbin chunk detected",
+    /// Filling the tcache: the fastbin leads nowhere.
+    FastUnalignedInStash => "malloc(): unaligned fastbin chunk detected 3",
+    /// Allocating: the fastbin holds a chunk of another size.
+    FastSize => "malloc(): memory corruption (fast)",
+    /// Allocating: the small bin is damaged.
+    SmallLinks => "malloc(): smallbin double linked list corrupted",
+    /// Sorting: no chunk has that size.
+    UnsortedSize => "malloc(): invalid size (unsorted)",
+    /// Sorting: the chunk above cannot be.
+    UnsortedNextSize => "malloc(): invalid next size (unsorted)",
+    /// Sorting: the chunk is not as long as its foot says.
+    UnsortedFoot => "malloc(): mismatching next->prev_size (unsorted)",
+    /// Sorting: the unsorted bin is damaged.
+    UnsortedLinks => "malloc(): unsorted double linked list corrupted",
+    /// Sorting: the chunk above says this one is in use.
+    UnsortedInUse => "malloc(): invalid next->prev_inuse (unsorted)",
+    /// Sorting into a large bin: its skip list is damaged.
+    LargeSkipLinks => "malloc(): largebin double linked list corrupted (nextsize)",
+    /// Sorting into a large bin: its list is damaged.
+    LargeLinks => "malloc(): largebin double linked list corrupted (bk)",
+    /// Splitting a chunk of its own large bin: the unsorted bin is damaged.
+    UnsortedInSplit => "malloc(): corrupted unsorted chunks",
+    /// Splitting a chunk of a larger bin: the unsorted bin is damaged.
+    UnsortedInLargerSplit => "malloc(): corrupted unsorted chunks 2",
+    /// Allocating: the top chunk is longer than all the arena has.
+    TopSize => "malloc(): corrupted top size",
+    /// Growing: the break lies below the top chunk's end.
+    BreakBelowTop => "break adjusted to free malloc space",
+    /// Reallocating: no chunk could be there.
+    ReallocPointer => "realloc(): invalid pointer",
+    /// Reallocating: no chunk has that size.
+    ReallocSize => "realloc(): invalid old size",
+    /// Reallocating: the chunk above cannot be.
+    ReallocNextSize => "realloc(): invalid next size",
+    /// Unmapping: the mapping is not made of whole pages.
+    UnmapPointer => "munmap_chunk(): invalid pointer",
+    /// Remapping: the mapping is not made of whole pages.
+    RemapPointer => "mremap_chunk(): invalid pointer",
+    /// The chunk claims an arena that there is not. glibc would read a wild pointer here.
+    WildArena => "the chunk belongs to no arena",
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.message())
+    }
+}
+
+impl std::error::Error for Corruption {}
+
+/// Why a call that should return memory did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// There is no memory for it (`ENOMEM`).
+    OutOfMemory,
+    /// The arguments make no sense (`EINVAL`).
+    Invalid,
+    /// The heap is corrupted: glibc would have aborted.
+    Corrupted(Corruption),
+}
+
+impl From<Corruption> for Refusal {
+    fn from(corruption: Corruption) -> Refusal {
+        Refusal::Corrupted(corruption)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::OutOfMemory => out.write_str("out of memory"),
+            Refusal::Invalid => out.write_str("invalid argument"),
+            Refusal::Corrupted(corruption) => corruption.fmt(out),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

@@ -1,0 +1,88 @@
+//! A release's stops: mapped, tcache, fastbin, or merged with its neighbours; and `malloc_trim`.
+
+use crate::address::{Address, ChunkSize, align_down};
+use crate::arena::{Arena, merge};
+use crate::bins::{self, LISTS, UNSORTED};
+use crate::chunk::{ALL_LINKS, Chunk};
+use crate::corruption::Corruption;
+use crate::heap::{Context, Heap};
+use crate::memory::Memory;
+use crate::observe::{Event, Observer};
+use crate::system::mapping;
+use crate::thread::ThreadId;
+
+impl<M: Memory, O: Observer> Heap<M, O> {
+    /// `free(payload)`
+    #[inline]
+    pub fn free(&mut self, thread: ThreadId, payload: Address) -> Result<(), Corruption> {
+        if payload.is_null() {
+            return Ok(());
+        }
+        let chunk = Chunk::of(payload);
+        let head = chunk.head(&self.cx.memory);
+        if head.is_mapped() {
+            self.cx.tell(Event::Released { chunk, size: head.size(), into: bins::Bin::Mapped });
+            return mapping::release(&mut self.cx, chunk, head);
+        }
+        self.ensure_tcache(thread)?;
+        self.free_chunk(thread, chunk, head.size())
+    }
+
+    /// Frees a chunk that has no mapping of its own (glibc: `_int_free`).
+    #[inline]
+    pub(crate) fn free_chunk(
+        &mut self,
+        thread: ThreadId,
+        chunk: Chunk,
+        size: ChunkSize,
+    ) -> Result<(), Corruption> {
+        merge::check_freed(chunk, size)?;
+        if self.threads[thread.0 as usize].tcache.accept(&mut self.cx, chunk, size)? {
+            return Ok(());
+        }
+        let arena = self.arena_of(chunk)?;
+        self.arenas[arena.0 as usize].release_uncached(&mut self.cx, chunk, size)
+    }
+}
+
+impl Arena {
+    /// Gives back every whole page inside a free chunk, and the end of the top chunk of the main
+    /// arena (glibc: `mtrim`). Neither caches nor the tops of other arenas are touched.
+    pub(crate) fn trim_all<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        pad: u64,
+    ) -> Result<bool, Corruption> {
+        self.consolidate(cx)?;
+        let page_size = cx.memory.page_size();
+        let first = bins::number(ChunkSize(page_size));
+        let mut released = false;
+        for number in (UNSORTED..LISTS).filter(|&number| number == UNSORTED || number >= first) {
+            let list = self.list(number);
+            let mut chunk = list.last(&cx.memory);
+            while chunk != list.sentinel {
+                released |= discard_whole_pages(cx, chunk, page_size);
+                chunk = chunk.backward(&cx.memory);
+            }
+        }
+        if self.is_main() {
+            released |= self.trim_break(cx, pad);
+        }
+        Ok(released)
+    }
+}
+
+/// Gives back the pages that lie wholly behind a free chunk's links.
+fn discard_whole_pages<M: Memory, O: Observer>(cx: &mut Context<M, O>, chunk: Chunk, page_size: u64) -> bool {
+    let size = chunk.size(&cx.memory).bytes();
+    if size < page_size + ALL_LINKS {
+        return false;
+    }
+    let start = (chunk.0 + ALL_LINKS).align_up(page_size);
+    let length = align_down(size - (start - chunk.0), page_size);
+    if length == 0 {
+        return false;
+    }
+    cx.discard(start, length);
+    true
+}

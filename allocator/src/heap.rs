@@ -1,0 +1,252 @@
+//! A whole malloc: arenas, threads, limits, over some memory.
+//!
+//! The entry points are in [`malloc`](crate::malloc), [`free`](crate::free),
+//! [`realloc`](crate::realloc) and [`memalign`](crate::memalign); here is what they share.
+
+use crate::address::{Address, ChunkSize, Request};
+use crate::arena::choice::Choice;
+use crate::arena::segment::Segment;
+use crate::arena::{Arena, ArenaId};
+use crate::bins::tcache::Tcache;
+use crate::chunk::{Chunk, HEADER};
+use crate::corruption::Corruption;
+use crate::memory::Memory;
+use crate::observe::{Event, Found, Observer, Source};
+use crate::release::Release;
+use crate::thread::{Thread, ThreadId};
+use crate::tunables::{Parameters, Tunable, Tunables};
+
+/// What every part of the allocator needs: memory, somebody to tell, and what to go by.
+#[derive(Debug)]
+pub struct Context<M, O> {
+    /// The machine.
+    pub memory: M,
+    /// Who is told what happens.
+    pub observer: O,
+    /// The glibc release we are.
+    pub release: Release,
+    /// The limits in force.
+    pub parameters: Parameters,
+    /// Whether there has ever been a second thread: the opposite of glibc's `SINGLE_THREAD_P`,
+    /// which no join and no fork brings back.
+    pub(crate) threaded: bool,
+    /// Addresses that are aligned for a segment and were free when last seen: glibc's
+    /// `aligned_heap_area`.
+    pub(crate) left_over_segment: Option<Address>,
+}
+
+impl<M: Memory, O: Observer> Context<M, O> {
+    #[inline(always)]
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.observer.event(event);
+    }
+
+    /// Fills memory about to be handed out, if that was asked for (glibc: `alloc_perturb`).
+    #[inline]
+    pub(crate) fn perturb_allocated(&mut self, chunk: Chunk, request: Request) {
+        if self.parameters.perturb != 0 {
+            let byte = self.parameters.perturb.to_le_bytes()[0] ^ 0xff;
+            self.memory.fill(chunk.payload(), request.0, byte);
+        }
+    }
+
+    /// Fills memory that was given back, if that was asked for (glibc: `free_perturb`).
+    #[inline]
+    pub(crate) fn perturb_freed(&mut self, chunk: Chunk, size: ChunkSize) {
+        if self.parameters.perturb != 0 {
+            let byte = self.parameters.perturb.to_le_bytes()[0];
+            self.memory.fill(chunk.payload(), size.0.wrapping_sub(HEADER), byte);
+        }
+    }
+}
+
+/// A whole malloc, over the memory `M`, telling `O` what it does.
+#[derive(Debug)]
+pub struct Heap<M, O = ()> {
+    pub(crate) cx: Context<M, O>,
+    pub(crate) arenas: Vec<Arena>,
+    pub(crate) threads: Vec<Thread>,
+    pub(crate) choice: Choice,
+}
+
+impl<M: Memory, O: Observer> Heap<M, O> {
+    /// A malloc that nobody has called yet.
+    pub fn new(mut memory: M, observer: O, release: Release, tunables: &Tunables) -> Heap<M, O> {
+        let state = memory.statics();
+        let main = Arena::new(&mut memory, &release, ArenaId::MAIN, state);
+        let parameters = Parameters::new(&release, tunables);
+        Heap {
+            cx: Context { memory, observer, release, parameters, threaded: false, left_over_segment: None },
+            arenas: vec![main],
+            threads: vec![Thread { arena: Some(ArenaId::MAIN), ..Thread::default() }],
+            choice: Choice::default(),
+        }
+    }
+
+    /// The machine it runs on.
+    pub fn memory(&self) -> &M {
+        &self.cx.memory
+    }
+
+    /// The machine it runs on, to touch the program's own memory.
+    pub fn memory_mut(&mut self) -> &mut M {
+        &mut self.cx.memory
+    }
+
+    /// Who is told what happens.
+    pub fn observer(&self) -> &O {
+        &self.cx.observer
+    }
+
+    /// Who is told what happens.
+    pub fn observer_mut(&mut self) -> &mut O {
+        &mut self.cx.observer
+    }
+
+    /// The glibc release it is.
+    pub fn release(&self) -> &Release {
+        &self.cx.release
+    }
+
+    /// The limits in force.
+    pub fn parameters(&self) -> &Parameters {
+        &self.cx.parameters
+    }
+
+    /// Every arena, the main one first.
+    pub fn arenas(&self) -> &[Arena] {
+        &self.arenas
+    }
+
+    /// The arena the thread allocates from, if it has needed one.
+    pub fn arena_of_thread(&self, thread: ThreadId) -> Option<ArenaId> {
+        self.threads.get(thread.0 as usize)?.arena
+    }
+
+    /// The chunks and the bytes that all threads' caches hold.
+    pub fn cached(&self) -> (u64, u64) {
+        self.threads
+            .iter()
+            .map(|thread| thread.tcache.total())
+            .fold((0, 0), |(chunks, bytes), total| (chunks + total.0, bytes + total.1))
+    }
+
+    /// A thread begins that has not allocated yet; its number may have been an earlier thread's
+    /// (glibc: `pthread_create` ends the single-threaded shortcuts for good).
+    pub fn thread_created(&mut self, thread: ThreadId) {
+        self.cx.threaded = true;
+        *self.meet(thread) = Thread::default();
+    }
+
+    /// `mallopt(parameter, value)`; what it returns.
+    pub fn mallopt(&mut self, parameter: i32, value: i32) -> Result<i32, Corruption> {
+        self.arenas[0].consolidate(&mut self.cx)?;
+        // The C converts the int to a size_t: a negative one becomes very large.
+        let wide = i64::from(value) as u64;
+        let tunable = match parameter {
+            1 => Tunable::Mxfast,
+            -1 => Tunable::TrimThreshold,
+            -2 => Tunable::TopPad,
+            -3 => Tunable::MmapThreshold,
+            -4 => Tunable::MmapMax,
+            -6 => Tunable::Perturb,
+            -7 if value > 0 => Tunable::ArenaTest,
+            -8 if value > 0 => Tunable::ArenaMax,
+            _ => return Ok(1),
+        };
+        Ok(i32::from(self.cx.parameters.set(&self.cx.release, tunable, wide)))
+    }
+
+    /// `malloc_usable_size(payload)`
+    pub fn usable_size(&self, payload: Address) -> u64 {
+        if payload.is_null() {
+            return 0;
+        }
+        let chunk = Chunk::of(payload);
+        let head = chunk.head(&self.cx.memory);
+        if head.is_mapped() || chunk.is_in_use(&self.cx.memory) { Chunk::usable(head) } else { 0 }
+    }
+
+    /// `malloc_trim(pad)`: whether anything was given back.
+    pub fn trim(&mut self, pad: u64) -> Result<bool, Corruption> {
+        let mut released = false;
+        let mut id = ArenaId::MAIN;
+        loop {
+            let arena = &mut self.arenas[id.0 as usize];
+            released |= arena.trim_all(&mut self.cx, pad)?;
+            id = arena.next();
+            if id == ArenaId::MAIN {
+                return Ok(released);
+            }
+        }
+    }
+
+    /// The arena a chunk in use belongs to (glibc: `arena_for_chunk`).
+    pub(crate) fn arena_of(&self, chunk: Chunk) -> Result<ArenaId, Corruption> {
+        if !chunk.head(&self.cx.memory).is_foreign() {
+            return Ok(ArenaId::MAIN);
+        }
+        let state = Segment::of(chunk).state(&self.cx.memory);
+        self.choice.arena_at(&self.cx.memory, &self.arenas, state).ok_or(Corruption::WildArena)
+    }
+
+    /// One call's world: what everything needs, the thread's cache, and an arena.
+    #[inline]
+    pub(crate) fn lend(
+        &mut self,
+        thread: ThreadId,
+        arena: ArenaId,
+    ) -> (&mut Context<M, O>, &mut Tcache, &mut Arena) {
+        (&mut self.cx, &mut self.threads[thread.0 as usize].tcache, &mut self.arenas[arena.0 as usize])
+    }
+
+    /// The thread's state, made when the thread is first heard of.
+    #[inline]
+    pub(crate) fn meet(&mut self, thread: ThreadId) -> &mut Thread {
+        let index = thread.0 as usize;
+        if index >= self.threads.len() {
+            self.meet_first(index);
+        }
+        &mut self.threads[index]
+    }
+
+    #[cold]
+    fn meet_first(&mut self, index: usize) {
+        self.threads.resize_with(index + 1, Thread::default);
+        self.cx.threaded = true;
+    }
+
+    /// Gives the thread a cache if it should have one and can (glibc: `MAYBE_INIT_TCACHE`).
+    #[inline]
+    pub(crate) fn ensure_tcache(&mut self, thread: ThreadId) -> Result<(), Corruption> {
+        if self.meet(thread).tcache.is_wanted() { self.make_tcache(thread) } else { Ok(()) }
+    }
+
+    /// Allocates the chunk a thread's cache lies in (glibc: `tcache_init`).
+    #[cold]
+    fn make_tcache(&mut self, thread: ThreadId) -> Result<(), Corruption> {
+        let length = self.cx.release.tcache_struct;
+        let request = Request(length);
+        let arena = self.attached_arena(thread, length);
+        let mut found = self.allocate_in(thread, arena, request)?;
+        if found.is_none()
+            && let Some(arena) = arena
+        {
+            let other = self.other_arena(thread, arena, length);
+            found = self.allocate_in(thread, other, request)?;
+        }
+        if let Some(Found { chunk, .. }) = found {
+            self.cx.memory.fill(chunk.payload(), length, 0);
+            self.threads[thread.0 as usize].tcache.open(chunk);
+        }
+        Ok(())
+    }
+
+    /// Tells that a request has been served.
+    #[inline]
+    pub(crate) fn served(&mut self, chunk: Chunk, from: Source) -> Address {
+        let size = chunk.size(&self.cx.memory);
+        self.cx.tell(Event::Served { from, chunk, size });
+        chunk.payload()
+    }
+}

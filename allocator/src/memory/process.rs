@@ -1,0 +1,169 @@
+//! This process's own memory, by real `brk`, `mmap`, `munmap`, `mremap`, `mprotect`, `madvise`.
+//!
+//! # Why there is unsafe code here, and nowhere else in this crate
+//!
+//! [`Words`] promises that addresses stay within what the [`Kernel`] granted. Here a granted address
+//! is a real one, so reading it is a raw load. What could go wrong: a bug in the allocator, or a
+//! program that wrote over its neighbours, leads to an address that was never granted, and the
+//! process is killed, as the traced program would have been. So a real replay runs in a process of
+//! its own. The program break is one per process: whoever makes a [`Process`] promises that nobody
+//! else in it uses the break, except through the same value.
+#![expect(unsafe_code, reason = "see the module's documentation")]
+
+use crate::address::{Address, index};
+use crate::memory::{Access, Kernel, Mapping, Processors, Words};
+use std::ptr;
+
+/// The memory of the process we are.
+#[derive(Debug)]
+pub struct Process {
+    statics: Address,
+    page_size: u64,
+    processors: Processors,
+    charges_for_every_page: bool,
+}
+
+/// Room for the C library's variables: the main arena's lists and more.
+const STATICS: usize = 1 << 16;
+
+impl Process {
+    /// Takes over the program break and the mappings of this process.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not even grant a few pages.
+    pub fn new(processors: Processors, charges_for_every_page: bool) -> std::io::Result<Process> {
+        let statics = map_raw(None, STATICS as u64, libc::PROT_READ | libc::PROT_WRITE, 0)
+            .ok_or_else(std::io::Error::last_os_error)?;
+        // SAFETY: sysconf reads a constant.
+        let page_size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
+        Ok(Process { statics, page_size, processors, charges_for_every_page })
+    }
+
+    /// Puts a wall across the break's way: a page that is taken, at or just below `limit`. Returns
+    /// whether it could be put.
+    pub fn limit_break(&mut self, limit: Address) -> bool {
+        let at = limit.align_down(self.page_size);
+        map_raw(Some(at), self.page_size, libc::PROT_NONE, libc::MAP_FIXED_NOREPLACE) == Some(at)
+    }
+
+    /// The program break now.
+    pub fn program_break(&self) -> Address {
+        // SAFETY: an increment of 0 changes nothing.
+        Address(unsafe { libc::sbrk(0) } as u64)
+    }
+}
+
+impl Words for Process {
+    #[inline(always)]
+    fn load(&self, at: Address) -> u64 {
+        // SAFETY: `at` is a multiple of 8 inside memory the kernel granted, by the contract of Words.
+        unsafe { ptr::with_exposed_provenance::<u64>(index(at.0)).read() }
+    }
+
+    #[inline(always)]
+    fn store(&mut self, at: Address, word: u64) {
+        // SAFETY: as for `load`, and the memory was granted for writing.
+        unsafe { ptr::with_exposed_provenance_mut::<u64>(index(at.0)).write(word) }
+    }
+
+    #[inline]
+    fn fill(&mut self, at: Address, length: u64, byte: u8) {
+        // SAFETY: the range is inside memory granted for writing, by the contract of Words.
+        unsafe { ptr::with_exposed_provenance_mut::<u8>(index(at.0)).write_bytes(byte, index(length)) }
+    }
+
+    #[inline]
+    fn copy(&mut self, from: Address, to: Address, length: u64) {
+        let from = ptr::with_exposed_provenance::<u8>(index(from.0));
+        let to = ptr::with_exposed_provenance_mut::<u8>(index(to.0));
+        // SAFETY: both ranges are inside granted memory and do not overlap, by the contract of Words.
+        unsafe { ptr::copy_nonoverlapping(from, to, index(length)) }
+    }
+}
+
+impl Kernel for Process {
+    fn move_break(&mut self, by: i64) -> Option<Address> {
+        // SAFETY: nobody else uses the break, by the contract of Process::new; what lies above the
+        // new one is the allocator's own and no longer used by it.
+        let from = unsafe { libc::sbrk(isize::try_from(by).ok()?) } as u64;
+        (from != u64::MAX).then_some(Address(from))
+    }
+
+    fn map(&mut self, mapping: Mapping) -> Option<Address> {
+        let flags = if mapping.no_reserve { libc::MAP_NORESERVE } else { 0 };
+        map_raw(mapping.hint, mapping.length, protection(mapping.access), flags)
+    }
+
+    fn map_over(&mut self, at: Address, length: u64) -> bool {
+        map_raw(Some(at), length, libc::PROT_NONE, libc::MAP_FIXED).is_some()
+    }
+
+    fn unmap(&mut self, at: Address, length: u64) {
+        // SAFETY: the range was granted by `map` and is no longer used. That it may fail and leave
+        // the range mapped is of no consequence to anybody, as in glibc.
+        unsafe { libc::munmap(ptr::with_exposed_provenance_mut(index(at.0)), index(length)) };
+    }
+
+    fn remap(&mut self, at: Address, from: u64, to: u64) -> Option<Address> {
+        let old = ptr::with_exposed_provenance_mut(index(at.0));
+        // SAFETY: the range was granted by `map`; the caller uses only the result from now on.
+        let new = unsafe { libc::mremap(old, index(from), index(to), libc::MREMAP_MAYMOVE) };
+        granted(new)
+    }
+
+    fn protect(&mut self, at: Address, length: u64, access: Access) -> bool {
+        let start = ptr::with_exposed_provenance_mut(index(at.0));
+        // SAFETY: the range was granted by `map`, and the caller keeps to the new access.
+        unsafe { libc::mprotect(start, index(length), protection(access)) == 0 }
+    }
+
+    fn discard(&mut self, at: Address, length: u64) {
+        let start = ptr::with_exposed_provenance_mut(index(at.0));
+        // SAFETY: the range was granted by `map`, and the caller no longer needs what is in it.
+        unsafe { libc::madvise(start, index(length), libc::MADV_DONTNEED) };
+    }
+
+    #[inline]
+    fn page_size(&self) -> u64 {
+        self.page_size
+    }
+
+    fn processors(&self) -> Processors {
+        self.processors
+    }
+
+    fn charges_for_every_page(&self) -> bool {
+        self.charges_for_every_page
+    }
+
+    fn statics(&self) -> Address {
+        self.statics
+    }
+}
+
+fn protection(access: Access) -> libc::c_int {
+    match access {
+        Access::None => libc::PROT_NONE,
+        Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
+    }
+}
+
+/// Maps fresh private memory.
+fn map_raw(
+    hint: Option<Address>,
+    length: u64,
+    protection: libc::c_int,
+    flags: libc::c_int,
+) -> Option<Address> {
+    let hint = ptr::with_exposed_provenance_mut(index(hint.unwrap_or_default().0));
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags;
+    // SAFETY: without MAP_FIXED the kernel takes addresses that nobody uses; with it the caller
+    // names a range that is its own.
+    granted(unsafe { libc::mmap(hint, index(length), protection, flags, -1, 0) })
+}
+
+/// The address the kernel answered, its provenance exposed for the loads to come.
+fn granted(answer: *mut libc::c_void) -> Option<Address> {
+    (answer != libc::MAP_FAILED).then(|| Address(answer.expose_provenance() as u64))
+}

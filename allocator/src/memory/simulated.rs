@@ -1,0 +1,513 @@
+//! A machine in a table: a page table of arrays, and Linux's rules for where mappings go.
+//!
+//! Safe, the same every time, and it counts what a real kernel would: which pages hold memory, and
+//! how often one had to be found for the first touch of an address (a minor fault). A page that was
+//! touched but holds no word anybody reads again takes one bit.
+//!
+//! ```text
+//!   0x5555…  program break ─►                    ◄─ mappings, the highest gap first  0x7fff…
+//! ```
+
+use crate::address::{Address, align_down, align_up, index};
+use crate::memory::{Access, Kernel, Mapping, Processors, Words};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+/// Bytes in a page.
+pub const PAGE: u64 = 4096;
+/// Words in a page.
+const WORDS: usize = 512;
+/// Bytes a table of 512 pages covers.
+const SPAN: u64 = 512 * PAGE;
+/// Where the program break begins unless something else is asked for.
+pub const DEFAULT_BREAK: Address = Address(0x5555_5556_0000);
+/// The program break stays below, mappings stay above.
+const BORDER: u64 = 0x7000_0000_0000;
+/// Mappings lie below this address; not a multiple of a segment's length, as on a real machine.
+const MAPPINGS_END: u64 = 0x7fff_f7c0_0000;
+/// The C library's variables lie here, above all mappings.
+const STATICS: Address = Address(MAPPINGS_END);
+/// The end of all memory.
+const CEILING: u64 = MAPPINGS_END + SPAN;
+
+/// What a page's words are kept in.
+type Words512 = Box<[u64; WORDS]>;
+
+/// What 512 neighbouring pages hold.
+#[derive(Default)]
+struct Table {
+    /// Pages that hold memory.
+    resident: [u64; 8],
+    /// Pages that were only read: they show the kernel's one page of zeros.
+    zero: [u64; 8],
+    /// The words of those that have any; a resident page without is all zeros.
+    words: Option<Box<[Option<Words512>; 512]>>,
+}
+
+impl Table {
+    fn is_resident(&self, page: usize) -> bool {
+        self.resident[page / 64] & (1 << (page % 64)) != 0
+    }
+
+    /// A page leaves, with what was in it.
+    fn take(&mut self, page: usize) -> Leaving {
+        let bit = 1 << (page % 64);
+        let leaving = Leaving {
+            resident: self.resident[page / 64] & bit != 0,
+            zero: self.zero[page / 64] & bit != 0,
+            words: self.words.as_mut().and_then(|words| words[page].take()),
+        };
+        self.resident[page / 64] &= !bit;
+        self.zero[page / 64] &= !bit;
+        leaving
+    }
+
+    fn put(&mut self, page: usize, arriving: Leaving) {
+        let bit = 1 << (page % 64);
+        if arriving.resident {
+            self.resident[page / 64] |= bit;
+        }
+        if arriving.zero {
+            self.zero[page / 64] |= bit;
+        }
+        if arriving.words.is_some() {
+            self.all_words()[page] = arriving.words;
+        }
+    }
+
+    fn all_words(&mut self) -> &mut [Option<Words512>; 512] {
+        self.words.get_or_insert_with(|| Box::new([const { None }; 512]))
+    }
+}
+
+/// A page on its way from one place to another.
+struct Leaving {
+    resident: bool,
+    zero: bool,
+    words: Option<Words512>,
+}
+
+/// How much memory the machine's one process has, in pages, and what it took to get it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Residency {
+    /// Pages that hold memory now.
+    pub pages: u64,
+    /// The most there ever were.
+    pub greatest_pages: u64,
+    /// First touches: what `getrusage` calls minor faults.
+    pub faults: u64,
+}
+
+/// A simulated machine with one process.
+pub struct Simulated {
+    low: Vec<Option<Box<Table>>>,
+    high: Vec<Option<Box<Table>>>,
+    low_start: u64,
+    break_start: Address,
+    break_now: Address,
+    break_limit: Address,
+    /// Addresses that are not mapped, from the start of each gap to its end.
+    gaps: BTreeMap<u64, u64>,
+    residency: Residency,
+    read_faults: Cell<u64>,
+    processors: Processors,
+    charges_for_every_page: bool,
+}
+
+impl std::fmt::Debug for Simulated {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Simulated")
+            .field("break", &self.break_now)
+            .field("residency", &self.residency())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Simulated {
+    /// A machine whose process begins with its program break at `break_start`.
+    pub fn new(break_start: Address, processors: Processors) -> Simulated {
+        Simulated {
+            low: Vec::new(),
+            high: Vec::new(),
+            low_start: align_down(break_start.0, SPAN),
+            break_start,
+            break_now: break_start,
+            break_limit: Address(BORDER),
+            gaps: BTreeMap::from([(BORDER, MAPPINGS_END)]),
+            residency: Residency::default(),
+            read_faults: Cell::new(0),
+            processors,
+            charges_for_every_page: false,
+        }
+    }
+
+    /// Charges for every page handed out, as a kernel with `vm.overcommit_memory=2`.
+    pub fn charge_for_every_page(&mut self, charges: bool) {
+        self.charges_for_every_page = charges;
+    }
+
+    /// Puts a wall across the break's way: a page that is taken, at or just below `limit`.
+    pub fn limit_break(&mut self, limit: Address) {
+        self.break_limit = limit.align_down(PAGE);
+    }
+
+    /// How much memory the process has.
+    pub fn residency(&self) -> Residency {
+        Residency { faults: self.residency.faults + self.read_faults.get(), ..self.residency }
+    }
+
+    /// The program break now.
+    pub fn program_break(&self) -> Address {
+        self.break_now
+    }
+
+    /// The program writes somewhere in every page of a range: they hold memory from now on.
+    pub fn touch(&mut self, at: Address, length: u64) {
+        for page in pages(at, length) {
+            self.reside(page);
+        }
+    }
+
+    fn tables(&self, at: Address) -> (&Vec<Option<Box<Table>>>, u64) {
+        if at.0 >= BORDER {
+            (&self.high, CEILING.wrapping_sub(at.0 + 1))
+        } else {
+            (&self.low, at.0.wrapping_sub(self.low_start))
+        }
+    }
+
+    #[inline]
+    fn table(&self, at: Address) -> Option<&Table> {
+        let (tables, offset) = self.tables(at);
+        tables.get(index(offset / SPAN))?.as_deref()
+    }
+
+    /// The table for an address that was granted; `None` for a wild one.
+    #[inline]
+    fn table_mut(&mut self, at: Address) -> Option<&mut Table> {
+        let low = at.0 < BORDER;
+        let granted = if low {
+            at.0 >= self.low_start && at.0 < align_up(self.break_now.0, PAGE)
+        } else {
+            at.0 < CEILING
+        };
+        if !granted {
+            return None;
+        }
+        let (_, offset) = self.tables(at);
+        let tables = if low { &mut self.low } else { &mut self.high };
+        let index = index(offset / SPAN);
+        if index >= tables.len() {
+            tables.resize_with(index + 1, || None);
+        }
+        Some(tables[index].get_or_insert_default())
+    }
+
+    /// The page holds memory from now on.
+    fn reside(&mut self, at: Address) {
+        let page = page_in_table(at);
+        let Some(table) = self.table_mut(at) else { return };
+        if table.is_resident(page) {
+            return;
+        }
+        table.resident[page / 64] |= 1 << (page % 64);
+        self.residency.faults += 1;
+        self.residency.pages += 1;
+        self.residency.greatest_pages = self.residency.greatest_pages.max(self.residency.pages);
+    }
+
+    /// The page is read: if it holds nothing it shows zeros, for the price of a fault.
+    fn note_read(&mut self, at: Address) {
+        let page = page_in_table(at);
+        let Some(table) = self.table_mut(at) else { return };
+        let bit = 1 << (page % 64);
+        if table.is_resident(page) || table.zero[page / 64] & bit != 0 {
+            return;
+        }
+        table.zero[page / 64] |= bit;
+        self.read_faults.set(self.read_faults.get() + 1);
+    }
+
+    /// The words of a page, if it has any that are not zero.
+    #[inline]
+    fn words(&self, at: Address) -> Option<&[u64; WORDS]> {
+        self.table(at)?.words.as_ref()?[page_in_table(at)].as_deref()
+    }
+
+    /// The words of a page that is about to be written.
+    fn words_mut(&mut self, at: Address) -> Option<&mut [u64; WORDS]> {
+        self.reside(at);
+        let page = page_in_table(at);
+        let words = self.table_mut(at)?.all_words();
+        Some(words[page].get_or_insert_with(|| Box::new([0; WORDS])))
+    }
+
+    /// A page is gone, with what was in it.
+    fn remove(&mut self, at: Address) -> Option<Leaving> {
+        let page = page_in_table(at);
+        let leaving = self.table_mut(at)?.take(page);
+        self.residency.pages -= u64::from(leaving.resident);
+        Some(leaving)
+    }
+
+    /// Whole pages are gone.
+    fn remove_range(&mut self, from: Address, to: Address) {
+        let mut at = from;
+        while at < to {
+            if self.table(at).is_none() {
+                at = next_span(at);
+                continue;
+            }
+            self.remove(at);
+            at = at + PAGE;
+        }
+    }
+
+    /// The highest gap of this length: Linux maps from the top down.
+    fn highest_gap(&self, length: u64) -> Option<Address> {
+        let (_, &end) = self.gaps.iter().rev().find(|&(&start, &end)| end - start >= length)?;
+        Some(Address(end - length))
+    }
+
+    fn is_free(&self, at: Address, length: u64) -> bool {
+        let Some(end) = at.0.checked_add(length) else { return false };
+        self.gaps.range(..=at.0).next_back().is_some_and(|(_, &gap_end)| end <= gap_end)
+    }
+
+    /// Takes addresses out of the gap they lie in.
+    fn occupy(&mut self, at: Address, length: u64) {
+        let Some((&start, &end)) = self.gaps.range(..=at.0).next_back() else { return };
+        self.gaps.remove(&start);
+        if start < at.0 {
+            self.gaps.insert(start, at.0);
+        }
+        if at.0 + length < end {
+            self.gaps.insert(at.0 + length, end);
+        }
+    }
+
+    /// Makes a range a gap, joined with those it touches.
+    fn vacate(&mut self, at: Address, length: u64) {
+        let mut start = at.0.max(BORDER);
+        let mut end = at.0.saturating_add(length).min(MAPPINGS_END);
+        while let Some((&other, &other_end)) = self.gaps.range(..=end).next_back() {
+            if other_end < start {
+                break;
+            }
+            self.gaps.remove(&other);
+            start = start.min(other);
+            end = end.max(other_end);
+        }
+        if start < end {
+            self.gaps.insert(start, end);
+        }
+    }
+
+    fn move_pages(&mut self, from: Address, to: Address, length: u64) {
+        for offset in (0..length).step_by(index(PAGE)) {
+            let Some(page) = self.remove(from + offset) else { continue };
+            self.residency.pages += u64::from(page.resident);
+            if let Some(table) = self.table_mut(to + offset) {
+                table.put(page_in_table(to + offset), page);
+            }
+        }
+    }
+}
+
+/// The page of a table an address lies in. High tables are numbered downward, their pages are not.
+fn page_in_table(at: Address) -> usize {
+    index(at.0 / PAGE % 512)
+}
+
+fn next_span(at: Address) -> Address {
+    Address(align_down(at.0, SPAN)) + SPAN
+}
+
+/// The pages a range touches.
+fn pages(at: Address, length: u64) -> impl Iterator<Item = Address> {
+    let first = align_down(at.0, PAGE);
+    let end = if length == 0 { first } else { at.0.saturating_add(length) };
+    (first..end).step_by(index(PAGE)).map(Address)
+}
+
+/// The parts of a range that lie in one page each: where, and how long.
+fn pieces(at: Address, length: u64) -> impl Iterator<Item = (Address, u64)> {
+    pages(at, length).map(move |page| {
+        let start = page.0.max(at.0);
+        let end = (page.0 + PAGE).min(at.0 + length);
+        (Address(start), end - start)
+    })
+}
+
+const _: () = assert!(CEILING.is_multiple_of(SPAN) && BORDER.is_multiple_of(SPAN));
+
+impl Words for Simulated {
+    #[inline]
+    fn load(&self, at: Address) -> u64 {
+        self.words(at).map_or(0, |words| words[index(at.0 / 8) % WORDS])
+    }
+
+    #[inline]
+    fn store(&mut self, at: Address, word: u64) {
+        let index = index(at.0 / 8) % WORDS;
+        let page = page_in_table(at);
+        if let Some(table) = self.table_mut(at)
+            && let Some(words) = &mut table.words
+            && let Some(words) = &mut words[page]
+        {
+            words[index] = word;
+            return;
+        }
+        if let Some(words) = self.words_mut(at) {
+            words[index] = word;
+        }
+    }
+
+    fn fill(&mut self, at: Address, length: u64, byte: u8) {
+        for (at, length) in pieces(at, length) {
+            self.reside(at);
+            // A page without words is all zeros already.
+            if byte == 0 && self.words(at).is_none() {
+                continue;
+            }
+            if let Some(words) = self.words_mut(at) {
+                fill_bytes(words, index(at.0 % PAGE), index(length), byte);
+            }
+        }
+    }
+
+    fn copy(&mut self, from: Address, to: Address, length: u64) {
+        for page in pages(from, length) {
+            self.note_read(page);
+        }
+        self.touch(to, length);
+        let mut done = 0;
+        while done < length {
+            let (source, target) = (from + done, to + done);
+            // Up to where either page ends.
+            let piece = (PAGE - source.0 % PAGE).min(PAGE - target.0 % PAGE).min(length - done);
+            self.copy_piece(source, target, piece);
+            done += piece;
+        }
+    }
+}
+
+impl Simulated {
+    /// Copies within one page at either end. Both ends are multiples of 8, as payloads and their
+    /// lengths are.
+    fn copy_piece(&mut self, from: Address, to: Address, length: u64) {
+        let words = index(length / 8);
+        let at = |address: Address| index(address.0 / 8) % WORDS;
+        let mut buffer = [0; WORDS];
+        let source = self.words(from);
+        if source.is_none() && self.words(to).is_none() {
+            return;
+        }
+        if let Some(source) = source {
+            buffer[..words].copy_from_slice(&source[at(from)..at(from) + words]);
+        }
+        if let Some(target) = self.words_mut(to) {
+            target[at(to)..at(to) + words].copy_from_slice(&buffer[..words]);
+        }
+    }
+}
+
+/// Sets bytes within an array of words, the lowest byte of a word first.
+fn fill_bytes(words: &mut [u64; WORDS], start: usize, length: usize, byte: u8) {
+    let pattern = u64::from_ne_bytes([byte; 8]);
+    if start.is_multiple_of(8) && length.is_multiple_of(8) {
+        words[start / 8..(start + length) / 8].fill(pattern);
+        return;
+    }
+    for (index, word) in words.iter_mut().enumerate().take((start + length).div_ceil(8)).skip(start / 8) {
+        let before = start.saturating_sub(index * 8).min(8);
+        let until = (start + length - index * 8).min(8);
+        let mut bytes = word.to_le_bytes();
+        bytes[before..until].copy_from_slice(&pattern.to_le_bytes()[before..until]);
+        *word = u64::from_le_bytes(bytes);
+    }
+}
+
+impl Kernel for Simulated {
+    fn move_break(&mut self, by: i64) -> Option<Address> {
+        let from = self.break_now;
+        let to = Address(from.0.checked_add_signed(by)?);
+        let new_pages = to.align_up(PAGE) > from.align_up(PAGE);
+        // Linux keeps a page free between the break and whatever is mapped above it.
+        if to < self.break_start || new_pages && to.align_up(PAGE) + PAGE > self.break_limit {
+            return None;
+        }
+        if to < from {
+            // The page the break is in stays.
+            self.remove_range(to.align_up(PAGE), from.align_up(PAGE));
+        }
+        self.break_now = to;
+        Some(from)
+    }
+
+    fn map(&mut self, mapping: Mapping) -> Option<Address> {
+        let length = align_up(mapping.length, PAGE);
+        if length == 0 || length < mapping.length {
+            return None;
+        }
+        let at = match mapping.hint {
+            Some(hint) if self.is_free(hint, length) => hint,
+            _ => self.highest_gap(length)?,
+        };
+        self.occupy(at, length);
+        Some(at)
+    }
+
+    fn map_over(&mut self, at: Address, length: u64) -> bool {
+        self.discard(at, length);
+        true
+    }
+
+    fn unmap(&mut self, at: Address, length: u64) {
+        let length = align_up(length, PAGE);
+        self.discard(at, length);
+        self.vacate(at, length);
+    }
+
+    fn remap(&mut self, at: Address, from: u64, to: u64) -> Option<Address> {
+        if to <= from {
+            self.unmap(at + to, from - to);
+            return Some(at);
+        }
+        if self.is_free(at + from, to - from) {
+            self.occupy(at + from, to - from);
+            return Some(at);
+        }
+        let new = self.highest_gap(to)?;
+        self.occupy(new, to);
+        self.move_pages(at, new, from);
+        self.vacate(at, from);
+        Some(new)
+    }
+
+    fn protect(&mut self, _: Address, _: u64, _: Access) -> bool {
+        true
+    }
+
+    fn discard(&mut self, at: Address, length: u64) {
+        let end = Address(at.0.saturating_add(length)).align_up(PAGE);
+        self.remove_range(at, end.min(Address(CEILING)));
+    }
+
+    #[inline]
+    fn page_size(&self) -> u64 {
+        PAGE
+    }
+
+    fn processors(&self) -> Processors {
+        self.processors
+    }
+
+    fn charges_for_every_page(&self) -> bool {
+        self.charges_for_every_page
+    }
+
+    fn statics(&self) -> Address {
+        STATICS
+    }
+}

@@ -1,0 +1,201 @@
+//! `realloc`: stay, shrink, grow upward, remap, or move.
+
+use crate::address::{ALIGNMENT, Address, ChunkSize, Request, SMALLEST_CHUNK, WORD};
+use crate::arena::{Arena, ArenaId};
+use crate::bins::{self, tcache::Tcache};
+use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
+use crate::corruption::{Corruption, Refusal};
+use crate::heap::{Context, Heap};
+use crate::list;
+use crate::memory::Memory;
+use crate::observe::{Found, Observer, Source};
+use crate::system::mapping;
+use crate::thread::ThreadId;
+
+impl<M: Memory, O: Observer> Heap<M, O> {
+    /// `realloc(payload, request)`: the payload, wherever it is now; null if that freed it.
+    pub fn realloc(
+        &mut self,
+        thread: ThreadId,
+        payload: Address,
+        request: Request,
+    ) -> Result<Address, Refusal> {
+        if payload.is_null() {
+            return self.malloc(thread, request);
+        }
+        if request.0 == 0 {
+            self.free(thread, payload)?;
+            return Ok(Address::NULL);
+        }
+        self.meet(thread);
+        let chunk = Chunk::of(payload);
+        let head = chunk.head(&self.cx.memory);
+        if !head.is_mapped() {
+            self.ensure_tcache(thread)?;
+        }
+        if chunk.0.0 > head.size().0.wrapping_neg() || chunk.is_misaligned() {
+            return Err(Corruption::ReallocPointer.into());
+        }
+        let size = self.asked(request)?;
+        if head.is_mapped() {
+            return self.realloc_mapped(thread, chunk, head, request, size);
+        }
+        let id = self.arena_of(chunk)?;
+        let (cx, tcache, arena) = self.lend(thread, id);
+        if let Some(found) = arena.reallocate(cx, tcache, chunk, head, size)? {
+            return Ok(self.served(found.chunk, found.source));
+        }
+        // Without threads glibc gives up here.
+        if !self.cx.threaded {
+            return Err(Refusal::OutOfMemory);
+        }
+        self.realloc_elsewhere(thread, id, chunk, head, request)
+    }
+
+    /// The chunk's own arena has no room: a new chunk from another, and the old one is freed.
+    #[cold]
+    fn realloc_elsewhere(
+        &mut self,
+        thread: ThreadId,
+        id: ArenaId,
+        chunk: Chunk,
+        head: Head,
+        request: Request,
+    ) -> Result<Address, Refusal> {
+        let to = self.malloc_unasked(thread, request)?;
+        self.cx.memory.copy(chunk.payload(), to.chunk.payload(), Chunk::usable(head));
+        let (cx, tcache, arena) = self.lend(thread, id);
+        arena.release(cx, tcache, chunk)?;
+        Ok(self.served(to.chunk, to.source))
+    }
+
+    /// A chunk with a mapping of its own: the mapping changes its length; where it cannot, the
+    /// chunk stays if it is long enough, and moves otherwise.
+    fn realloc_mapped(
+        &mut self,
+        thread: ThreadId,
+        chunk: Chunk,
+        head: Head,
+        request: Request,
+        size: ChunkSize,
+    ) -> Result<Address, Refusal> {
+        if let Some(now) = mapping::resize(&mut self.cx, chunk, size)? {
+            return Ok(self.served(now, Source::Remapped));
+        }
+        if head.size() - ChunkSize(WORD) >= size {
+            return Ok(self.served(chunk, Source::Stayed));
+        }
+        let to = self.malloc_unasked(thread, request)?;
+        let length = head.size().bytes() - HEADER;
+        self.cx.memory.copy(chunk.payload(), to.chunk.payload(), length);
+        mapping::unmap(&mut self.cx, chunk)?;
+        Ok(self.served(to.chunk, to.source))
+    }
+
+    /// `malloc`, for a request that has been counted already.
+    fn malloc_unasked(&mut self, thread: ThreadId, request: Request) -> Result<Found, Refusal> {
+        let size = ChunkSize::serving(request).ok_or(Refusal::OutOfMemory)?;
+        self.ensure_tcache(thread)?;
+        if let Some(chunk) = self.threads[thread.0 as usize].tcache.take(&mut self.cx, size)? {
+            return Ok(Found { chunk, source: Source::Tcache(bins::narrow(bins::tcache::number(size))) });
+        }
+        self.allocate(thread, request)
+    }
+}
+
+impl Arena {
+    /// Makes a chunk `size` long, where it lies if that can be (glibc: `_int_realloc`).
+    fn reallocate<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        chunk: Chunk,
+        head: Head,
+        size: ChunkSize,
+    ) -> Result<Option<Found>, Corruption> {
+        let old_size = head.size();
+        if head.0 <= HEADER || old_size.0 >= self.system_bytes {
+            return Err(Corruption::ReallocSize);
+        }
+        let above = chunk.at(old_size);
+        let head_above = above.head(&cx.memory);
+        let size_above = head_above.size();
+        if head_above.0 <= HEADER || size_above.0 >= self.system_bytes {
+            return Err(Corruption::ReallocNextSize);
+        }
+        if old_size >= size {
+            return self.keep(cx, tcache, chunk, old_size, size, Source::Stayed).map(Some);
+        }
+        let together = old_size + size_above;
+        if above == self.top {
+            if together >= size + SMALLEST_CHUNK {
+                return Ok(Some(self.grow_into_top(cx, chunk, together, size)));
+            }
+        } else if together >= size && !above.at(size_above).head(&cx.memory).previous_in_use() {
+            list::unlink(&mut cx.memory, above)?;
+            return self.keep(cx, tcache, chunk, together, size, Source::Extended).map(Some);
+        }
+        self.move_elsewhere(cx, tcache, chunk, head, size)
+    }
+
+    /// The chunk takes the lower end of the top chunk above it.
+    fn grow_into_top<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+        together: ChunkSize,
+        size: ChunkSize,
+    ) -> Found {
+        chunk.resize(&mut cx.memory, size, self.flag);
+        self.top = chunk.at(size);
+        self.top.set_head(&mut cx.memory, Head::new(together - size, PREVIOUS_IN_USE));
+        Found { chunk, source: Source::Extended }
+    }
+
+    /// A new chunk in the same arena; the bytes move over, and the old chunk is freed. If the new
+    /// one turns out to lie right above, the two become one.
+    fn move_elsewhere<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        chunk: Chunk,
+        head: Head,
+        size: ChunkSize,
+    ) -> Result<Option<Found>, Corruption> {
+        let request = Request(size.bytes() - (ALIGNMENT - 1));
+        let Some(padded) = ChunkSize::serving(request) else { return Ok(None) };
+        let Some(found) = self.allocate(cx, tcache, request, padded)? else { return Ok(None) };
+        if found.chunk == chunk.at(head.size()) {
+            let together = head.size() + found.chunk.size(&cx.memory);
+            return self.keep(cx, tcache, chunk, together, size, Source::Extended).map(Some);
+        }
+        cx.memory.copy(chunk.payload(), found.chunk.payload(), Chunk::usable(head));
+        self.release(cx, tcache, chunk)?;
+        Ok(Some(found))
+    }
+
+    /// The chunk, which now has `whole` bytes, keeps `size` of them; the rest is freed if it can
+    /// be a chunk.
+    fn keep<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        chunk: Chunk,
+        whole: ChunkSize,
+        size: ChunkSize,
+        source: Source,
+    ) -> Result<Found, Corruption> {
+        let rest = whole - size;
+        if rest < SMALLEST_CHUNK {
+            chunk.resize(&mut cx.memory, whole, self.flag);
+            chunk.mark_in_use(&mut cx.memory, whole);
+            return Ok(Found { chunk, source });
+        }
+        let remainder = chunk.at(size);
+        chunk.resize(&mut cx.memory, size, self.flag);
+        remainder.set_head(&mut cx.memory, Head::new(rest, PREVIOUS_IN_USE | self.flag));
+        remainder.mark_in_use(&mut cx.memory, rest);
+        self.release(cx, tcache, remainder)?;
+        Ok(Found { chunk, source })
+    }
+}

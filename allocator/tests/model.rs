@@ -1,0 +1,252 @@
+//! Random calls beside a plain map: nothing overlaps, contents survive, and after every call every
+//! invariant holds; on a machine that grants everything, and on one that refuses.
+
+use malloscope_allocator::address::{Address, Request};
+use malloscope_allocator::corruption::Refusal;
+use malloscope_allocator::heap::Heap;
+use malloscope_allocator::memory::failing::Failing;
+use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, Simulated};
+use malloscope_allocator::memory::{Memory, Processors};
+use malloscope_allocator::release::Release;
+use malloscope_allocator::thread::ThreadId;
+use malloscope_allocator::tunables::{Tunable, Tunables};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const THREADS: u32 = 4;
+const PROCESSORS: Processors = Processors { online: 2, allowed: 2 };
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Malloc(u64),
+    Calloc(u64),
+    Realloc(usize, u64),
+    Free(usize),
+    Memalign(u32, u64),
+    Trim(u64),
+    Mallopt(i32, i32),
+    MoveBreak(u32),
+    Exit,
+}
+
+fn size() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        6 => 0u64..200,
+        4 => 0u64..3000,
+        2 => 1000u64..70_000,
+        1 => 100_000u64..3_000_000,
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => size().prop_map(Step::Malloc),
+        5 => size().prop_map(Step::Calloc),
+        8 => (any::<usize>(), size()).prop_map(|(which, size)| Step::Realloc(which, size)),
+        24 => any::<usize>().prop_map(Step::Free),
+        3 => (0u32..16, size()).prop_map(|(log, size)| Step::Memalign(log, size)),
+        1 => (0u64..200_000).prop_map(Step::Trim),
+        1 => (prop_oneof![Just(1), -4..-1i32], 0..200_000i32).prop_map(|(name, value)| Step::Mallopt(name, value)),
+        1 => (1u32..9000).prop_map(Step::MoveBreak),
+        1 => Just(Step::Exit),
+    ]
+}
+
+/// A heap beside what it should hold: every live payload, its length, and the word it was filled with.
+struct Pair<M> {
+    heap: Heap<M>,
+    live: BTreeMap<u64, (u64, u64)>,
+    stamp: u64,
+}
+
+impl<M: Memory> Pair<M> {
+    fn new(memory: M, release: Release, tunables: &Tunables) -> Pair<M> {
+        Pair { heap: Heap::new(memory, (), release, tunables), live: BTreeMap::new(), stamp: 0 }
+    }
+
+    fn take(&mut self, step: Step, thread: ThreadId) {
+        match step {
+            Step::Malloc(size) => {
+                let payload = self.heap.malloc(thread, Request(size));
+                self.born(payload, size, 16, false);
+            }
+            Step::Calloc(size) => {
+                let payload = self.heap.calloc(thread, 1, size);
+                self.born(payload, size, 16, true);
+            }
+            Step::Memalign(log, size) => {
+                let payload = self.heap.memalign(thread, 1 << log, Request(size));
+                self.born(payload, size, 1 << log, false);
+            }
+            Step::Realloc(which, size) => self.realloc(which, size, thread),
+            Step::Free(which) => {
+                if let Some(payload) = self.pick(which) {
+                    self.assert_intact(payload);
+                    self.live.remove(&payload);
+                    self.heap.free(thread, Address(payload)).expect("a live payload can be freed");
+                }
+            }
+            Step::Trim(pad) => {
+                self.heap.trim(pad).expect("a sound heap can be trimmed");
+            }
+            Step::Mallopt(name, value) => {
+                self.heap.mallopt(name, value).expect("a sound heap takes settings");
+            }
+            Step::MoveBreak(by) => {
+                self.heap.memory_mut().move_break(by.into());
+            }
+            Step::Exit if thread != ThreadId::MAIN => {
+                self.heap.thread_exited(thread).expect("a sound thread can exit");
+                self.heap.thread_created(thread);
+            }
+            Step::Exit => {}
+        }
+    }
+
+    fn pick(&self, which: usize) -> Option<u64> {
+        let count = self.live.len();
+        (count > 0).then(|| *self.live.keys().nth(which % count).expect("within the count"))
+    }
+
+    fn realloc(&mut self, which: usize, size: u64, thread: ThreadId) {
+        let Some(old) = self.pick(which) else { return };
+        self.assert_intact(old);
+        let (length, word) = self.live[&old];
+        match self.heap.realloc(thread, Address(old), Request(size)) {
+            Err(Refusal::OutOfMemory) => self.assert_intact(old),
+            Err(other) => panic!("{other}"),
+            Ok(now) => {
+                self.live.remove(&old);
+                if size > 0 {
+                    for offset in (0..length.min(size) / 8 * 8).step_by(8) {
+                        assert_eq!(self.heap.memory().load(now + offset), word, "contents survive realloc");
+                    }
+                    self.born(Ok(now), size, 16, false);
+                }
+            }
+        }
+    }
+
+    fn born(&mut self, payload: Result<Address, Refusal>, size: u64, alignment: u64, zeroed: bool) {
+        let payload = match payload {
+            Ok(payload) => payload,
+            Err(Refusal::OutOfMemory) => return,
+            Err(other) => panic!("{other}"),
+        };
+        assert!(payload.is_aligned(alignment.max(16)));
+        let below = self.live.range(..payload.0 + size.max(1)).next_back();
+        if let Some((&other, &(length, _))) = below {
+            assert!(other + length.max(1) <= payload.0, "payloads never overlap");
+        }
+        self.stamp += 1;
+        for offset in (0..size / 8 * 8).step_by(8) {
+            if zeroed {
+                assert_eq!(self.heap.memory().load(payload + offset), 0, "calloc zeroes");
+            }
+            self.heap.memory_mut().store(payload + offset, self.stamp);
+        }
+        assert!(self.heap.usable_size(payload) >= size);
+        self.live.insert(payload.0, (size, self.stamp));
+    }
+
+    fn assert_intact(&self, payload: u64) {
+        let (length, word) = self.live[&payload];
+        for offset in (0..length / 8 * 8).step_by(8) {
+            assert_eq!(
+                self.heap.memory().load(Address(payload + offset)),
+                word,
+                "nobody writes into a live payload"
+            );
+        }
+    }
+}
+
+fn run<M: Memory>(memory: M, release: Release, tunables: &Tunables, steps: &[(u32, Step)]) -> Pair<M> {
+    let mut pair = Pair::new(memory, release, tunables);
+    for &(thread, step) in steps {
+        pair.take(step, ThreadId(thread));
+        if let Err(violation) = pair.heap.check() {
+            panic!("after {step:?}: {violation}");
+        }
+    }
+    pair
+}
+
+fn steps(threads: u32) -> impl Strategy<Value = Vec<(u32, Step)>> {
+    proptest::collection::vec((0..threads, step()), 1..300)
+}
+
+fn release() -> impl Strategy<Value = Release> {
+    proptest::sample::select(Release::ALL.to_vec())
+}
+
+fn tunables() -> impl Strategy<Value = Tunables> {
+    let setting = prop_oneof![
+        (0u64..300_000).prop_map(|value| (Tunable::TopPad, value)),
+        (0u64..8).prop_map(|value| (Tunable::TcacheCount, value)),
+        (0u64..1033).prop_map(|value| (Tunable::TcacheMax, value)),
+        (0u64..4).prop_map(|value| (Tunable::TcacheUnsortedLimit, value)),
+        (0u64..161).prop_map(|value| (Tunable::Mxfast, value)),
+        (1u64..4).prop_map(|value| (Tunable::ArenaMax, value)),
+        (0u64..200_000).prop_map(|value| (Tunable::MmapThreshold, value)),
+        (0u64..200_000).prop_map(|value| (Tunable::TrimThreshold, value)),
+        (0u64..3).prop_map(|value| (Tunable::MmapMax, value)),
+        (1u64..256).prop_map(|value| (Tunable::Perturb, value)),
+    ];
+    proptest::collection::vec(setting, 0..3).prop_map(|settings| {
+        let mut tunables = Tunables::default();
+        for (tunable, value) in settings {
+            tunables.set(tunable, value).expect("within bounds");
+        }
+        tunables
+    })
+}
+
+fn machine() -> Simulated {
+    Simulated::new(DEFAULT_BREAK, PROCESSORS)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_single_thread_gets_memory_of_its_own(release in release(), tunables in tunables(), steps in steps(1)) {
+        run(machine(), release, &tunables, &steps);
+    }
+
+    #[test]
+    fn threads_get_memory_of_their_own(release in release(), tunables in tunables(), steps in steps(THREADS)) {
+        run(machine(), release, &tunables, &steps);
+    }
+
+    #[test]
+    fn a_kernel_that_refuses_costs_the_request_and_nothing_else(
+        release in release(),
+        tunables in tunables(),
+        grants in 0u64..40,
+        steps in steps(THREADS),
+    ) {
+        let pair = run(Failing::after(machine(), grants), release, &tunables, &steps);
+        let mut heap = pair.heap;
+        heap.memory_mut().relent(100);
+        prop_assert!(heap.malloc(ThreadId::MAIN, Request(100)).is_ok(), "a heap recovers when the kernel does");
+    }
+
+    #[test]
+    fn a_misaligned_break_and_a_wall_are_lived_with(offset in 0u64..8192, wall in 0u64..2_000_000, steps in steps(2)) {
+        let start = DEFAULT_BREAK + offset;
+        let mut machine = Simulated::new(start, PROCESSORS);
+        machine.limit_break(start + wall);
+        run(machine, Release::ALL[1], &Tunables::default(), &steps);
+    }
+
+    #[test]
+    fn a_fork_leaves_the_child_a_sound_heap(before in steps(THREADS), thread in 0..THREADS, after in steps(1)) {
+        let mut pair = run(machine(), Release::ALL[1], &Tunables::default(), &before);
+        pair.heap.forked(ThreadId(thread));
+        for (_, step) in after {
+            pair.take(step, ThreadId(thread));
+            prop_assert_eq!(pair.heap.check(), Ok(()));
+        }
+    }
+}
