@@ -99,6 +99,9 @@ corruptions! {
     TopSize => "malloc(): corrupted top size",
     /// Growing: the break lies below the top chunk's end.
     BreakBelowTop => "break adjusted to free malloc space",
+    /// Growing past a hole: the break is where no chunk may begin. An assertion, not a check.
+    BreakMisaligned => "Fatal glibc error: malloc assertion failure in sysmalloc: \
+                        ((unsigned long) chunk2mem (brk) & MALLOC_ALIGN_MASK) == 0",
     /// Reallocating: no chunk could be there.
     ReallocPointer => "realloc(): invalid pointer",
     /// Reallocating: no chunk has that size.

@@ -1,7 +1,7 @@
 //! A whole malloc: arenas, threads, limits, over some memory.
 //!
-//! The entry points are in [`malloc`](crate::malloc), [`free`](crate::free),
-//! [`realloc`](crate::realloc) and [`memalign`](crate::memalign); here is what they share.
+//! The entry points are in `malloc.rs`, `free.rs`, `realloc.rs` and `memalign.rs`; here is what they
+//! share.
 
 use crate::address::{Address, ChunkSize, Request};
 use crate::arena::choice::Choice;

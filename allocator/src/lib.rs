@@ -36,7 +36,7 @@
 //! in a live process, is for whoever makes the calls to know.
 //!
 //! For those who know the C: `chunksize`, `prev_inuse` → [`chunk`]; `unlink_chunk` → `list.rs`;
-//! `_int_malloc` → [`malloc`] and one method per bin; `_int_free`, `malloc_consolidate` →
+//! `_int_malloc` → `malloc.rs` and one method per bin; `_int_free`, `malloc_consolidate` →
 //! `arena/merge.rs`; `arena_get2`, `reused_arena` → `arena/choice.rs`; `mp_` →
 //! [`Tunables`](tunables::Tunables) and [`Parameters`](tunables::Parameters); `malloc_printerr` →
 //! [`Corruption`](corruption::Corruption).

@@ -97,6 +97,9 @@ impl Arena {
             let skipped = start - grant.start;
             end = self.complete_page(cx, end, skipped + old_size.0);
         } else if grant.from_break {
+            if !start.is_aligned(ALIGNMENT) {
+                return Err(Corruption::BreakMisaligned);
+            }
             end = cx.move_break(0).unwrap_or(end);
         }
         self.top = Chunk(start);
