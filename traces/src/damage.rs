@@ -83,6 +83,14 @@ pub enum Fault {
     /// Not what bincode makes of the structure that should be here.
     #[error("its structure cannot be decoded")]
     Encoding,
+    /// Columns that are not as long together as the frame says.
+    #[error("its columns are {found} bytes long instead of {expected}")]
+    Lengths {
+        /// What the frame says.
+        expected: u64,
+        /// What they say.
+        found: u64,
+    },
     /// A column zstd cannot unpack.
     #[error("its column of {0} cannot be unpacked")]
     Packing(Column),

@@ -1,14 +1,12 @@
 //! Which allocation an address stands for while it lives: what lets a free name the allocation it
 //! ends, so that whoever reads the trace never looks an address up.
 
-use std::collections::HashMap;
-
-use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
-use crate::columns::{Holder, Resolved, Vacant};
+use crate::addresses::Addresses;
+use crate::columns::{Holder, Taken, Vacant};
 use crate::error::Error;
-use crate::record::{Call, Placed, Pointer, Slot};
+use crate::record::{Pointer, Slot};
 
 /// What a program did that no allocator allows, or that began before the recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +20,7 @@ pub struct Oddities {
 /// The allocations that are alive.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
-    at: HashMap<u64, Holder, FxBuildHasher>,
+    at: Addresses,
     vacant: Vacant,
     /// Those that a `realloc` still under way has taken.
     claims: Vec<(u64, Holder)>,
@@ -30,32 +28,67 @@ pub(crate) struct Live {
     allocations: u64,
 }
 
+/// What a `realloc` did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    /// The address it was handed.
+    pub address: u64,
+    /// The allocation that lived there.
+    pub holder: Option<Holder>,
+    /// The slot that was taken, where there was none to be kept.
+    pub taken: Option<Taken>,
+}
+
 impl Live {
-    /// Finds out which allocations a call speaks of, and follows what it does to them. `birth` is
-    /// the number that an allocation made or moved by it will have.
-    #[inline]
-    pub fn resolve(&mut self, call: &Call, birth: u32) -> Result<Resolved, Error> {
-        match *call {
-            Call::Malloc { to, .. }
-            | Call::Calloc { to, .. }
-            | Call::Memalign { to, .. }
-            | Call::AlignedAlloc { to, .. }
-            | Call::PosixMemalign { to, .. }
-            | Call::Valloc { to, .. }
-            | Call::Pvalloc { to, .. } => self.place(to, birth),
-            Call::Free { pointer } => Ok(self.free(pointer)),
-            Call::Realloc { old, request, to } => self.realloc(old, request, to, birth),
-            Call::Reallocarray { old, count, size, to } => {
-                self.realloc(old, count.saturating_mul(size), to, birth)
-            }
-            Call::UsableSize { pointer } => Ok(self.look(pointer)),
-            _ => Ok(Resolved::default()),
+    /// An allocation is made at `address`; `birth` is its number.
+    #[inline(always)]
+    pub fn place(&mut self, address: u64, birth: u32) -> Result<Taken, Error> {
+        let taken = self.vacant.take().ok_or(Error::TooManyAllocations)?;
+        self.allocations += 1;
+        self.settle(address, Holder { slot: taken.slot, born: birth });
+        Ok(taken)
+    }
+
+    /// An allocation is freed. Returns which, and where it lived.
+    #[inline(always)]
+    pub fn free(&mut self, pointer: Pointer) -> (u64, Option<Holder>) {
+        let (address, holder) = self.lift(pointer);
+        if let Some(holder) = holder {
+            self.vacant.vacate(holder.slot);
         }
+        (address, holder)
+    }
+
+    /// An allocation is moved, or freed, or neither.
+    pub fn realloc(&mut self, old: Pointer, request: u64, to: u64, birth: u32) -> Result<Moved, Error> {
+        let (address, holder) = self.lift(old);
+        let mut taken = None;
+        match holder {
+            Some(holder) if to != 0 => self.settle(to, Holder { slot: holder.slot, born: birth }),
+            Some(holder) if request == 0 => self.vacant.vacate(holder.slot),
+            Some(holder) => self.settle(address, holder),
+            None if to != 0 => taken = Some(self.place(to, birth)?),
+            None => {}
+        }
+        Ok(Moved { address, holder, taken })
+    }
+
+    /// Which allocation a pointer stands for.
+    pub fn find(&mut self, pointer: Pointer) -> Option<Holder> {
+        if pointer.is_null() {
+            return None;
+        }
+        let holder = self.at.get(pointer.address);
+        self.oddities.strays += u64::from(holder.is_none());
+        holder
     }
 
     /// Takes the allocation at `address` out, to be moved by a record that is yet to come.
     pub fn claim(&mut self, address: u64) -> Slot {
-        let Some(holder) = self.at.remove(&address) else {
+        if address == 0 {
+            return Slot::NONE;
+        }
+        let Some(holder) = self.at.remove(address) else {
             return Slot::NONE;
         };
         self.claims.push((address, holder));
@@ -72,67 +105,31 @@ impl Live {
         (self.allocations, self.vacant.made(), self.oddities)
     }
 
-    #[inline]
-    fn place(&mut self, to: Placed, birth: u32) -> Result<Resolved, Error> {
-        if to.pointer.is_null() {
-            return Ok(Resolved::default());
-        }
-        let taken = self.vacant.take().ok_or(Error::TooManyAllocations)?;
-        self.allocations += 1;
-        self.settle(to.pointer.address, Holder { slot: taken.slot, born: birth });
-        Ok(Resolved { taken: Some(taken), ..Resolved::default() })
-    }
-
-    #[inline]
-    fn free(&mut self, pointer: Pointer) -> Resolved {
-        let handed = self.lift(pointer);
-        if let Some(holder) = handed.handed {
-            self.vacant.vacate(holder.slot);
-        }
-        handed
-    }
-
-    fn realloc(&mut self, old: Pointer, request: u64, to: Placed, birth: u32) -> Result<Resolved, Error> {
-        let handed = self.lift(old);
-        let Some(holder) = handed.handed else {
-            return Ok(Resolved { taken: self.place(to, birth)?.taken, ..handed });
-        };
-        if !to.pointer.is_null() {
-            self.settle(to.pointer.address, Holder { slot: holder.slot, born: birth });
-        } else if request == 0 {
-            self.vacant.vacate(holder.slot);
-        } else {
-            self.settle(handed.address, holder);
-        }
-        Ok(handed)
-    }
-
-    fn look(&mut self, pointer: Pointer) -> Resolved {
-        let handed = self.at.get(&pointer.address).copied();
-        self.oddities.strays += u64::from(handed.is_none() && !pointer.is_null());
-        Resolved { handed, address: pointer.address, taken: None }
-    }
-
-    /// Takes out the allocation a pointer stands for. A slot that [`claim`](Self::claim) gave is
-    /// believed, any other is not: it may come from another trace.
-    #[inline]
-    fn lift(&mut self, pointer: Pointer) -> Resolved {
+    /// Takes out the allocation a pointer stands for. Returns it, and where it lived. A slot that
+    /// [`claim`](Self::claim) gave is believed, any other is not: it may come from another trace.
+    #[inline(always)]
+    fn lift(&mut self, pointer: Pointer) -> (u64, Option<Holder>) {
         if pointer.is_null() {
-            return Resolved::default();
+            return (0, None);
         }
         if !self.claims.is_empty()
-            && let Some(index) = self.claims.iter().position(|(_, holder)| holder.slot == pointer.slot.0)
+            && let Some(claimed) = self.claimed(pointer.slot)
         {
-            let (address, holder) = self.claims.swap_remove(index);
-            return Resolved { handed: Some(holder), address, taken: None };
+            return claimed;
         }
-        let handed = self.at.remove(&pointer.address);
-        self.oddities.strays += u64::from(handed.is_none());
-        Resolved { handed, address: pointer.address, taken: None }
+        let holder = self.at.remove(pointer.address);
+        self.oddities.strays += u64::from(holder.is_none());
+        (pointer.address, holder)
+    }
+
+    fn claimed(&mut self, slot: Slot) -> Option<(u64, Option<Holder>)> {
+        let index = self.claims.iter().position(|(_, holder)| holder.slot == slot.0)?;
+        let (address, holder) = self.claims.swap_remove(index);
+        Some((address, Some(holder)))
     }
 
     /// An allocation lives at `address` from now on.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self, address: u64, holder: Holder) {
         let before = self.at.insert(address, holder);
         self.oddities.replaced += u64::from(before.is_some());

@@ -1,6 +1,7 @@
 //! What a trace is, and how it is written, read and salvaged.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod batch;
 mod columns;
 mod damage;

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::batch::Unpacker;
-use crate::columns::{Columns, Cursors, Table, Unfold};
+use crate::columns::{Columns, Unfold};
 use crate::damage::{Damage, Fault};
 use crate::encoding;
 use crate::ending::Ending;
@@ -36,7 +36,6 @@ pub struct Reader<R: Read + Seek> {
     record: u64,
     unpacker: Unpacker,
     unfold: Unfold,
-    table: Table,
     body: Vec<u8>,
     columns: Columns,
 }
@@ -73,7 +72,6 @@ impl<R: Read + Seek> Reader<R> {
             record: 0,
             unpacker: Unpacker::new().map_err(reading)?,
             unfold: Unfold::new(header.heap.placements, header.clock.resolution.max(1)),
-            table: Table::default(),
             body: Vec::new(),
             columns: Columns::default(),
             input,
@@ -144,9 +142,9 @@ impl<R: Read + Seek> Reader<R> {
             return Err(Error::NoSuchBatch { file: self.file.clone(), asked: batch, batches });
         };
         if first == 0 {
-            self.table = Table::default();
+            self.unfold.restart();
         } else {
-            self.table.forget();
+            self.unfold.forget();
         }
         (self.at, self.batch, self.record) = (at, batch, first);
         Ok(())
@@ -181,12 +179,7 @@ impl<R: Read + Seek> Reader<R> {
 
     fn unfold_records(&mut self, frame: Frame, into: &mut Vec<Record>) -> Result<(), Fault> {
         let opening = self.unpacker.unpack(&self.body, frame.unpacked, &mut self.columns)?;
-        self.unfold.open(frame.time, opening);
-        let mut cursors = Cursors::new(&self.columns);
-        for _ in 0..frame.records {
-            into.push(self.unfold.take(&mut cursors, &mut self.table)?);
-        }
-        cursors.finish()
+        self.unfold.batch(frame.time, opening, &self.columns, frame.records, into)
     }
 
     /// Batches between the last one and this frame are not in the file.
@@ -199,7 +192,7 @@ impl<R: Read + Seek> Reader<R> {
             records: Some(frame.first - self.record),
             fault: Fault::Missing,
         };
-        self.table.forget();
+        self.unfold.forget();
         (self.batch, self.record) = (frame.batch, frame.first);
         Error::Damaged { file: self.file.clone(), damage }
     }
@@ -222,7 +215,7 @@ impl<R: Read + Seek> Reader<R> {
             fault,
         };
         if damage.records != Some(0) {
-            self.table.forget();
+            self.unfold.forget();
         }
         self.at = at;
         self.record = self.record.max(record.unwrap_or(self.record));

@@ -3,13 +3,23 @@
 //!
 //! A signed number is folded first: 0, −1, 1, −2, 2 … become 0, 1, 2, 3, 4 …
 
-use crate::columns::Column;
-use crate::damage::Fault;
-
 /// Appends `number`.
-#[inline]
+#[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the seven lowest bits are what is meant")]
-pub(crate) fn put(into: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put(into: &mut Vec<u8>, number: u64) {
+    if number >= 1 << 14 {
+        return put_any(into, number);
+    }
+    // One byte or two, which nobody can foresee: without a branch.
+    let more = number >= 0x80;
+    let end = into.len() + 1 + usize::from(more);
+    into.extend_from_slice(&[number as u8 & 0x7f | u8::from(more) << 7, (number >> 7) as u8]);
+    into.truncate(end);
+}
+
+#[inline(never)]
+#[expect(clippy::cast_possible_truncation, reason = "the seven lowest bits are what is meant")]
+fn put_any(into: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         into.push(number as u8 | 0x80);
         number >>= 7;
@@ -18,74 +28,45 @@ pub(crate) fn put(into: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Appends a signed number.
-#[inline]
+#[inline(always)]
 pub(crate) fn put_signed(into: &mut Vec<u8>, number: i64) {
     put(into, (number << 1 ^ number >> 63).cast_unsigned());
 }
 
-/// What is still to be read of a column.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cursor<'bytes> {
-    rest: &'bytes [u8],
-    column: Column,
+/// Takes a number from the front of `bytes`; `None` if they end within it or it has more than 64 bits.
+#[inline(always)]
+pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let &[first, second, ..] = *bytes else {
+        return take_any(bytes);
+    };
+    if first & second >= 0x80 {
+        return take_any(bytes);
+    }
+    // One byte or two, which nobody can foresee: without a branch.
+    let more = first >> 7;
+    *bytes = &bytes[1 + usize::from(more)..];
+    Some(u64::from(first & 0x7f) | u64::from(second & more.wrapping_neg()) << 7)
 }
 
-impl<'bytes> Cursor<'bytes> {
-    /// The beginning of a column.
-    pub fn new(column: Column, bytes: &'bytes [u8]) -> Self {
-        Cursor { rest: bytes, column }
-    }
-
-    /// The next byte.
-    #[inline]
-    pub fn byte(&mut self) -> Result<u8, Fault> {
-        let (&byte, rest) = self.rest.split_first().ok_or(Fault::ColumnShort(self.column))?;
-        self.rest = rest;
-        Ok(byte)
-    }
-
-    /// The next number.
-    #[inline]
-    pub fn number(&mut self) -> Result<u64, Fault> {
-        let byte = self.byte()?;
-        if byte < 0x80 { Ok(u64::from(byte)) } else { self.long_number(byte) }
-    }
-
-    fn long_number(&mut self, first: u8) -> Result<u64, Fault> {
-        let mut number = u64::from(first & 0x7f);
-        for shift in (7..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                // The tenth byte has room for one bit.
-                return if shift < 63 || byte <= 1 { Ok(number) } else { Err(Fault::Number(self.column)) };
-            }
+fn take_any(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            // The tenth byte has room for one bit.
+            return (shift < 63 || byte <= 1).then_some(number);
         }
-        Err(Fault::Number(self.column))
     }
+    None
+}
 
-    /// The next signed number.
-    #[inline]
-    pub fn signed(&mut self) -> Result<i64, Fault> {
-        let folded = self.number()?;
-        Ok((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
-    }
-
-    /// The next number, which was written from 32 bits.
-    #[inline]
-    pub fn word(&mut self) -> Result<u32, Fault> {
-        u32::try_from(self.number()?).map_err(|_| Fault::Number(self.column))
-    }
-
-    /// The next signed number, which was written from 32 bits.
-    pub fn small(&mut self) -> Result<i32, Fault> {
-        i32::try_from(self.signed()?).map_err(|_| Fault::Number(self.column))
-    }
-
-    /// The column must be at its end.
-    pub fn finish(self) -> Result<(), Fault> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Fault::ColumnLong(self.column)) }
-    }
+/// Takes a signed number from the front of `bytes`.
+#[inline(always)]
+pub(crate) fn take_signed(bytes: &mut &[u8]) -> Option<i64> {
+    let folded = take(bytes)?;
+    Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
 }
 
 #[cfg(test)]
@@ -96,24 +77,23 @@ mod tests {
     fn every_length_of_number_comes_back() {
         let edges = (0..64).flat_map(|bits| [1u64 << bits, (1 << bits) - 1, (1 << bits) + 1]);
         for number in edges.chain([u64::MAX]) {
+            let signed = [number.cast_signed(), number.cast_signed().wrapping_neg()];
             let mut bytes = Vec::new();
             put(&mut bytes, number);
-            put_signed(&mut bytes, number.cast_signed());
-            put_signed(&mut bytes, number.cast_signed().wrapping_neg());
-            let mut cursor = Cursor::new(Column::Rest, &bytes);
-            assert_eq!(cursor.number(), Ok(number));
-            assert_eq!(cursor.signed(), Ok(number.cast_signed()));
-            assert_eq!(cursor.signed(), Ok(number.cast_signed().wrapping_neg()));
-            assert_eq!(cursor.finish(), Ok(()));
+            signed.map(|number| put_signed(&mut bytes, number));
+            let mut rest = bytes.as_slice();
+            assert_eq!(take(&mut rest), Some(number));
+            assert_eq!(signed.map(|_| take_signed(&mut rest)), signed.map(Some));
+            assert!(rest.is_empty());
         }
     }
 
     #[test]
-    fn a_number_too_long_for_64_bits_is_refused() {
-        let mut cursor = Cursor::new(Column::Rest, &[0xff; 11]);
-        assert_eq!(cursor.number(), Err(Fault::Number(Column::Rest)));
-        let mut cursor =
-            Cursor::new(Column::Rest, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]);
-        assert_eq!(cursor.number(), Err(Fault::Number(Column::Rest)));
+    fn a_number_that_does_not_end_or_does_not_fit_is_refused() {
+        for bytes in
+            [&[][..], &[0x80], &[0xff; 9], &[0xff; 11], &[255, 255, 255, 255, 255, 255, 255, 255, 255, 2]]
+        {
+            assert_eq!(take(&mut &bytes[..]), None, "{bytes:?}");
+        }
     }
 }

@@ -94,8 +94,7 @@ impl<W: Write> Writer<W> {
     /// and that is now the slot of the `old` pointer of a `realloc`.
     #[inline]
     pub fn record(&mut self, record: &Record) -> Result<(), Error> {
-        let resolved = self.live.resolve(&record.call, self.fold.next_birth())?;
-        self.fold.put(record, resolved);
+        self.fold.put(record, &mut self.live)?;
         if self.fold.records() == batch::RECORDS { self.send_batch() } else { Ok(()) }
     }
 
@@ -185,18 +184,18 @@ impl<W: Write> Writer<W> {
         if length > frame::LONGEST {
             return Err(Error::HeaderTooLong { length, limit: frame::LONGEST });
         }
-        self.send_frame(kind, 0, length)
+        self.send_frame(kind, 0, short(length))
     }
 
     /// Fills in the frame before the body that is in `self.frame`, and sends both.
-    fn send_frame(&mut self, kind: frame::Kind, records: u32, unpacked: usize) -> Result<(), Error> {
+    fn send_frame(&mut self, kind: frame::Kind, records: u32, unpacked: u32) -> Result<(), Error> {
         let (room, body) = self.frame.split_at_mut(frame::LENGTH);
         let frame = Frame {
             kind,
             batch: self.batches,
             records,
-            unpacked: length(unpacked),
-            stored: length(body.len()),
+            unpacked,
+            stored: short(body.len()),
             first: self.records,
             time: self.fold.began(),
             body_checksum: crc32fast::hash(body),
@@ -215,6 +214,6 @@ impl<W: Write> Writer<W> {
     }
 }
 
-fn length(bytes: usize) -> u32 {
+fn short(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("batches are short, and other bodies were measured")
 }

@@ -1,24 +1,16 @@
 //! Records into columns.
 
-use super::handed::{Birth, Family, Handed, Holder, moved_away};
+use super::birth::Births;
+use super::handed::{Elder, Handed, Holder};
 use super::kind::{self, Kind};
-use super::place::{Asker, Class, Guesses};
+use super::place::{Asker, Class, Guesses, moved_away};
 use super::slot::{Taken, Told};
 use super::time::Times;
 use super::{Column, Columns, Opening};
-use crate::record::{Call, Placed, Record};
+use crate::error::Error;
+use crate::identity::Live;
+use crate::record::{Call, Placed, Pointer, Record};
 use crate::varint::{put, put_signed};
-
-/// Which allocations a record speaks of.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Resolved {
-    /// The one the call was handed.
-    pub handed: Option<Holder>,
-    /// The address of the pointer the call was handed.
-    pub address: u64,
-    /// The slot the one it made took; `None` if it made none or a moved one kept its slot.
-    pub taken: Option<Taken>,
-}
 
 /// Turns records into columns, one batch after the other.
 #[derive(Debug)]
@@ -35,10 +27,10 @@ pub(crate) struct Fold {
     times: Times,
     thread: u32,
     program_break: u64,
-    family: Family,
-    /// The number of this batch's first birth, and of the next.
+    births: Births,
+    /// The number of this batch's first birth, counted from the beginning of the trace.
     first_birth: u32,
-    next_birth: u32,
+    elder: Elder,
     told: Told,
     guesses: Guesses,
 }
@@ -51,13 +43,13 @@ impl Fold {
             opening: Opening::default(),
             records: 0,
             placements,
-            resolution: resolution.max(1),
+            resolution,
             times: Times(0),
             thread: 0,
             program_break: 0,
-            family: Family::default(),
+            births: Births::default(),
             first_birth: 0,
-            next_birth: 0,
+            elder: Elder::default(),
             told: Told::default(),
             guesses: Guesses::default(),
         }
@@ -68,18 +60,13 @@ impl Fold {
         self.records
     }
 
-    /// The number that the next allocation to be made or moved will have.
-    pub fn next_birth(&self) -> u32 {
-        self.next_birth
-    }
-
     /// The time of the batch's first record, in units of the clock's resolution.
     pub fn began(&self) -> u64 {
         self.began
     }
 
-    pub fn opening(&self) -> &Opening {
-        &self.opening
+    pub fn opening(&self) -> Opening {
+        self.opening
     }
 
     pub fn columns(&self) -> &Columns {
@@ -88,17 +75,18 @@ impl Fold {
 
     /// Begins another batch.
     pub fn clear(&mut self) {
-        self.columns.0.iter_mut().for_each(Vec::clear);
+        self.columns.clear();
         self.records = 0;
-        self.family.clear();
-        self.first_birth = self.next_birth;
+        self.first_birth = self.first_birth.wrapping_add(self.births.last());
+        self.births.clear();
+        self.elder = Elder::default();
         self.told = Told::default();
         self.guesses.clear();
     }
 
-    /// Appends a record.
-    #[inline]
-    pub fn put(&mut self, record: &Record, resolved: Resolved) {
+    /// Appends a record. `live` tells which allocations it speaks of.
+    #[inline(always)]
+    pub fn put(&mut self, record: &Record, live: &mut Live) -> Result<(), Error> {
         let time = record.time.0 / self.resolution;
         let program_break = if self.placements { record.program_break } else { 0 };
         if self.records == 0 {
@@ -106,80 +94,86 @@ impl Fold {
         }
         self.records += 1;
         self.times.put(time, &mut self.columns);
-        let flags = self.put_thread(record.thread.0)
-            | self.put_break(program_break)
-            | self.put_call(record, resolved);
-        self.columns[Column::Kinds].push(Kind::of(&record.call) as u8 | flags);
+        let mut byte = 0;
+        if record.thread.0 != self.thread || program_break != self.program_break {
+            byte = self.put_surroundings(record.thread.0, program_break);
+        }
+        byte |= match record.call {
+            Call::Malloc { request, to } => {
+                self.put_request(request);
+                Kind::Malloc as u8 | self.put_placed(request, to, live)?
+            }
+            Call::Free { pointer } => {
+                self.put_freed(pointer, live);
+                Kind::Free as u8
+            }
+            ref call => self.put_rarer(call, live)?,
+        };
+        self.columns[Column::Kinds].push(byte);
+        Ok(())
     }
 
-    fn open(&mut self, time: u64, opening: Opening) {
-        self.began = time;
+    fn open(&mut self, began: u64, opening: Opening) {
+        self.began = began;
         self.opening = opening;
-        self.times = Times(time);
+        self.times = Times(began);
         self.thread = opening.thread;
         self.program_break = opening.program_break;
     }
 
-    #[inline]
-    fn put_thread(&mut self, thread: u32) -> u8 {
-        if thread == self.thread {
-            return 0;
+    fn put_surroundings(&mut self, thread: u32, program_break: u64) -> u8 {
+        let mut flags = 0;
+        if thread != self.thread {
+            self.thread = thread;
+            put(&mut self.columns[Column::Threads], thread.into());
+            flags |= kind::THREAD;
         }
-        self.thread = thread;
-        put(&mut self.columns[Column::Threads], thread.into());
-        kind::THREAD
+        if program_break != self.program_break {
+            let by = program_break.wrapping_sub(self.program_break).cast_signed();
+            self.program_break = program_break;
+            put_signed(&mut self.columns[Column::Breaks], by);
+            flags |= kind::BREAK;
+        }
+        flags
     }
 
-    #[inline]
-    fn put_break(&mut self, program_break: u64) -> u8 {
-        if program_break == self.program_break {
-            return 0;
-        }
-        let by = program_break.wrapping_sub(self.program_break).cast_signed();
-        self.program_break = program_break;
-        put_signed(&mut self.columns[Column::Breaks], by);
-        kind::BREAK
-    }
-
-    #[inline]
-    fn put_call(&mut self, record: &Record, resolved: Resolved) -> u8 {
-        match record.call {
-            Call::Malloc { request, to } | Call::Valloc { request, to } | Call::Pvalloc { request, to } => {
-                self.put_request(request);
-                self.put_placed(request, to, resolved)
-            }
+    /// The calls that are neither `malloc` nor `free`.
+    #[inline(never)]
+    fn put_rarer(&mut self, call: &Call, live: &mut Live) -> Result<u8, Error> {
+        let flags = match *call {
             Call::Calloc { count, size, to } => {
                 self.put_request(count);
                 self.put_request(size);
-                self.put_placed(count.saturating_mul(size), to, resolved)
+                self.put_placed(count.saturating_mul(size), to, live)?
+            }
+            Call::Realloc { old, request, to } => {
+                self.put_request(request);
+                self.put_moved(old, request, to, live)?
+            }
+            Call::Reallocarray { old, count, size, to } => {
+                self.put_request(count);
+                self.put_request(size);
+                self.put_moved(old, count.saturating_mul(size), to, live)?
             }
             Call::Memalign { alignment, request, to }
             | Call::AlignedAlloc { alignment, request, to }
             | Call::PosixMemalign { alignment, request, to } => {
                 self.put_request(alignment);
                 self.put_request(request);
-                self.put_placed(request, to, resolved)
+                self.put_placed(request, to, live)?
             }
-            Call::Realloc { request, to, .. } => {
+            Call::Valloc { request, to } | Call::Pvalloc { request, to } => {
                 self.put_request(request);
-                self.put_moved(request, to, resolved)
+                self.put_placed(request, to, live)?
             }
-            Call::Reallocarray { count, size, to, .. } => {
-                self.put_request(count);
-                self.put_request(size);
-                self.put_moved(count.saturating_mul(size), to, resolved)
-            }
-            Call::Free { .. } => {
-                let handed = self.put_handed(resolved);
-                self.release(handed);
+            Call::UsableSize { pointer } => {
+                let holder = live.find(pointer);
+                self.put_handed(pointer.address, holder);
                 0
             }
-            Call::UsableSize { .. } => {
-                self.put_handed(resolved);
-                0
-            }
-            _ => self.put_rest(&record.call),
-        }
+            _ => self.put_rest(call),
+        };
+        Ok(Kind::of(call) as u8 | flags)
     }
 
     /// The calls that neither take nor return memory.
@@ -204,72 +198,101 @@ impl Fold {
         0
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_request(&mut self, number: u64) {
         put(&mut self.columns[Column::Requests], number);
     }
 
-    #[inline]
-    fn put_handed(&mut self, resolved: Resolved) -> Handed {
-        self.family.put(resolved.address, resolved.handed, self.first_birth, &mut self.columns)
+    #[inline(always)]
+    fn put_handed(&mut self, address: u64, holder: Option<Holder>) -> Handed {
+        self.elder.put(address, holder, self.first_birth, &self.births, &mut self.columns)
     }
 
-    fn put_moved(&mut self, request: u64, to: Placed, resolved: Resolved) -> u8 {
-        let handed = self.put_handed(resolved);
-        let flags = self.put_place(request, to, handed, resolved);
-        if moved_away(request, to.pointer.address, resolved.address) {
-            self.release(handed);
+    #[inline(always)]
+    fn put_freed(&mut self, pointer: Pointer, live: &mut Live) {
+        let (address, holder) = live.free(pointer);
+        if let Handed::Young(nth) = self.put_handed(address, holder) {
+            self.guesses.leave(self.thread, nth, &mut self.births);
         }
-        flags
     }
 
-    #[inline]
-    fn put_placed(&mut self, request: u64, to: Placed, resolved: Resolved) -> u8 {
-        self.put_place(request, to, Handed::Null, resolved)
-    }
-
-    #[inline]
-    fn put_place(&mut self, request: u64, to: Placed, handed: Handed, resolved: Resolved) -> u8 {
+    /// An allocation made by a call that was handed none.
+    #[inline(always)]
+    fn put_placed(&mut self, request: u64, to: Placed, live: &mut Live) -> Result<u8, Error> {
         if to.pointer.is_null() {
             Guesses::put_null(&mut self.columns);
-            return 0;
+            return Ok(0);
         }
-        let slot = match (resolved.taken, resolved.handed) {
-            (Some(Taken { slot, known: true }), _) => slot,
-            (Some(Taken { slot, known: false }), _) => {
-                self.told.put(slot, &mut self.columns);
-                slot
-            }
-            (None, Some(holder)) => holder.slot,
-            (None, None) => unreachable!("what is placed either takes a slot or has one"),
-        };
-        self.next_birth = self.next_birth.wrapping_add(1);
+        let taken = live.place(to.pointer.address, self.next_birth())?;
+        let slot = self.put_slot(taken);
         if !self.placements {
-            Guesses::put_somewhere(&mut self.columns);
-            self.family.bear(Birth { address: 0, slot, class: Class::NONE });
-            return 0;
+            self.put_somewhere(slot);
+            return Ok(0);
         }
         let class = Class::of(request);
-        let address = to.pointer.address;
-        let surprise = self.guesses.put(
-            Asker::new(self.thread, class),
-            address,
-            to.head,
-            resolved.address,
-            &mut self.columns,
-        );
-        let class = handed.class_after(class, address == resolved.address);
-        self.family.bear(Birth { address, slot, class });
-        if surprise { kind::HEAD } else { 0 }
+        let flags = self.put_guess(class, to, 0);
+        self.births.push(to.pointer.address, slot, class);
+        Ok(flags)
     }
 
-    /// An allocation gave up its place.
-    #[inline]
-    fn release(&mut self, handed: Handed) {
-        if let Handed::Young(birth) = handed
-            && birth.class != Class::NONE
+    /// A `realloc`.
+    fn put_moved(&mut self, old: Pointer, request: u64, to: Placed, live: &mut Live) -> Result<u8, Error> {
+        let moved = live.realloc(old, request, to.pointer.address, self.next_birth())?;
+        let handed = self.put_handed(moved.address, moved.holder);
+        let slot = match (moved.taken, moved.holder) {
+            _ if to.pointer.is_null() => None,
+            (Some(taken), _) => Some(self.put_slot(taken)),
+            (None, holder) => holder.map(|holder| holder.slot),
+        };
+        let flags = match slot {
+            None => {
+                Guesses::put_null(&mut self.columns);
+                0
+            }
+            Some(slot) if !self.placements => {
+                self.put_somewhere(slot);
+                0
+            }
+            Some(slot) => {
+                let class = Class::of(request);
+                let flags = self.put_guess(class, to, moved.address);
+                let class = class.after(handed, to.pointer.address == moved.address, &self.births);
+                self.births.push(to.pointer.address, slot, class);
+                flags
+            }
+        };
+        if let Handed::Young(nth) = handed
+            && moved_away(request, to.pointer.address, moved.address)
         {
-            self.guesses.release(Asker::new(self.thread, birth.class), birth.address);
+            self.guesses.leave(self.thread, nth, &mut self.births);
         }
+        Ok(flags)
+    }
+
+    #[inline(always)]
+    fn put_slot(&mut self, taken: Taken) -> u32 {
+        if !taken.known {
+            self.told.put(taken.slot, &mut self.columns);
+        }
+        taken.slot
+    }
+
+    #[inline(always)]
+    fn put_guess(&mut self, class: Class, to: Placed, old: u64) -> u8 {
+        let asker = Asker::new(self.thread, class);
+        let Fold { guesses, births, columns, .. } = self;
+        let surprised = guesses.put(asker, to.pointer.address, to.head, old, births, columns);
+        if surprised { kind::HEAD } else { 0 }
+    }
+
+    fn put_somewhere(&mut self, slot: u32) {
+        Guesses::put_somewhere(&mut self.columns);
+        self.births.push(0, slot, Class::NONE);
+    }
+
+    /// The number of the birth that comes next.
+    #[inline(always)]
+    fn next_birth(&self) -> u32 {
+        self.first_birth.wrapping_add(self.births.last())
     }
 }

@@ -1,13 +1,13 @@
 //! The columns of allocations handed over: which one a `free` ends or a `realloc` moves.
 //!
-//! One that was made in this batch is named by its age, 0 for the latest made; most are young. An
-//! older one is named by its slot, as the difference to the last older one that was named: what
-//! was made together is mostly given back together. Of the encodings tried (slots, differences to
-//! the last slot freed or taken, ages alone, predictions from context), this mixture was the
-//! smallest or within 0.04 bytes a call of it for ten programs out of eleven.
+//! One that was born in this batch is named by its age, 0 for the youngest; most are young. An older
+//! one is named by its slot, as the difference to the last older one that was named: what was made
+//! together is mostly given back together. Of the encodings tried (slots, differences to the last
+//! slot freed or taken, ages alone, predictions from context), this mixture was the smallest or
+//! within 0.04 bytes a call of it for ten programs out of eleven.
 
-use super::place::Class;
-use super::unfold::Cursors;
+use super::birth::{Births, Nth};
+use super::cursors::{Cursors, Stop};
 use super::{Column, Columns};
 use crate::damage::Fault;
 use crate::varint;
@@ -30,118 +30,76 @@ pub(crate) struct Holder {
     pub born: u32,
 }
 
-/// An allocation made or moved in this batch.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Birth {
-    /// Where.
-    pub address: u64,
-    /// The slot it took.
-    pub slot: u32,
-    /// What it is filed under when it is freed; [`Class::NONE`] if its address depends on an earlier
-    /// batch and must not become part of any guess.
-    pub class: Class,
-}
-
 /// What a call was handed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handed {
     Null,
     Stray(u64),
+    /// By its slot.
     Elder(u32),
-    Young(Birth),
+    Young(Nth),
 }
 
-impl Handed {
-    /// What the allocation is filed under from now on, if its size says `class`. Where it stayed in
-    /// a place that only an earlier batch knows, a reader who lost that batch could not file it.
-    #[inline]
-    pub fn class_after(self, class: Class, stayed: bool) -> Class {
-        let known = match self {
-            Handed::Null | Handed::Stray(_) => true,
-            Handed::Elder(_) => false,
-            Handed::Young(birth) => birth.class != Class::NONE,
-        };
-        if stayed && !known { Class::NONE } else { class }
-    }
-}
-
-/// Whether a `realloc` that returned `to` has left `old`.
-#[inline]
-pub(super) fn moved_away(request: u64, to: u64, old: u64) -> bool {
-    if to == 0 { request == 0 } else { to != old }
-}
-
-/// The births of this batch, and the last elder that was named.
+/// The last elder that was named.
 #[derive(Debug, Default)]
-pub(super) struct Family {
-    births: Vec<Birth>,
-    elder: u32,
-}
+pub(super) struct Elder(u32);
 
-impl Family {
-    /// An allocation is made or moved.
-    #[inline]
-    pub fn bear(&mut self, birth: Birth) {
-        self.births.push(birth);
-    }
-
+impl Elder {
     /// Names what a call was handed. `first` is the number of this batch's first birth.
-    #[inline]
-    pub fn put(&mut self, address: u64, holder: Option<Holder>, first: u32, columns: &mut Columns) -> Handed {
+    #[inline(always)]
+    pub fn put(
+        &mut self,
+        address: u64,
+        holder: Option<Holder>,
+        first: u32,
+        births: &Births,
+        columns: &mut Columns,
+    ) -> Handed {
         let Some(holder) = holder else {
-            return self.put_stranger(address, columns);
+            return put_stranger(address, columns);
         };
-        let index = holder.born.wrapping_sub(first) as usize;
-        match self.births.get(index) {
-            // The numbers of births repeat after four billion of them. An allocation that old still
-            // holds its slot, so the birth that seems to be its own took another one.
+        let nth = holder.born.wrapping_sub(first).wrapping_add(1);
+        match births.get(nth) {
+            // The numbers of births repeat after four billion. An allocation that old still has its
+            // slot, so the birth that seems to be its own has another.
             Some(birth) if birth.slot == holder.slot => {
-                let age = self.births.len() - 1 - index;
-                varint::put(&mut columns[Column::Handed], YOUNG + age as u64);
-                Handed::Young(*birth)
+                varint::put(&mut columns[Column::Handed], YOUNG + u64::from(births.last() - nth));
+                Handed::Young(nth)
             }
             _ => {
                 varint::put(&mut columns[Column::Handed], ELDER);
-                let step = i64::from(holder.slot) - i64::from(self.elder);
-                varint::put_signed(&mut columns[Column::Elders], step);
-                self.elder = holder.slot;
+                varint::put_signed(&mut columns[Column::Elders], i64::from(holder.slot) - i64::from(self.0));
+                self.0 = holder.slot;
                 Handed::Elder(holder.slot)
             }
         }
     }
 
-    fn put_stranger(&mut self, address: u64, columns: &mut Columns) -> Handed {
-        if address == 0 {
-            varint::put(&mut columns[Column::Handed], NULL);
-            return Handed::Null;
-        }
-        varint::put(&mut columns[Column::Handed], STRAY);
-        varint::put(&mut columns[Column::Strays], address);
-        Handed::Stray(address)
-    }
-
-    #[inline]
-    pub fn take(&mut self, cursors: &mut Cursors<'_>) -> Result<Handed, Fault> {
-        Ok(match cursors[Column::Handed].number()? {
-            NULL => Handed::Null,
-            STRAY => Handed::Stray(cursors[Column::Strays].number()?),
+    /// Reads what a call was handed.
+    #[inline(always)]
+    pub fn take(&mut self, births: &Births, cursors: &mut Cursors<'_>) -> Result<Handed, Stop> {
+        match cursors.number(Column::Handed)? {
+            NULL => Ok(Handed::Null),
+            STRAY => Ok(Handed::Stray(cursors.number(Column::Strays)?)),
             ELDER => {
-                let slot = i64::from(self.elder).checked_add(cursors[Column::Elders].signed()?);
-                let slot = slot.and_then(|slot| u32::try_from(slot).ok());
-                self.elder = slot.ok_or(Fault::Number(Column::Elders))?;
-                Handed::Elder(self.elder)
+                self.0 = cursors.slot(Column::Elders, self.0)?;
+                Ok(Handed::Elder(self.0))
             }
-            code => {
-                let age = usize::try_from(code - YOUNG).map_err(|_| Fault::Number(Column::Handed))?;
-                let index = self.births.len().checked_sub(age).and_then(|after| after.checked_sub(1));
-                Handed::Young(self.births[index.ok_or(Fault::Number(Column::Handed))?])
-            }
-        })
+            code => match u64::from(births.last()).checked_sub(code - YOUNG) {
+                #[expect(clippy::cast_possible_truncation, reason = "it is at most what it was taken from")]
+                Some(nth @ 1..) => Ok(Handed::Young(nth as Nth)),
+                _ => Err(cursors.stop(Fault::Number(Column::Handed))),
+            },
+        }
     }
+}
 
-    /// Forgets everything: another batch begins.
-    pub fn clear(&mut self) {
-        self.births.clear();
-        self.elder = 0;
+fn put_stranger(address: u64, columns: &mut Columns) -> Handed {
+    if address == 0 {
+        varint::put(&mut columns[Column::Handed], NULL);
+        return Handed::Null;
     }
+    varint::put(&mut columns[Column::Handed], STRAY);
+    varint::put(&mut columns[Column::Strays], address);
+    Handed::Stray(address)
 }

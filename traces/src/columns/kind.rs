@@ -1,9 +1,9 @@
 //! What was called, in five bits; three more say which of the rarer columns speak of it.
 
-use super::Column;
-use crate::damage::Fault;
 use crate::record::Call;
 
+/// What was called.
+pub(super) const CODE: u8 = 0x1f;
 /// The call was made by another thread than the one before.
 pub(super) const THREAD: u8 = 0x20;
 /// The program break is not where it was.
@@ -21,19 +21,19 @@ macro_rules! kinds {
 
         impl Kind {
             /// The kind of a call.
-            #[inline]
+            #[inline(always)]
             pub fn of(call: &Call) -> Kind {
                 match call {
                     $(Call::$kind { .. } => Kind::$kind,)*
                 }
             }
 
-            /// The kind with this code; bits that are not part of a code are ignored.
-            #[inline]
-            pub fn from_code(byte: u8) -> Result<Kind, Fault> {
-                match byte & !(THREAD | BREAK | HEAD) {
-                    $($code => Ok(Kind::$kind),)*
-                    code => Err(Fault::Code { column: Column::Kinds, code }),
+            /// The kind with the code in this byte, whatever its flags.
+            #[inline(always)]
+            pub fn from_code(byte: u8) -> Option<Kind> {
+                match byte & CODE {
+                    $($code => Some(Kind::$kind),)*
+                    _ => None,
                 }
             }
         }

@@ -9,22 +9,25 @@
 //!
 //! Every column is compressed on its own, since what is regular in one is noise in the next.
 
+mod birth;
+mod cursors;
 mod fold;
 mod handed;
 mod kind;
 mod place;
 mod slot;
+mod table;
 mod time;
 mod unfold;
 
 use std::fmt;
 use std::ops::{Index, IndexMut};
 
-pub(crate) use fold::{Fold, Resolved};
+pub(crate) use fold::Fold;
 pub(crate) use handed::Holder;
 use serde::{Deserialize, Serialize};
 pub(crate) use slot::{Taken, Vacant};
-pub(crate) use unfold::{Cursors, Table, Unfold};
+pub(crate) use unfold::Unfold;
 
 macro_rules! columns {
     ($($(#[$doc:meta])* $column:ident = $name:literal,)*) => {
@@ -79,6 +82,13 @@ columns! {
 /// The bytes of every column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Columns([Vec<u8>; Column::ALL.len()]);
+
+impl Columns {
+    /// Empties all of them.
+    pub fn clear(&mut self) {
+        self.0.iter_mut().for_each(Vec::clear);
+    }
+}
 
 impl Index<Column> for Columns {
     type Output = Vec<u8>;

@@ -1,7 +1,7 @@
 //! The columns of addresses and heads: where an allocation landed, when guessing was not enough.
 //!
-//! Three guesses are made at an address. Whoever asks for as much as it just freed mostly gets the
-//! same place, so places freed in this batch are kept in stacks, one for each thread and size, and
+//! Three guesses are made at an address. Whoever asks for as much as was just freed mostly gets the
+//! same place, so places left in this batch are kept in stacks, one for each thread and size, and
 //! one of the top few is the first guess. Fresh memory is handed out in order, so the place behind
 //! the last allocation of this thread is the second. A `realloc` mostly leaves things where they
 //! are: the third. What is left is written as the difference to the last place this thread got for
@@ -9,9 +9,11 @@
 //!
 //! These are habits that allocators have, not a model of one: a guess that fails costs two or three
 //! bytes and is never wrong. Remembering what was freed in earlier batches too would save less than
-//! 0.03 bytes a call on ten programs out of eleven and chain every batch to the ones before.
+//! 0.03 bytes a call on ten programs out of eleven, and chain every batch to the ones before.
 
-use super::unfold::Cursors;
+use super::birth::{Birth, Births, Nth};
+use super::cursors::{Cursors, Stop};
+use super::handed::Handed;
 use super::{Column, Columns};
 use crate::damage::Fault;
 use crate::varint;
@@ -20,43 +22,60 @@ use crate::varint;
 const NULL: u8 = 0;
 /// The allocation stayed where it was.
 const STAYED: u8 = 1;
-/// Right behind the last allocation of this thread that no freed place was used for.
+/// Right behind the last allocation of this thread that no left place was used for.
 const BEHIND: u8 = 2;
-/// A number follows in the column of places: how many times 16 bytes away from the last of this thread and size.
+/// So many times 16 bytes, in the column of places, from the last of this thread and size.
 const SIXTEENS: u8 = 3;
 /// The same, in single bytes.
 const BYTES: u8 = 4;
-/// In a trace without placements: somewhere.
-const SOMEWHERE: u8 = 1;
-/// What is added to a depth in the stack of freed places.
+/// What is added to a depth in the stack of left places.
 const STACK: u8 = 5;
 /// How deep one looks into a stack.
 const DEPTH: u8 = 10;
 
-/// The flags in a head, and the one that says the allocation has a mapping of its own, which tells
-/// nothing about the next.
+/// In a trace without placements: somewhere.
+const SOMEWHERE: u8 = 1;
+
+/// The flags in a head: the one that is mostly set; and the one that says the allocation has a
+/// mapping of its own, which tells nothing about the next.
 const FLAGS: u64 = 7;
+const PREVIOUS_IN_USE: u64 = 1;
 const MAPPED: u64 = 2;
 
-/// The stacks, shared by those threads and sizes that happen to meet in one.
+/// How many stacks there are, each shared by those threads and sizes that happen to meet in it.
 const BINS: usize = 1 << 12;
-/// The threads told apart.
+/// How many threads are told apart.
 const THREADS: usize = 1 << 8;
 
-/// The size an allocation of `request` bytes is filed under: what malloc would most likely set
-/// aside for it, in units of 16 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The largest request that is filed under its own size.
+const LARGEST: u64 = 1 << 35;
+
+/// The size an allocation is filed under: what malloc would most likely set aside for it, in units
+/// of 16 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Class(u32);
 
 impl Class {
-    /// Filed nowhere.
+    /// Filed nowhere: for a place that only an earlier batch knows. A reader who lost that batch
+    /// could not guess from it what the writer did.
     pub const NONE: Class = Class(0);
 
     /// The class of a request.
-    #[inline]
+    #[inline(always)]
     pub fn of(request: u64) -> Class {
-        let sixteens = request.saturating_add(8 + 15) >> 4;
-        Class(u32::try_from(sixteens).unwrap_or(u32::MAX).max(2))
+        // Whatever is larger than can be written down here is far too large to be given twice.
+        #[expect(clippy::cast_possible_truncation, reason = "it was made small enough")]
+        Class(((request.min(LARGEST) + 8 + 15) >> 4) as u32).max(Class(2))
+    }
+
+    /// The class of an allocation whose size says `self`, and which was handed over as `handed`.
+    #[inline(always)]
+    pub fn after(self, handed: Handed, stayed: bool, births: &Births) -> Class {
+        match handed {
+            Handed::Elder(_) if stayed => Class::NONE,
+            Handed::Young(nth) if stayed && births[nth].class == Class::NONE => Class::NONE,
+            _ => self,
+        }
     }
 
     fn bytes(self) -> u64 {
@@ -64,48 +83,10 @@ impl Class {
     }
 }
 
-/// What is remembered of a thread and a class.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bin {
-    /// The top of the stack of freed places: the number of its node; 0 for none.
-    top: u32,
-    /// Where the last allocation was placed.
-    last: u64,
-}
-
-/// A freed place in a stack.
-#[derive(Clone, Copy, Debug, Default)]
-struct Node {
-    address: u64,
-    below: u32,
-}
-
-/// What is remembered of a thread.
-#[derive(Clone, Copy, Debug)]
-struct Front {
-    /// The end of its last allocation that no freed place was used for.
-    address: u64,
-    /// The lowest three bits of its last head.
-    flags: u64,
-}
-
-/// What the next address and head are guessed from.
-#[derive(Debug)]
-pub(super) struct Guesses {
-    bins: Vec<Bin>,
-    fronts: Vec<Front>,
-    /// All nodes; the first stands for no node.
-    nodes: Vec<Node>,
-    /// The top of the stack of unused nodes.
-    spare: u32,
-}
-
-impl Default for Guesses {
-    fn default() -> Guesses {
-        let mut guesses = Guesses { bins: Vec::new(), fronts: Vec::new(), nodes: Vec::new(), spare: 0 };
-        guesses.clear();
-        guesses
-    }
+/// Whether a `realloc` that returned `to` has left `old`.
+#[inline(always)]
+pub(super) fn moved_away(request: u64, to: u64, old: u64) -> bool {
+    if to == 0 { request == 0 } else { to != old }
 }
 
 /// Who asks, and for how much.
@@ -117,214 +98,265 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    #[inline]
+    #[inline(always)]
     pub fn new(thread: u32, class: Class) -> Asker {
-        let mixed = (u64::from(class.0) ^ u64::from(thread) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // Multiplying mixes all bits into the highest ones.
+        let mixed = (u64::from(thread) << 32 | u64::from(class.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Asker { bin: (mixed >> 52) as usize, front: thread as usize % THREADS, class }
+    }
+}
+
+/// What is remembered of a thread and a class.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bin {
+    /// The birth whose place was left last.
+    top: Nth,
+    /// Where the last allocation was placed.
+    last: u64,
+}
+
+/// What is remembered of a thread.
+#[derive(Clone, Copy, Debug)]
+struct Front {
+    /// The end of its last allocation that no left place was used for.
+    address: u64,
+    /// The flags of its last head.
+    flags: u64,
+}
+
+impl Default for Front {
+    fn default() -> Front {
+        Front { address: 0, flags: PREVIOUS_IN_USE }
+    }
+}
+
+/// What the next address and head are guessed from.
+#[derive(Debug)]
+pub(super) struct Guesses {
+    bins: Box<[Bin; BINS]>,
+    fronts: Box<[Front; THREADS]>,
+}
+
+impl Default for Guesses {
+    fn default() -> Guesses {
+        Guesses { bins: Box::new([Bin::default(); BINS]), fronts: Box::new([Front::default(); THREADS]) }
     }
 }
 
 impl Guesses {
     /// Forgets everything: another batch begins.
     pub fn clear(&mut self) {
-        self.bins.clear();
-        self.bins.resize(BINS, Bin::default());
-        self.fronts.clear();
-        self.fronts.resize(THREADS, Front { address: 0, flags: 1 });
-        self.nodes.clear();
-        self.nodes.push(Node::default());
-        self.spare = 0;
+        self.bins.fill(Bin::default());
+        self.fronts.fill(Front::default());
     }
 
     /// Writes the address and the head of an allocation that was at `old` before, if it was
     /// anywhere. Returns whether the head was not what one expects.
-    #[inline]
-    pub fn put(&mut self, asker: Asker, address: u64, head: u64, old: u64, columns: &mut Columns) -> bool {
-        let guess = self.guess(asker, address, old);
+    #[inline(always)]
+    pub fn put(
+        &mut self,
+        asker: Asker,
+        address: u64,
+        head: u64,
+        old: u64,
+        births: &mut Births,
+        columns: &mut Columns,
+    ) -> bool {
+        let guess = self.guess(asker, address, old, births);
         columns[Column::Guesses].push(guess);
-        match guess {
-            SIXTEENS => {
-                varint::put_signed(&mut columns[Column::Places], self.distance(asker, address) / 16);
-            }
-            BYTES => varint::put_signed(&mut columns[Column::Places], self.distance(asker, address)),
-            _ => {}
+        if guess == SIXTEENS {
+            varint::put_signed(&mut columns[Column::Places], self.distance(asker, address) / 16);
+        } else if guess == BYTES {
+            varint::put_signed(&mut columns[Column::Places], self.distance(asker, address));
         }
         let surprise = head.wrapping_sub(self.expected_head(asker)).cast_signed();
         if surprise != 0 {
             varint::put_signed(&mut columns[Column::Heads], surprise);
         }
-        self.settle(asker, guess, address, head);
+        self.learn(asker, guess, address, head, surprise);
         surprise != 0
     }
 
     /// Writes that a call returned the null pointer.
-    #[inline]
     pub fn put_null(columns: &mut Columns) {
         columns[Column::Guesses].push(NULL);
     }
 
     /// Writes that a call returned memory, in a trace that does not say where.
-    #[inline]
     pub fn put_somewhere(columns: &mut Columns) {
         columns[Column::Guesses].push(SOMEWHERE);
     }
 
-    /// Reads whether a call returned memory, in a trace that does not say where.
-    #[inline]
-    pub fn take_somewhere(cursors: &mut Cursors<'_>) -> Result<bool, Fault> {
-        match cursors[Column::Guesses].byte()? {
-            NULL => Ok(false),
-            SOMEWHERE => Ok(true),
-            code => Err(Fault::Code { column: Column::Guesses, code }),
-        }
-    }
-
     /// Reads what [`put`](Self::put) or [`put_null`](Self::put_null) wrote: an address and a head,
     /// both 0 for the null pointer.
-    #[inline]
+    #[inline(always)]
     pub fn take(
         &mut self,
         asker: Asker,
         old: u64,
-        surprise: bool,
+        surprise: i64,
+        births: &mut Births,
         cursors: &mut Cursors<'_>,
-    ) -> Result<(u64, u64), Fault> {
-        let guess = cursors[Column::Guesses].byte()?;
+    ) -> Result<(u64, u64), Stop> {
+        let guess = cursors.byte(Column::Guesses)?;
         let address = match guess {
+            STACK => self.pop(asker, births),
             NULL => return Ok((0, 0)),
-            STAYED if old != 0 => old,
-            BEHIND => self.fronts[asker.front].address,
-            SIXTEENS => {
-                self.reference(asker).wrapping_add_signed(cursors[Column::Places].signed()?.wrapping_mul(16))
-            }
-            BYTES => self.reference(asker).wrapping_add_signed(cursors[Column::Places].signed()?),
-            code => self.pick(asker, code)?,
+            _ => self.take_rarer(guess, asker, old, births, cursors)?,
         };
         if address == 0 {
-            return Err(Fault::Code { column: Column::Guesses, code: guess });
+            return Err(cursors.stop(Fault::Code { column: Column::Guesses, code: guess }));
         }
-        let difference = if surprise { cursors[Column::Heads].signed()? } else { 0 };
-        let head = self.expected_head(asker).wrapping_add_signed(difference);
-        self.settle(asker, guess, address, head);
+        let head = self.expected_head(asker).wrapping_add_signed(surprise);
+        self.learn(asker, guess, address, head, surprise);
         Ok((address, head))
     }
 
-    /// A place was given back by `asker`'s thread.
-    #[inline]
-    pub fn release(&mut self, asker: Asker, address: u64) {
-        let bin = &mut self.bins[asker.bin];
-        let node = Node { address, below: bin.top };
-        if self.spare == 0 {
-            // As many nodes as a batch has records: their numbers fit.
-            bin.top = u32::try_from(self.nodes.len()).expect("a batch is shorter than four billion records");
-            self.nodes.push(node);
-        } else {
-            bin.top = self.spare;
-            self.spare = std::mem::replace(&mut self.nodes[self.spare as usize], node).below;
+    /// Reads whether a call returned memory, in a trace that does not say where.
+    pub fn take_somewhere(cursors: &mut Cursors<'_>) -> Result<bool, Stop> {
+        match cursors.byte(Column::Guesses)? {
+            NULL => Ok(false),
+            SOMEWHERE => Ok(true),
+            code => Err(cursors.stop(Fault::Code { column: Column::Guesses, code })),
         }
     }
 
-    /// The code of the guess that is right. A place taken from a stack is removed.
-    #[inline]
-    fn guess(&mut self, asker: Asker, address: u64, old: u64) -> u8 {
+    /// The nth birth's place was left by a call of this thread.
+    #[inline(always)]
+    pub fn leave(&mut self, thread: u32, nth: Nth, births: &mut Births) {
+        let birth = &mut births[nth];
+        if birth.class != Class::NONE {
+            let bin = self.bin_mut(Asker::new(thread, birth.class));
+            birth.below = bin.top;
+            bin.top = nth;
+        }
+    }
+
+    /// The code of the guess that is right. A place found in a stack is removed from it.
+    #[inline(always)]
+    fn guess(&mut self, asker: Asker, address: u64, old: u64, births: &mut Births) -> u8 {
+        let top = self.bin(asker).top;
+        // The birth that stands for none is at address 0, where nothing is placed.
+        if births[top].address == address {
+            self.pop(asker, births);
+            return STACK;
+        }
         if address == old {
             return STAYED;
         }
-        let top = self.bins[asker.bin].top;
-        if self.nodes[top as usize].address == address {
-            self.remove(asker, 0, top);
-            return STACK;
-        }
-        if self.fronts[asker.front].address == address {
+        if self.front(asker).address == address {
             return BEHIND;
         }
-        if let Some(depth) = self.search(asker, address) {
-            return STACK + depth;
+        match search(top, address, births) {
+            Some(depth) => STACK + depth,
+            None if self.distance(asker, address) % 16 == 0 => SIXTEENS,
+            None => BYTES,
         }
-        if self.distance(asker, address) % 16 == 0 { SIXTEENS } else { BYTES }
     }
 
-    /// Looks for `address` below the top of its stack, and removes it.
-    fn search(&mut self, asker: Asker, address: u64) -> Option<u8> {
-        let mut above = self.bins[asker.bin].top;
-        for depth in 1..DEPTH {
-            let node = self.nodes[above as usize].below;
-            if node == 0 {
-                return None;
+    fn take_rarer(
+        &mut self,
+        guess: u8,
+        asker: Asker,
+        old: u64,
+        births: &mut Births,
+        cursors: &mut Cursors<'_>,
+    ) -> Result<u64, Stop> {
+        Ok(match guess {
+            STAYED => old,
+            BEHIND => self.front(asker).address,
+            SIXTEENS => {
+                let sixteens = cursors.signed(Column::Places)?;
+                self.reference(asker).wrapping_add_signed(sixteens.wrapping_mul(16))
             }
-            if self.nodes[node as usize].address == address {
-                self.remove(asker, above, node);
-                return Some(depth);
-            }
-            above = node;
-        }
-        None
+            BYTES => self.reference(asker).wrapping_add_signed(cursors.signed(Column::Places)?),
+            _ => pick(self.bin(asker).top, guess - STACK, births),
+        })
     }
 
-    /// Removes the place at the depth that a code stands for.
-    #[inline]
-    fn pick(&mut self, asker: Asker, code: u8) -> Result<u64, Fault> {
-        let wrong = Fault::Code { column: Column::Guesses, code };
-        let depth = code.checked_sub(STACK).filter(|depth| *depth < DEPTH).ok_or(wrong)?;
-        let (mut above, mut node) = (0, self.bins[asker.bin].top);
-        for _ in 0..depth {
-            (above, node) = (node, self.nodes[node as usize].below);
-        }
-        if node == 0 {
-            return Err(wrong);
-        }
-        Ok(self.remove(asker, above, node))
-    }
-
-    /// Takes `node` out of its stack, where it lies below `above`, or on top if that is 0.
-    #[inline]
-    fn remove(&mut self, asker: Asker, above: u32, node: u32) -> u64 {
-        let Node { address, below } = self.nodes[node as usize];
-        if above == 0 {
-            self.bins[asker.bin].top = below;
-        } else {
-            self.nodes[above as usize].below = below;
-        }
-        // Nobody looks for 0, so an unused node is never found at the top of an empty stack.
-        self.nodes[node as usize] = Node { address: 0, below: self.spare };
-        self.spare = node;
+    /// Takes the place on top of a stack; 0 if it is empty.
+    #[inline(always)]
+    fn pop(&mut self, asker: Asker, births: &Births) -> u64 {
+        let bin = self.bin_mut(asker);
+        let Birth { address, below, .. } = births[bin.top];
+        bin.top = below;
         address
     }
 
+    /// Learns from an allocation.
+    #[inline(always)]
+    fn learn(&mut self, asker: Asker, guess: u8, address: u64, head: u64, surprise: i64) {
+        if guess != STAYED {
+            self.bin_mut(asker).last = address;
+        }
+        let front = &mut self.fronts[asker.front];
+        if guess < STACK && guess != STAYED && head & MAPPED == 0 {
+            front.address = address.wrapping_add(head & !FLAGS);
+        }
+        if surprise != 0 && head & MAPPED == 0 {
+            front.flags = head & FLAGS;
+        }
+    }
+
+    /// A head tells the size, and flags which are mostly those of the thread's last head.
+    #[inline(always)]
+    fn expected_head(&self, asker: Asker) -> u64 {
+        asker.class.bytes() | self.front(asker).flags
+    }
+
     /// How far `address` is from what differences refer to.
-    #[inline]
+    #[inline(always)]
     fn distance(&self, asker: Asker, address: u64) -> i64 {
         address.wrapping_sub(self.reference(asker)).cast_signed()
     }
 
     /// The last place of this thread and size; if there is none, where its fresh memory begins.
-    #[inline]
+    #[inline(always)]
     fn reference(&self, asker: Asker) -> u64 {
-        match self.bins[asker.bin].last {
-            0 => self.fronts[asker.front].address,
+        match self.bin(asker).last {
+            0 => self.front(asker).address,
             last => last,
         }
     }
 
-    /// A head tells the size, and flags which are mostly those of the thread's last head.
-    #[inline]
-    fn expected_head(&self, asker: Asker) -> u64 {
-        asker.class.bytes() | self.fronts[asker.front].flags
+    #[inline(always)]
+    fn front(&self, asker: Asker) -> &Front {
+        &self.fronts[asker.front]
     }
 
-    /// Learns from an allocation.
-    #[inline]
-    fn settle(&mut self, asker: Asker, guess: u8, address: u64, head: u64) {
-        let front = &mut self.fronts[asker.front];
-        if head & MAPPED == 0 {
-            front.flags = head & FLAGS;
-        }
-        if guess == STAYED {
-            return;
-        }
-        self.bins[asker.bin].last = address;
-        if guess < STACK && head & MAPPED == 0 {
-            front.address = address.wrapping_add(head & !FLAGS);
-        }
+    #[inline(always)]
+    fn bin(&self, asker: Asker) -> &Bin {
+        &self.bins[asker.bin]
     }
+
+    #[inline(always)]
+    fn bin_mut(&mut self, asker: Asker) -> &mut Bin {
+        &mut self.bins[asker.bin]
+    }
+}
+
+/// Looks for `address` below the top of a stack, removes it, and returns how deep it was.
+fn search(top: Nth, address: u64, births: &mut Births) -> Option<u8> {
+    let mut above = top;
+    for depth in 1..DEPTH {
+        let Birth { address: place, below, .. } = births[births[above].below];
+        if place == address {
+            births[above].below = below;
+            return Some(depth);
+        }
+        above = births[above].below;
+    }
+    None
+}
+
+/// Removes the place that is so deep in a stack, but not on top; 0 if there is none.
+fn pick(top: Nth, depth: u8, births: &mut Births) -> u64 {
+    let mut above = top;
+    // The birth that stands for none lies below itself.
+    for _ in 1..depth {
+        above = births[above].below;
+    }
+    let Birth { address, below, .. } = births[births[above].below];
+    births[above].below = below;
+    address
 }

@@ -5,9 +5,8 @@
 //! difference to the last one it had: a heap that grows takes one slot after the other, and one
 //! that shrank in an earlier batch takes them in the reverse of the order in which they were vacated.
 
-use super::unfold::Cursors;
+use super::cursors::{Cursors, Stop};
 use super::{Column, Columns};
-use crate::damage::Fault;
 use crate::varint;
 
 /// The slots nobody holds, as a writer knows them.
@@ -31,7 +30,7 @@ pub(crate) struct Taken {
 
 impl Vacant {
     /// Takes the slot vacated last, or a new one; `None` when there are no more numbers for them.
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self) -> Option<Taken> {
         if let Some(slot) = self.slots.pop() {
             let known = self.recent > 0;
@@ -45,7 +44,7 @@ impl Vacant {
     }
 
     /// The allocation in `slot` is gone.
-    #[inline]
+    #[inline(always)]
     pub fn vacate(&mut self, slot: u32) {
         self.slots.push(slot);
         self.recent += 1;
@@ -67,17 +66,15 @@ impl Vacant {
 pub(super) struct Told(u32);
 
 impl Told {
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, slot: u32, columns: &mut Columns) {
         varint::put_signed(&mut columns[Column::Slots], i64::from(slot) - i64::from(self.0));
         self.0 = slot;
     }
 
-    #[inline]
-    pub fn take(&mut self, cursors: &mut Cursors<'_>) -> Result<u32, Fault> {
-        let slot = i64::from(self.0).checked_add(cursors[Column::Slots].signed()?);
-        let slot = slot.and_then(|slot| u32::try_from(slot).ok()).filter(|slot| *slot != u32::MAX);
-        self.0 = slot.ok_or(Fault::Number(Column::Slots))?;
+    #[inline(always)]
+    pub fn take(&mut self, cursors: &mut Cursors<'_>) -> Result<u32, Stop> {
+        self.0 = cursors.slot(Column::Slots, self.0)?;
         Ok(self.0)
     }
 }

@@ -3,7 +3,7 @@
 //! One byte up to 253 units. Times run backward now and then, because a call that gives memory back
 //! is stamped before it and one that returns memory after it.
 
-use super::unfold::Cursors;
+use super::cursors::{Cursors, Stop};
 use super::{Column, Columns};
 use crate::damage::Fault;
 use crate::varint;
@@ -18,7 +18,7 @@ const EARLIER: u8 = 255;
 pub(super) struct Times(pub u64);
 
 impl Times {
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, time: u64, columns: &mut Columns) {
         let column = &mut columns[Column::Times];
         match time.checked_sub(self.0) {
@@ -36,15 +36,17 @@ impl Times {
         self.0 = time;
     }
 
-    #[inline]
-    pub fn take(&mut self, cursors: &mut Cursors<'_>) -> Result<u64, Fault> {
-        let cursor = &mut cursors[Column::Times];
-        let time = match cursor.byte()? {
-            LATER => self.0.checked_add(cursor.number()?),
-            EARLIER => self.0.checked_sub(cursor.number()?),
-            units => self.0.checked_add(u64::from(units)),
+    #[inline(always)]
+    pub fn take(&mut self, cursors: &mut Cursors<'_>) -> Result<u64, Stop> {
+        let time = match cursors.byte(Column::Times)? {
+            LATER => self.0.checked_add(cursors.number(Column::Times)?),
+            EARLIER => self.0.checked_sub(cursors.number(Column::Times)?),
+            units => self.0.checked_add(units.into()),
         };
-        self.0 = time.ok_or(Fault::Number(Column::Times))?;
+        match time {
+            Some(time) => self.0 = time,
+            None => return Err(cursors.stop(Fault::Number(Column::Times))),
+        }
         Ok(self.0)
     }
 }

@@ -1,141 +1,29 @@
 //! Columns into records.
 
-use std::ops::{Index, IndexMut};
-
-use super::handed::{Birth, Family, Handed, moved_away};
+use super::birth::{Births, Nth};
+use super::cursors::{Cursors, Stop};
+use super::handed::{Elder, Handed};
 use super::kind::{self, Kind};
-use super::place::{Asker, Class, Guesses};
+use super::place::{Asker, Class, Guesses, moved_away};
 use super::slot::Told;
+use super::table::Table;
 use super::time::Times;
 use super::{Column, Columns, Opening};
 use crate::damage::Fault;
 use crate::record::{Call, Nanos, Placed, Pointer, Record, Slot, Thread};
-use crate::varint::Cursor;
-
-/// How far each column has been read.
-#[derive(Debug)]
-pub(crate) struct Cursors<'bytes>([Cursor<'bytes>; Column::ALL.len()]);
-
-impl<'bytes> Cursors<'bytes> {
-    /// The beginning of all columns.
-    pub fn new(columns: &'bytes Columns) -> Self {
-        Cursors(Column::ALL.map(|column| Cursor::new(column, &columns[column])))
-    }
-
-    /// Every column must be at its end.
-    pub fn finish(self) -> Result<(), Fault> {
-        self.0.into_iter().try_for_each(Cursor::finish)
-    }
-}
-
-impl<'bytes> Index<Column> for Cursors<'bytes> {
-    type Output = Cursor<'bytes>;
-
-    fn index(&self, column: Column) -> &Cursor<'bytes> {
-        &self.0[column as usize]
-    }
-}
-
-impl<'bytes> IndexMut<Column> for Cursors<'bytes> {
-    fn index_mut(&mut self, column: Column) -> &mut Cursor<'bytes> {
-        &mut self.0[column as usize]
-    }
-}
-
-/// Which address the allocation in each slot lives at: all that is remembered from one batch to the next.
-#[derive(Debug)]
-pub(crate) struct Table {
-    addresses: Vec<u64>,
-    /// Whether every record since the beginning was read, so that everything is known.
-    whole: bool,
-    /// How many allocations were put into it.
-    occupied: u64,
-}
-
-/// The entry of a slot nobody holds.
-const VACANT: u64 = 0;
-
-/// How much further than there were allocations a table may grow after a loss. Before one, slots come
-/// in order; after it they may begin anywhere, and a damaged or hostile number must not cost gigabytes.
-const STRIDE: u64 = 1 << 22;
-
-impl Default for Table {
-    fn default() -> Table {
-        Table { addresses: Vec::new(), whole: true, occupied: 0 }
-    }
-}
-
-impl Table {
-    /// Records are lost or skipped, and with them any knowledge of the slots.
-    pub fn forget(&mut self) {
-        self.addresses.clear();
-        self.whole = false;
-    }
-
-    /// Where the allocation in `slot` lives.
-    #[inline]
-    fn address(&self, slot: u32) -> Result<u64, Fault> {
-        match self.addresses.get(slot as usize) {
-            Some(&VACANT) => Err(Fault::Vacant(Slot(slot))),
-            Some(&address) => Ok(address),
-            None if self.whole => Err(Fault::Vacant(Slot(slot))),
-            None => Ok(Pointer::UNKNOWN),
-        }
-    }
-
-    /// A new allocation takes `slot`.
-    #[inline]
-    fn occupy(&mut self, slot: u32, address: u64) -> Result<(), Fault> {
-        self.occupied += 1;
-        match self.addresses.get_mut(slot as usize) {
-            Some(entry @ (&mut VACANT | &mut Pointer::UNKNOWN)) => *entry = address,
-            Some(_) => return Err(Fault::Occupied(Slot(slot))),
-            None => self.grow(slot, address)?,
-        }
-        Ok(())
-    }
-
-    fn grow(&mut self, slot: u32, address: u64) -> Result<(), Fault> {
-        let index = slot as usize;
-        if self.whole && index > self.addresses.len() {
-            return Err(Fault::Skipped(Slot(slot)));
-        }
-        // A slot beyond the bound is not remembered: its address will be unknown when it is named.
-        if u64::from(slot) < self.occupied + STRIDE {
-            self.addresses.resize(index, Pointer::UNKNOWN);
-            self.addresses.push(address);
-        }
-        Ok(())
-    }
-
-    /// The allocation in `slot` moves.
-    #[inline]
-    fn relocate(&mut self, slot: u32, address: u64) {
-        if let Some(entry) = self.addresses.get_mut(slot as usize) {
-            *entry = address;
-        }
-    }
-
-    /// The allocation in `slot` is gone.
-    #[inline]
-    fn vacate(&mut self, slot: u32) {
-        self.relocate(slot, VACANT);
-    }
-}
 
 /// Turns columns into records, one batch after the other.
 #[derive(Debug)]
 pub(crate) struct Unfold {
+    /// Whether addresses, heads and program breaks are known.
     placements: bool,
+    /// How many nanoseconds make a unit of time.
     resolution: u64,
-    times: Times,
-    thread: u32,
-    program_break: u64,
-    family: Family,
+    table: Table,
+    births: Births,
+    guesses: Guesses,
     /// The slots vacated in this batch and not taken again, the latest last.
     vacated: Vec<u32>,
-    told: Told,
-    guesses: Guesses,
 }
 
 impl Unfold {
@@ -143,101 +31,156 @@ impl Unfold {
         Unfold {
             placements,
             resolution,
-            times: Times(0),
-            thread: 0,
-            program_break: 0,
-            family: Family::default(),
-            vacated: Vec::new(),
-            told: Told::default(),
+            table: Table::default(),
+            births: Births::default(),
             guesses: Guesses::default(),
+            vacated: Vec::new(),
         }
     }
 
-    /// Begins a batch.
-    pub fn open(&mut self, time: u64, opening: Opening) {
-        self.times = Times(time);
-        self.thread = opening.thread;
-        self.program_break = opening.program_break;
-        self.family.clear();
-        self.vacated.clear();
-        self.told = Told::default();
+    /// Goes back to the beginning, when every slot was vacant.
+    pub fn restart(&mut self) {
+        self.table = Table::default();
+    }
+
+    /// Records are lost or skipped, and with them any knowledge of the slots.
+    pub fn forget(&mut self) {
+        self.table.forget();
+    }
+
+    /// Appends the records of a batch, the first of which was made at `began`.
+    pub fn batch(
+        &mut self,
+        began: u64,
+        opening: Opening,
+        columns: &Columns,
+        records: u32,
+        into: &mut Vec<Record>,
+    ) -> Result<(), Fault> {
+        self.births.clear();
         self.guesses.clear();
+        self.vacated.clear();
+        self.table.expect(records);
+        into.reserve(records as usize);
+        let mut batch = Batch {
+            cursors: Cursors::new(columns),
+            all: self,
+            times: Times(began),
+            thread: opening.thread,
+            program_break: opening.program_break,
+            elder: Elder::default(),
+            told: Told::default(),
+        };
+        for _ in 0..records {
+            if batch.record(into).is_err() {
+                return Err(batch.cursors.fault());
+            }
+        }
+        batch.cursors.finish()
+    }
+}
+
+/// A batch being read.
+struct Batch<'a> {
+    cursors: Cursors<'a>,
+    all: &'a mut Unfold,
+    times: Times,
+    thread: u32,
+    program_break: u64,
+    elder: Elder,
+    told: Told,
+}
+
+impl Batch<'_> {
+    #[inline(always)]
+    fn record(&mut self, into: &mut Vec<Record>) -> Result<(), Stop> {
+        let byte = self.cursors.byte(Column::Kinds)?;
+        let time = self.times.take(&mut self.cursors)?;
+        let surprise = if byte & !kind::CODE == 0 { 0 } else { self.flagged(byte)? };
+        // Each arm pushes a record of its own, which is then built where it stays.
+        match Kind::from_code(byte) {
+            Some(Kind::Malloc) => {
+                let request = self.request()?;
+                let to = self.placed(request, surprise)?;
+                into.push(self.stamped(time, Call::Malloc { request, to }));
+            }
+            Some(Kind::Free) => {
+                let pointer = self.freed()?;
+                into.push(self.stamped(time, Call::Free { pointer }));
+            }
+            Some(kind) => {
+                let call = self.rarer(kind, surprise)?;
+                into.push(self.stamped(time, call));
+            }
+            None => return Err(self.meaningless(byte)),
+        }
+        Ok(())
     }
 
-    /// The next record.
-    #[inline]
-    pub fn take(&mut self, cursors: &mut Cursors<'_>, table: &mut Table) -> Result<Record, Fault> {
-        let byte = cursors[Column::Kinds].byte()?;
-        let kind = Kind::from_code(byte)?;
-        let time = self.times.take(cursors)?;
-        if byte & kind::THREAD != 0 {
-            self.thread = cursors[Column::Threads].word()?;
-        }
-        if byte & kind::BREAK != 0 {
-            let by = cursors[Column::Breaks].signed()?;
-            self.program_break = self.program_break.wrapping_add_signed(by);
-        }
-        let mut one = One { unfold: self, cursors, table, surprise: byte & kind::HEAD != 0 };
-        let call = one.call(kind)?;
-        Ok(Record {
-            time: Nanos(time.wrapping_mul(self.resolution)),
+    #[inline(always)]
+    fn stamped(&self, time: u64, call: Call) -> Record {
+        Record {
+            time: Nanos(time.wrapping_mul(self.all.resolution)),
             thread: Thread(self.thread),
             program_break: self.program_break,
             call,
-        })
+        }
     }
-}
 
-/// One record being read.
-struct One<'a, 'bytes> {
-    unfold: &'a mut Unfold,
-    cursors: &'a mut Cursors<'bytes>,
-    table: &'a mut Table,
-    surprise: bool,
-}
+    /// What the flags speak of. Returns how far the head is from what one expects.
+    fn flagged(&mut self, byte: u8) -> Result<i64, Stop> {
+        if byte & kind::THREAD != 0 {
+            self.thread = self.cursors.word(Column::Threads)?;
+        }
+        if byte & kind::BREAK != 0 {
+            let by = self.cursors.signed(Column::Breaks)?;
+            self.program_break = self.program_break.wrapping_add_signed(by);
+        }
+        if byte & kind::HEAD != 0 { self.cursors.signed(Column::Heads) } else { Ok(0) }
+    }
 
-impl One<'_, '_> {
-    #[inline]
-    fn call(&mut self, kind: Kind) -> Result<Call, Fault> {
+    #[cold]
+    fn meaningless(&mut self, byte: u8) -> Stop {
+        self.cursors.stop(Fault::Code { column: Column::Kinds, code: byte & kind::CODE })
+    }
+
+    /// The calls that are neither `malloc` nor `free`.
+    #[inline(never)]
+    fn rarer(&mut self, kind: Kind, surprise: i64) -> Result<Call, Stop> {
         Ok(match kind {
-            Kind::Malloc => {
-                let request = self.request()?;
-                Call::Malloc { request, to: self.placed(request)? }
-            }
-            Kind::Free => Call::Free { pointer: self.freed()? },
             Kind::Calloc => {
                 let (count, size) = (self.request()?, self.request()?);
-                Call::Calloc { count, size, to: self.placed(count.saturating_mul(size))? }
+                Call::Calloc { count, size, to: self.placed(count.saturating_mul(size), surprise)? }
             }
             Kind::Realloc => {
                 let request = self.request()?;
-                let (old, to) = self.moved(request)?;
+                let (old, to) = self.moved(request, surprise)?;
                 Call::Realloc { old, request, to }
             }
             Kind::Reallocarray => {
                 let (count, size) = (self.request()?, self.request()?);
-                let (old, to) = self.moved(count.saturating_mul(size))?;
+                let (old, to) = self.moved(count.saturating_mul(size), surprise)?;
                 Call::Reallocarray { old, count, size, to }
             }
             Kind::Memalign => {
                 let (alignment, request) = (self.request()?, self.request()?);
-                Call::Memalign { alignment, request, to: self.placed(request)? }
+                Call::Memalign { alignment, request, to: self.placed(request, surprise)? }
             }
             Kind::AlignedAlloc => {
                 let (alignment, request) = (self.request()?, self.request()?);
-                Call::AlignedAlloc { alignment, request, to: self.placed(request)? }
+                Call::AlignedAlloc { alignment, request, to: self.placed(request, surprise)? }
             }
             Kind::PosixMemalign => {
                 let (alignment, request) = (self.request()?, self.request()?);
-                Call::PosixMemalign { alignment, request, to: self.placed(request)? }
+                Call::PosixMemalign { alignment, request, to: self.placed(request, surprise)? }
             }
             Kind::Valloc => {
                 let request = self.request()?;
-                Call::Valloc { request, to: self.placed(request)? }
+                Call::Valloc { request, to: self.placed(request, surprise)? }
             }
             Kind::Pvalloc => {
                 let request = self.request()?;
-                Call::Pvalloc { request, to: self.placed(request)? }
+                Call::Pvalloc { request, to: self.placed(request, surprise)? }
             }
             Kind::UsableSize => Call::UsableSize { pointer: self.handed()?.1 },
             _ => self.rest(kind)?,
@@ -245,121 +188,171 @@ impl One<'_, '_> {
     }
 
     /// The calls that neither take nor return memory.
-    fn rest(&mut self, kind: Kind) -> Result<Call, Fault> {
-        let rest = &mut self.cursors[Column::Rest];
+    fn rest(&mut self, kind: Kind) -> Result<Call, Stop> {
+        const REST: Column = Column::Rest;
+        let cursors = &mut self.cursors;
         Ok(match kind {
-            Kind::Trim => Call::Trim { pad: rest.number()?, returned: rest.small()? },
-            Kind::Mallopt => {
-                Call::Mallopt { parameter: rest.small()?, value: rest.small()?, returned: rest.small()? }
-            }
-            Kind::MoveBreak => Call::MoveBreak { by: rest.signed()? },
-            Kind::ThreadStart => Call::ThreadStart { id: rest.word()? },
+            Kind::Trim => Call::Trim { pad: cursors.number(REST)?, returned: cursors.small(REST)? },
+            Kind::Mallopt => Call::Mallopt {
+                parameter: cursors.small(REST)?,
+                value: cursors.small(REST)?,
+                returned: cursors.small(REST)?,
+            },
+            Kind::MoveBreak => Call::MoveBreak { by: cursors.signed(REST)? },
+            Kind::ThreadStart => Call::ThreadStart { id: cursors.word(REST)? },
             Kind::ThreadExit => Call::ThreadExit,
-            Kind::Spawn => Call::Spawn { thread: Thread(rest.word()?) },
-            Kind::Join => Call::Join { thread: Thread(rest.word()?) },
-            Kind::Fork => Call::Fork { child: rest.word()? },
+            Kind::Spawn => Call::Spawn { thread: Thread(cursors.word(REST)?) },
+            Kind::Join => Call::Join { thread: Thread(cursors.word(REST)?) },
+            Kind::Fork => Call::Fork { child: cursors.word(REST)? },
             _ => unreachable!("the other kinds were told apart before"),
         })
     }
 
-    #[inline]
-    fn request(&mut self) -> Result<u64, Fault> {
-        self.cursors[Column::Requests].number()
+    #[inline(always)]
+    fn request(&mut self) -> Result<u64, Stop> {
+        self.cursors.number(Column::Requests)
     }
 
-    /// What the call was handed.
-    #[inline]
-    fn handed(&mut self) -> Result<(Handed, Pointer), Fault> {
-        let handed = self.unfold.family.take(self.cursors)?;
-        let pointer = match handed {
-            Handed::Null => Pointer::NULL,
-            Handed::Stray(address) => Pointer::seen(address),
-            Handed::Elder(slot) | Handed::Young(Birth { slot, .. }) => {
-                Pointer { address: self.table.address(slot)?, slot: Slot(slot) }
+    /// The allocation a call ends.
+    #[inline(always)]
+    fn freed(&mut self) -> Result<Pointer, Stop> {
+        let slot = match self.elder.take(&self.all.births, &mut self.cursors)? {
+            Handed::Young(nth) => {
+                self.leave(nth);
+                self.all.births[nth].slot
             }
+            Handed::Elder(slot) => slot,
+            Handed::Stray(address) => return Ok(Pointer::seen(address)),
+            Handed::Null => return Ok(Pointer::NULL),
         };
-        Ok((handed, pointer))
+        let address = self.vacate(slot)?;
+        Ok(Pointer { address, slot: Slot(slot) })
     }
 
-    #[inline]
-    fn freed(&mut self) -> Result<Pointer, Fault> {
-        let (handed, pointer) = self.handed()?;
-        self.release(handed);
-        self.vacate(pointer.slot);
-        Ok(pointer)
+    /// The allocation a call was handed, which may live on.
+    fn handed(&mut self) -> Result<(Handed, Pointer), Stop> {
+        let handed = self.elder.take(&self.all.births, &mut self.cursors)?;
+        let slot = match handed {
+            Handed::Young(nth) => self.all.births[nth].slot,
+            Handed::Elder(slot) => slot,
+            Handed::Stray(address) => return Ok((handed, Pointer::seen(address))),
+            Handed::Null => return Ok((handed, Pointer::NULL)),
+        };
+        let address = self.all.table.address(slot, &mut self.cursors)?;
+        Ok((handed, Pointer { address, slot: Slot(slot) }))
     }
 
-    #[inline]
-    fn placed(&mut self, request: u64) -> Result<Placed, Fault> {
-        self.place(request, Handed::Null, Pointer::NULL)
-    }
-
-    fn moved(&mut self, request: u64) -> Result<(Pointer, Placed), Fault> {
-        let (handed, old) = self.handed()?;
-        let to = self.place(request, handed, old)?;
-        if moved_away(request, to.pointer.address, old.address) {
-            self.release(handed);
+    /// Where a call that was handed nothing placed an allocation.
+    #[inline(always)]
+    fn placed(&mut self, request: u64, surprise: i64) -> Result<Placed, Stop> {
+        if !self.all.placements {
+            return self.somewhere(Pointer::NULL);
         }
-        if to.pointer.is_null() && request == 0 {
-            self.vacate(old.slot);
+        let class = Class::of(request);
+        let (address, head) = self.guess(class, Pointer::NULL, surprise)?;
+        if address == 0 {
+            return Ok(Placed { pointer: Pointer::NULL, head });
+        }
+        let slot = self.occupy(address)?;
+        self.all.births.push(address, slot, class);
+        Ok(Placed { pointer: Pointer { address, slot: Slot(slot) }, head })
+    }
+
+    /// Which allocation a `realloc` was handed, and where it placed it.
+    fn moved(&mut self, request: u64, surprise: i64) -> Result<(Pointer, Placed), Stop> {
+        let (handed, old) = self.handed()?;
+        let to = if self.all.placements {
+            self.replaced(request, surprise, handed, old)?
+        } else {
+            self.somewhere(old)?
+        };
+        if let Handed::Young(nth) = handed
+            && moved_away(request, to.pointer.address, old.address)
+        {
+            self.leave(nth);
+        }
+        if to.pointer.is_null() && request == 0 && old.slot != Slot::NONE {
+            self.vacate(old.slot.0)?;
         }
         Ok((old, to))
     }
 
-    /// Where an allocation landed that was at `old` before.
-    #[inline]
-    fn place(&mut self, request: u64, handed: Handed, old: Pointer) -> Result<Placed, Fault> {
+    fn replaced(
+        &mut self,
+        request: u64,
+        surprise: i64,
+        handed: Handed,
+        old: Pointer,
+    ) -> Result<Placed, Stop> {
         let class = Class::of(request);
-        let (mut address, head) = if self.unfold.placements {
-            let asker = Asker::new(self.unfold.thread, class);
-            self.unfold.guesses.take(asker, old.address, self.surprise, self.cursors)?
-        } else {
-            (u64::from(Guesses::take_somewhere(self.cursors)?), 0)
-        };
+        let (address, head) = self.guess(class, old, surprise)?;
         if address == 0 {
             return Ok(Placed { pointer: Pointer::NULL, head });
         }
-        let slot = if old.slot == Slot::NONE { self.take_slot()? } else { old.slot.0 };
-        let mut filed = Class::NONE;
-        if self.unfold.placements {
-            filed = handed.class_after(class, address == old.address);
-        } else {
-            address = u64::from(slot) + 1;
-        }
-        if old.slot == Slot::NONE {
-            self.table.occupy(slot, address)?;
-        } else {
-            self.table.relocate(slot, address);
-        }
-        self.unfold.family.bear(Birth { address, slot, class: filed });
+        let slot = self.keep_slot(old, address)?;
+        let class = class.after(handed, address == old.address, &self.all.births);
+        self.all.births.push(address, slot, class);
         Ok(Placed { pointer: Pointer { address, slot: Slot(slot) }, head })
     }
 
-    /// The slot of an allocation that has none yet.
-    #[inline]
-    fn take_slot(&mut self) -> Result<u32, Fault> {
-        match self.unfold.vacated.pop() {
+    /// Where a call placed what was `old`, in a trace that does not say: an address then only tells
+    /// allocations apart.
+    fn somewhere(&mut self, old: Pointer) -> Result<Placed, Stop> {
+        if !Guesses::take_somewhere(&mut self.cursors)? {
+            return Ok(Placed { pointer: Pointer::NULL, head: 0 });
+        }
+        let slot = if old.slot == Slot::NONE { self.take_slot()? } else { old.slot.0 };
+        let address = u64::from(slot) + 1;
+        if old.slot == Slot::NONE {
+            self.all.table.occupy(slot, address, &mut self.cursors)?;
+        }
+        self.all.births.push(address, slot, Class::NONE);
+        Ok(Placed { pointer: Pointer { address, slot: Slot(slot) }, head: 0 })
+    }
+
+    #[inline(always)]
+    fn guess(&mut self, class: Class, old: Pointer, surprise: i64) -> Result<(u64, u64), Stop> {
+        let Unfold { guesses, births, .. } = &mut *self.all;
+        guesses.take(Asker::new(self.thread, class), old.address, surprise, births, &mut self.cursors)
+    }
+
+    /// An allocation at `address` takes a slot, unless it is one that was moved and keeps its own.
+    fn keep_slot(&mut self, old: Pointer, address: u64) -> Result<u32, Stop> {
+        if old.slot == Slot::NONE {
+            return self.occupy(address);
+        }
+        self.all.table.relocate(old.slot.0, address);
+        Ok(old.slot.0)
+    }
+
+    /// An allocation at `address` takes a slot.
+    #[inline(always)]
+    fn occupy(&mut self, address: u64) -> Result<u32, Stop> {
+        let slot = self.take_slot()?;
+        self.all.table.occupy(slot, address, &mut self.cursors)?;
+        Ok(slot)
+    }
+
+    #[inline(always)]
+    fn take_slot(&mut self) -> Result<u32, Stop> {
+        match self.all.vacated.pop() {
             Some(slot) => Ok(slot),
-            None => self.unfold.told.take(self.cursors),
+            None => self.told.take(&mut self.cursors),
         }
     }
 
-    /// An allocation gave up its slot.
-    #[inline]
-    fn vacate(&mut self, slot: Slot) {
-        if slot != Slot::NONE {
-            self.table.vacate(slot.0);
-            self.unfold.vacated.push(slot.0);
-        }
+    /// The allocation in `slot` is gone. Returns where it lived.
+    #[inline(always)]
+    fn vacate(&mut self, slot: u32) -> Result<u64, Stop> {
+        let address = self.all.table.vacate(slot, &mut self.cursors)?;
+        self.all.vacated.push(slot);
+        Ok(address)
     }
 
-    /// An allocation gave up its place.
-    #[inline]
-    fn release(&mut self, handed: Handed) {
-        if let Handed::Young(birth) = handed
-            && birth.class != Class::NONE
-        {
-            self.unfold.guesses.release(Asker::new(self.unfold.thread, birth.class), birth.address);
-        }
+    /// The nth birth's place is free.
+    #[inline(always)]
+    fn leave(&mut self, nth: Nth) {
+        let Unfold { guesses, births, .. } = &mut *self.all;
+        guesses.leave(self.thread, nth, births);
     }
 }

@@ -1,0 +1,150 @@
+//! Who lives at an address: an open hash table in which neighbours in memory are neighbours too.
+//!
+//! A heap is not a random set of addresses. What is allocated, and often what is freed, one after the
+//! other lies side by side, so the entries of one page of memory are kept side by side as well: the
+//! hash of the page says where, the place within the page is added to it. With a hash that scatters
+//! every address, each lookup in a table of a million entries waited for memory, and recording took
+//! up to three times as long.
+//!
+//! A page of small allocations fills a run of entries without a gap. Were the next free entry taken
+//! when two such runs collide, they would grow together and push each other aside without end, so one
+//! goes ahead in strides that lead far away. A whole run then goes the same way and stays together.
+
+use crate::columns::Holder;
+
+/// The distance from one entry to the next that is tried, and the number that undoes a
+/// multiplication by it. It is odd, so that all entries are tried.
+const STRIDE: usize = 0x9e37_79b9_7f4a_7c15;
+const UNSTRIDE: usize = inverse(STRIDE);
+
+/// How many entries there are at first; always a power of two.
+const SMALLEST: usize = 1 << 10;
+
+/// Who lives at an address.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// 0 if nobody does.
+    address: u64,
+    holder: Holder,
+}
+
+const EMPTY: Entry = Entry { address: 0, holder: Holder { slot: 0, born: 0 } };
+
+/// Who lives at every address.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    entries: Vec<Entry>,
+    inhabited: usize,
+}
+
+impl Default for Addresses {
+    fn default() -> Addresses {
+        Addresses { entries: vec![EMPTY; SMALLEST], inhabited: 0 }
+    }
+}
+
+impl Addresses {
+    /// Who lives at `address`, which is not 0.
+    #[inline(always)]
+    pub fn get(&self, address: u64) -> Option<Holder> {
+        let entry = &self.entries[self.find(address)];
+        (entry.address != 0).then_some(entry.holder)
+    }
+
+    /// `holder` moves in at `address`, which is not 0. Returns who lived there.
+    #[inline(always)]
+    pub fn insert(&mut self, address: u64, holder: Holder) -> Option<Holder> {
+        let at = self.find(address);
+        let before = std::mem::replace(&mut self.entries[at], Entry { address, holder });
+        if before.address != 0 {
+            return Some(before.holder);
+        }
+        self.inhabited += 1;
+        // Beyond this, strides would get long.
+        if self.inhabited > self.entries.len() / 2 {
+            self.grow();
+        }
+        None
+    }
+
+    /// Whoever lives at `address`, which is not 0, moves out.
+    #[inline(always)]
+    pub fn remove(&mut self, address: u64) -> Option<Holder> {
+        let at = self.find(address);
+        let before = self.entries[at];
+        if before.address == 0 {
+            return None;
+        }
+        self.inhabited -= 1;
+        self.vacate(at);
+        Some(before.holder)
+    }
+
+    /// The entry of `address`, or the empty one it would take.
+    #[inline(always)]
+    fn find(&self, address: u64) -> usize {
+        let mut at = self.home(address);
+        loop {
+            let entry = self.entries[at].address;
+            if entry == address || entry == 0 {
+                return at;
+            }
+            at = self.wrap(at.wrapping_add(STRIDE));
+        }
+    }
+
+    /// Empties an entry. Whoever had to go past it on the way from home moves up.
+    #[inline(always)]
+    fn vacate(&mut self, mut hole: usize) {
+        let (mut at, mut strides) = (hole, 0);
+        loop {
+            at = self.wrap(at.wrapping_add(STRIDE));
+            strides += 1;
+            let entry = self.entries[at];
+            if entry.address == 0 {
+                break;
+            }
+            let from_home = self.wrap(at.wrapping_sub(self.home(entry.address)).wrapping_mul(UNSTRIDE));
+            if from_home >= strides {
+                self.entries[hole] = entry;
+                (hole, strides) = (at, 0);
+            }
+        }
+        self.entries[hole] = EMPTY;
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let doubled = vec![EMPTY; self.entries.len() * 2];
+        for entry in std::mem::replace(&mut self.entries, doubled) {
+            if entry.address != 0 {
+                let at = self.find(entry.address);
+                self.entries[at] = entry;
+            }
+        }
+    }
+
+    /// Where an address belongs: the hash of its page, and its place within.
+    #[inline(always)]
+    fn home(&self, address: u64) -> usize {
+        let page = (address >> 20).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24;
+        // No two allocations of glibc's begin within 32 bytes.
+        self.wrap(page.wrapping_add(address >> 5) as usize)
+    }
+
+    #[inline(always)]
+    fn wrap(&self, at: usize) -> usize {
+        at & (self.entries.len() - 1)
+    }
+}
+
+/// The number that undoes a multiplication by an odd `number`: each step doubles the right bits.
+const fn inverse(number: usize) -> usize {
+    let mut inverse = number;
+    let mut right_bits = 3;
+    while right_bits < usize::BITS {
+        inverse = inverse.wrapping_mul(2usize.wrapping_sub(number.wrapping_mul(inverse)));
+        right_bits *= 2;
+    }
+    inverse
+}

@@ -1,0 +1,92 @@
+//! Which address the allocation in each slot lives at: all that a reader remembers from one batch
+//! to the next.
+
+use super::cursors::{Cursors, Stop};
+use crate::damage::Fault;
+use crate::record::{Pointer, Slot};
+
+/// The entry of a slot nobody holds.
+const VACANT: u64 = 0;
+
+/// How much further than there were allocations a table may grow after a loss. Before one, slots come
+/// in order; after it they may begin anywhere, and a hostile number must not cost gigabytes.
+const STRIDE: u64 = 1 << 22;
+
+/// Where the allocation in each slot lives.
+#[derive(Debug)]
+pub(super) struct Table {
+    addresses: Vec<u64>,
+    /// Whether every record since the beginning was read, so that everything is known.
+    whole: bool,
+    /// How many records were read: at most as many allocations are in it.
+    records: u64,
+}
+
+impl Default for Table {
+    fn default() -> Table {
+        Table { addresses: Vec::new(), whole: true, records: 0 }
+    }
+}
+
+impl Table {
+    /// Records are lost or skipped, and with them any knowledge of the slots.
+    pub(super) fn forget(&mut self) {
+        self.addresses.clear();
+        self.whole = false;
+    }
+
+    /// So many records are about to be read.
+    pub(super) fn expect(&mut self, records: u32) {
+        self.records += u64::from(records);
+    }
+
+    /// Where the allocation in `slot` lives.
+    pub(super) fn address(&self, slot: u32, cursors: &mut Cursors<'_>) -> Result<u64, Stop> {
+        match self.addresses.get(slot as usize) {
+            Some(&address) if address != VACANT => Ok(address),
+            None if !self.whole => Ok(Pointer::UNKNOWN),
+            _ => Err(cursors.stop(Fault::Vacant(Slot(slot)))),
+        }
+    }
+
+    /// The allocation in `slot` is gone. Returns where it lived.
+    #[inline(always)]
+    pub(super) fn vacate(&mut self, slot: u32, cursors: &mut Cursors<'_>) -> Result<u64, Stop> {
+        match self.addresses.get_mut(slot as usize) {
+            Some(entry) if *entry != VACANT => Ok(std::mem::replace(entry, VACANT)),
+            None if !self.whole => Ok(Pointer::UNKNOWN),
+            _ => Err(cursors.stop(Fault::Vacant(Slot(slot)))),
+        }
+    }
+
+    /// The allocation in `slot` moves.
+    pub(super) fn relocate(&mut self, slot: u32, address: u64) {
+        if let Some(entry) = self.addresses.get_mut(slot as usize) {
+            *entry = address;
+        }
+    }
+
+    /// A new allocation takes `slot`.
+    #[inline(always)]
+    pub(super) fn occupy(&mut self, slot: u32, address: u64, cursors: &mut Cursors<'_>) -> Result<(), Stop> {
+        match self.addresses.get_mut(slot as usize) {
+            Some(entry) if *entry == VACANT || *entry == Pointer::UNKNOWN => *entry = address,
+            None => return self.grow(slot, address, cursors),
+            _ => return Err(cursors.stop(Fault::Occupied(Slot(slot)))),
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, slot: u32, address: u64, cursors: &mut Cursors<'_>) -> Result<(), Stop> {
+        let index = slot as usize;
+        if self.whole && index > self.addresses.len() {
+            return Err(cursors.stop(Fault::Skipped(Slot(slot))));
+        }
+        // A slot beyond the bound is not remembered: its address will be unknown when it is named.
+        if u64::from(slot) < self.records + STRIDE {
+            self.addresses.resize(index, Pointer::UNKNOWN);
+            self.addresses.push(address);
+        }
+        Ok(())
+    }
+}
