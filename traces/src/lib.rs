@@ -12,9 +12,11 @@ mod frame;
 pub mod header;
 mod identity;
 mod index;
+pub mod ops;
 mod read;
 pub mod record;
 mod salvage;
+pub mod text;
 mod varint;
 mod write;
 

@@ -80,7 +80,7 @@ mod tests {
             let signed = [number.cast_signed(), number.cast_signed().wrapping_neg()];
             let mut bytes = Vec::new();
             put(&mut bytes, number);
-            signed.map(|number| put_signed(&mut bytes, number));
+            signed.into_iter().for_each(|number| put_signed(&mut bytes, number));
             let mut rest = bytes.as_slice();
             assert_eq!(take(&mut rest), Some(number));
             assert_eq!(signed.map(|_| take_signed(&mut rest)), signed.map(Some));
