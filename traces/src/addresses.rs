@@ -148,3 +148,45 @@ const fn inverse(number: usize) -> usize {
     }
     inverse
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Dense runs, single large allocations, and numbers that are no addresses of glibc's.
+    fn address() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            (1..200u64).prop_map(|n| 0x5555_0000_0000 + n * 32),
+            (1..50u64).prop_map(|n| 0x7fff_0000_0010 + (n << 20)),
+            1..50u64,
+            1..u64::MAX,
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map(steps in prop::collection::vec((address(), 0..3u8, any::<u32>()), 0..4000)) {
+            let (mut addresses, mut plain) = (Addresses::default(), HashMap::new());
+            for (address, step, slot) in steps {
+                let holder = Holder { slot, born: slot ^ 1 };
+                match step {
+                    0 => prop_assert_eq!(addresses.remove(address), plain.remove(&address)),
+                    1 => prop_assert_eq!(addresses.get(address), plain.get(&address).copied()),
+                    _ => prop_assert_eq!(addresses.insert(address, holder), plain.insert(address, holder)),
+                }
+            }
+            for (address, holder) in plain {
+                prop_assert_eq!(addresses.get(address), Some(holder));
+            }
+        }
+    }
+
+    #[test]
+    fn a_stride_is_undone() {
+        assert_eq!(STRIDE.wrapping_mul(UNSTRIDE), 1);
+    }
+}

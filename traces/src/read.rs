@@ -277,7 +277,7 @@ impl<R: Read + Seek> Reader<R> {
                 continue;
             };
             if frame.kind == Kind::Records {
-                let time = Nanos(frame.time.wrapping_mul(self.header.clock.resolution.max(1)));
+                let time = Nanos(frame.time.saturating_mul(self.header.clock.resolution.max(1)));
                 index.batches.push(Entry { at, first: frame.first, time });
             }
             at = end_of(at, frame);

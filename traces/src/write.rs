@@ -141,7 +141,7 @@ impl<W: Write> Writer<W> {
         self.index.batches.push(Entry {
             at: self.at,
             first: self.records,
-            time: Nanos(self.fold.began().wrapping_mul(self.resolution)),
+            time: Nanos(self.fold.began().saturating_mul(self.resolution)),
         });
         self.frame.clear();
         self.frame.resize(frame::LENGTH, 0);

@@ -22,8 +22,6 @@ pub(crate) struct Fold {
     records: u32,
     /// Whether addresses, heads and program breaks are known.
     placements: bool,
-    /// How many nanoseconds make a unit of time.
-    resolution: u64,
     times: Times,
     thread: u32,
     program_break: u64,
@@ -43,8 +41,7 @@ impl Fold {
             opening: Opening::default(),
             records: 0,
             placements,
-            resolution,
-            times: Times(0),
+            times: Times::new(resolution),
             thread: 0,
             program_break: 0,
             births: Births::default(),
@@ -87,13 +84,12 @@ impl Fold {
     /// Appends a record. `live` tells which allocations it speaks of.
     #[inline(always)]
     pub fn put(&mut self, record: &Record, live: &mut Live) -> Result<(), Error> {
-        let time = record.time.0 / self.resolution;
         let program_break = if self.placements { record.program_break } else { 0 };
         if self.records == 0 {
-            self.open(time, Opening { thread: record.thread.0, program_break });
+            self.open(self.times.units(record.time), Opening { thread: record.thread.0, program_break });
         }
         self.records += 1;
-        self.times.put(time, &mut self.columns);
+        self.times.put(record.time, &mut self.columns);
         let mut byte = 0;
         if record.thread.0 != self.thread || program_break != self.program_break {
             byte = self.put_surroundings(record.thread.0, program_break);
@@ -116,7 +112,7 @@ impl Fold {
     fn open(&mut self, began: u64, opening: Opening) {
         self.began = began;
         self.opening = opening;
-        self.times = Times(began);
+        self.times.begin(began);
         self.thread = opening.thread;
         self.program_break = opening.program_break;
     }

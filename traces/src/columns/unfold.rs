@@ -17,8 +17,7 @@ use crate::record::{Call, Nanos, Placed, Pointer, Record, Slot, Thread};
 pub(crate) struct Unfold {
     /// Whether addresses, heads and program breaks are known.
     placements: bool,
-    /// How many nanoseconds make a unit of time.
-    resolution: u64,
+    times: Times,
     table: Table,
     births: Births,
     guesses: Guesses,
@@ -30,7 +29,7 @@ impl Unfold {
     pub fn new(placements: bool, resolution: u64) -> Unfold {
         Unfold {
             placements,
-            resolution,
+            times: Times::new(resolution),
             table: Table::default(),
             births: Births::default(),
             guesses: Guesses::default(),
@@ -57,6 +56,7 @@ impl Unfold {
         records: u32,
         into: &mut Vec<Record>,
     ) -> Result<(), Fault> {
+        self.times.begin(began);
         self.births.clear();
         self.guesses.clear();
         self.vacated.clear();
@@ -65,7 +65,6 @@ impl Unfold {
         let mut batch = Batch {
             cursors: Cursors::new(columns),
             all: self,
-            times: Times(began),
             thread: opening.thread,
             program_break: opening.program_break,
             elder: Elder::default(),
@@ -84,7 +83,6 @@ impl Unfold {
 struct Batch<'a> {
     cursors: Cursors<'a>,
     all: &'a mut Unfold,
-    times: Times,
     thread: u32,
     program_break: u64,
     elder: Elder,
@@ -95,7 +93,7 @@ impl Batch<'_> {
     #[inline(always)]
     fn record(&mut self, into: &mut Vec<Record>) -> Result<(), Stop> {
         let byte = self.cursors.byte(Column::Kinds)?;
-        let time = self.times.take(&mut self.cursors)?;
+        let time = self.all.times.take(&mut self.cursors)?;
         let surprise = if byte & !kind::CODE == 0 { 0 } else { self.flagged(byte)? };
         // Each arm pushes a record of its own, which is then built where it stays.
         match Kind::from_code(byte) {
@@ -118,13 +116,8 @@ impl Batch<'_> {
     }
 
     #[inline(always)]
-    fn stamped(&self, time: u64, call: Call) -> Record {
-        Record {
-            time: Nanos(time.wrapping_mul(self.all.resolution)),
-            thread: Thread(self.thread),
-            program_break: self.program_break,
-            call,
-        }
+    fn stamped(&self, time: Nanos, call: Call) -> Record {
+        Record { time, thread: Thread(self.thread), program_break: self.program_break, call }
     }
 
     /// What the flags speak of. Returns how far the head is from what one expects.
