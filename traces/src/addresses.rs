@@ -1,14 +1,14 @@
 //! Who lives at an address: an open hash table in which neighbours in memory are neighbours too.
 //!
 //! A heap is not a random set of addresses. What is allocated, and often what is freed, one after the
-//! other lies side by side, so the entries of one page of memory are kept side by side as well: the
-//! hash of the page says where, the place within the page is added to it. With a hash that scatters
-//! every address, each lookup in a table of a million entries waited for memory, and recording took
-//! up to three times as long.
+//! other lies side by side, so the entries of a stretch of memory are kept side by side as well: the
+//! hash of the stretch says where, the place within the stretch is added to it. With a hash that
+//! scatters every address, each lookup in a table of a million entries waited for memory, and
+//! recording took up to twice as long.
 //!
-//! A page of small allocations fills a run of entries without a gap. Were the next free entry taken
-//! when two such runs collide, they would grow together and push each other aside without end, so one
-//! goes ahead in strides that lead far away. A whole run then goes the same way and stays together.
+//! A stretch of small allocations fills a run of entries with hardly a gap. Were the next free entry
+//! taken when two such runs collide, they would grow together and push each other aside without end,
+//! so one goes ahead in strides that lead far away. A whole run then goes the same way and stays together.
 
 use crate::columns::Holder;
 
@@ -17,8 +17,14 @@ use crate::columns::Holder;
 const STRIDE: usize = 0x9e37_79b9_7f4a_7c15;
 const UNSTRIDE: usize = inverse(STRIDE);
 
-/// How many entries there are at first; always a power of two.
-const SMALLEST: usize = 1 << 10;
+/// Two to this power is the length of a stretch, and of the addresses that share an entry's place in
+/// it: no two allocations of glibc's begin within 32 bytes.
+const STRETCH: u32 = 20;
+const GRAIN: u32 = 5;
+
+/// How many entries there are at first: no fewer than a stretch has places, or it would come round onto
+/// itself. Always a power of two.
+const SMALLEST: usize = 1 << (STRETCH - GRAIN);
 
 /// Who lives at an address.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +66,7 @@ impl Addresses {
             return Some(before.holder);
         }
         self.inhabited += 1;
-        // Beyond this, strides would get long.
+        // The fuller, the more strides; the emptier, the more memory to be waited for.
         if self.inhabited > self.entries.len() / 2 {
             self.grow();
         }
@@ -124,12 +130,11 @@ impl Addresses {
         }
     }
 
-    /// Where an address belongs: the hash of its page, and its place within.
+    /// Where an address belongs: the hash of its stretch, and its place within.
     #[inline(always)]
     fn home(&self, address: u64) -> usize {
-        let page = (address >> 20).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24;
-        // No two allocations of glibc's begin within 32 bytes.
-        self.wrap(page.wrapping_add(address >> 5) as usize)
+        let stretch = (address >> STRETCH).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24;
+        self.wrap(stretch.wrapping_add(address >> GRAIN) as usize)
     }
 
     #[inline(always)]

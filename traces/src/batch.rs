@@ -95,9 +95,19 @@ fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("a batch has too few records for a column of four gigabytes")
 }
 
+/// How many bytes a column takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ColumnSize {
+    /// In the file.
+    pub stored: u64,
+    /// When unpacked.
+    pub unpacked: u64,
+}
+
 /// Unpacks columns.
 pub(crate) struct Unpacker {
     zstd: zstd::bulk::Decompressor<'static>,
+    sizes: [ColumnSize; Column::ALL.len()],
 }
 
 impl fmt::Debug for Unpacker {
@@ -108,7 +118,12 @@ impl fmt::Debug for Unpacker {
 
 impl Unpacker {
     pub fn new() -> io::Result<Unpacker> {
-        Ok(Unpacker { zstd: zstd::bulk::Decompressor::new()? })
+        Ok(Unpacker { zstd: zstd::bulk::Decompressor::new()?, sizes: Default::default() })
+    }
+
+    /// How many bytes everything unpacked so far takes.
+    pub fn size(&self, column: Column) -> ColumnSize {
+        self.sizes[column as usize]
     }
 
     /// Reads the body of a batch, whose columns must be `unpacked` bytes long when unpacked.
@@ -121,6 +136,8 @@ impl Unpacker {
         into.clear();
         for packed in body.columns {
             if let Some(&column) = Column::ALL.get(usize::from(packed.column)) {
+                self.sizes[column as usize].stored += packed.bytes.len() as u64;
+                self.sizes[column as usize].unpacked += u64::from(packed.length);
                 self.unpack_column(&packed, column, &mut into[column])?;
             }
         }

@@ -111,6 +111,15 @@ pub struct Clock {
     pub resolution: u64,
 }
 
+impl Clock {
+    /// The resolution we record with, in nanoseconds: about as long as a call takes.
+    ///
+    /// The order of records does not depend on it. Times take 0.1 to 0.5 bytes a record with 64 ns,
+    /// 0.2 to 0.7 with 16, and 0.4 to 1.4 with 1, where they would be more than half of most traces
+    /// (`MEASURED.md`); and reading the clock alone takes 10 ns.
+    pub const FINE_ENOUGH: u64 = 64;
+}
+
 /// Where times come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClockSource {

@@ -22,8 +22,8 @@ pub struct Oddities {
 pub(crate) struct Live {
     at: Addresses,
     vacant: Vacant,
-    /// Those that a `realloc` still under way has taken.
-    claims: Vec<(u64, Holder)>,
+    /// What was handed to each `realloc` still under way: where it lived, and what it was if that is known.
+    claims: Vec<(u64, Option<Holder>)>,
     oddities: Oddities,
     allocations: u64,
 }
@@ -61,7 +61,7 @@ impl Live {
 
     /// An allocation is moved, or freed, or neither.
     pub fn realloc(&mut self, old: Pointer, request: u64, to: u64, birth: u32) -> Result<Moved, Error> {
-        let (address, holder) = self.lift(old);
+        let (address, holder) = self.claimed(old).unwrap_or_else(|| self.lift(old));
         let mut taken = None;
         match holder {
             Some(holder) if to != 0 => self.settle(to, Holder { slot: holder.slot, born: birth }),
@@ -88,11 +88,9 @@ impl Live {
         if address == 0 {
             return Slot::NONE;
         }
-        let Some(holder) = self.at.remove(address) else {
-            return Slot::NONE;
-        };
+        let holder = self.at.remove(address);
         self.claims.push((address, holder));
-        Slot(holder.slot)
+        holder.map_or(Slot::NONE, |holder| Slot(holder.slot))
     }
 
     /// Another batch begins.
@@ -105,27 +103,28 @@ impl Live {
         (self.allocations, self.vacant.made(), self.oddities)
     }
 
-    /// Takes out the allocation a pointer stands for. Returns it, and where it lived. A slot that
-    /// [`claim`](Self::claim) gave is believed, any other is not: it may come from another trace.
+    /// What [`claim`](Self::claim) took out for the `realloc` that was handed `old`. A slot that it did
+    /// not give is ignored: it may come from another trace.
+    fn claimed(&mut self, old: Pointer) -> Option<(u64, Option<Holder>)> {
+        let index = self.claims.iter().position(|(address, holder)| match holder {
+            Some(holder) => holder.slot == old.slot.0,
+            // Somebody else may have been given the address by now. What lives there is not what was claimed.
+            None => old.slot == Slot::NONE && *address == old.address,
+        })?;
+        let (address, holder) = self.claims.swap_remove(index);
+        self.oddities.strays += u64::from(holder.is_none());
+        Some((address, holder))
+    }
+
+    /// Takes out the allocation a pointer stands for. Returns it, and where it lived.
     #[inline(always)]
     fn lift(&mut self, pointer: Pointer) -> (u64, Option<Holder>) {
         if pointer.is_null() {
             return (0, None);
         }
-        if !self.claims.is_empty()
-            && let Some(claimed) = self.claimed(pointer.slot)
-        {
-            return claimed;
-        }
         let holder = self.at.remove(pointer.address);
         self.oddities.strays += u64::from(holder.is_none());
         (pointer.address, holder)
-    }
-
-    fn claimed(&mut self, slot: Slot) -> Option<(u64, Option<Holder>)> {
-        let index = self.claims.iter().position(|(_, holder)| holder.slot == slot.0)?;
-        let (address, holder) = self.claims.swap_remove(index);
-        Some((address, Some(holder)))
     }
 
     /// An allocation lives at `address` from now on.

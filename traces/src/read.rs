@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::batch::Unpacker;
-use crate::columns::{Columns, Unfold};
+use crate::batch::{ColumnSize, Unpacker};
+use crate::columns::{Column, Columns, Unfold};
 use crate::damage::{Damage, Fault};
 use crate::encoding;
 use crate::ending::Ending;
@@ -106,6 +106,11 @@ impl<R: Read + Seek> Reader<R> {
             self.index = Some(index);
         }
         Ok(self.index.as_ref().expect("it was just put there"))
+    }
+
+    /// How many bytes each column takes in what was read so far.
+    pub fn column_sizes(&self) -> [(Column, ColumnSize); Column::ALL.len()] {
+        Column::ALL.map(|column| (column, self.unpacker.size(column)))
     }
 
     /// Replaces what is in `into` by the records of the next batch. Returns the number of the first

@@ -90,8 +90,8 @@ impl<W: Write> Writer<W> {
 
     /// Appends a record.
     ///
-    /// Slots in it are ignored and found out anew, but for one that [`claim`](Self::claim) gave
-    /// and that is now the slot of the `old` pointer of a `realloc`.
+    /// Slots in it are ignored and found out anew, but for one that [`claim`](Self::claim) gave and
+    /// that is now the slot of the pointer that a `realloc` was handed.
     #[inline]
     pub fn record(&mut self, record: &Record) -> Result<(), Error> {
         self.fold.put(record, &mut self.live)?;

@@ -1,6 +1,8 @@
 //! Whatever happens to the bytes of a trace, nothing wrong is passed as right, and no more is lost
 //! than what was hit.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test fails by panicking")]
+
 mod plain;
 
 use std::io::Cursor;

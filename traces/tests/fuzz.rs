@@ -1,5 +1,7 @@
 //! The fuzzer's body, driven by a plain test: traces that are right but for a few bytes.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test fails by panicking")]
+
 mod plain;
 
 #[path = "../fuzz/body.rs"]

@@ -1,5 +1,7 @@
 //! Whatever is written is read back.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test fails by panicking")]
+
 mod plain;
 
 use std::io::Cursor;

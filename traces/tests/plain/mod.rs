@@ -53,8 +53,11 @@ pub fn written(header: &Header, steps: &[Step]) -> (Vec<u8>, Vec<Record>) {
     (writer.finish(&Ending::default()).unwrap(), expected)
 }
 
-/// All records that can be read, each with its number, and what was said of the others.
-pub fn read(trace: &[u8]) -> Result<(Vec<(u64, Record)>, Vec<Damage>), Error> {
+/// A record with its number.
+pub type Numbered = (u64, Record);
+
+/// All records that can be read, and what was said of the others.
+pub fn read(trace: &[u8]) -> Result<(Vec<Numbered>, Vec<Damage>), Error> {
     let mut reader = Reader::open(Cursor::new(trace))?;
     let (mut batch, mut records, mut damages) = (Vec::new(), Vec::new(), Vec::new());
     loop {
@@ -107,6 +110,7 @@ pub struct Plain {
     placements: bool,
     resolution: u64,
     live: HashMap<u64, Slot>,
+    /// What was claimed, and where it lived; [`Slot::NONE`] if nothing was known to.
     claims: Vec<(u64, Slot)>,
     vacant: Vec<Slot>,
     made: u32,
@@ -126,7 +130,7 @@ impl Plain {
 
     pub fn claim(&mut self, address: u64) -> Slot {
         let slot = self.live.remove(&address).unwrap_or(Slot::NONE);
-        if slot != Slot::NONE {
+        if address != 0 {
             self.claims.push((address, slot));
         }
         slot
@@ -172,7 +176,15 @@ impl Plain {
     }
 
     fn realloc(&mut self, old: &mut Pointer, request: u64, to: &mut Placed) {
-        self.lift(old);
+        let claim =
+            |claim: &(u64, Slot)| claim.1 == old.slot && (claim.1 != Slot::NONE || claim.0 == old.address);
+        match self.claims.iter().position(claim) {
+            Some(index) => {
+                let (address, slot) = self.claims.swap_remove(index);
+                *old = Pointer { address, slot };
+            }
+            None => self.lift(old),
+        }
         if old.slot == Slot::NONE {
             self.place(to);
         } else if !to.pointer.is_null() {
@@ -191,9 +203,6 @@ impl Plain {
     fn lift(&mut self, pointer: &mut Pointer) {
         if pointer.is_null() {
             *pointer = Pointer::NULL;
-        } else if let Some(index) = self.claims.iter().position(|claim| claim.1 == pointer.slot) {
-            let (address, slot) = self.claims.swap_remove(index);
-            *pointer = Pointer { address, slot };
         } else {
             pointer.slot = self.live.remove(&pointer.address).unwrap_or(Slot::NONE);
         }
