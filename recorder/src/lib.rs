@@ -1,1 +1,172 @@
-//! Records.
+//! Records a program: runs it with an agent that writes down every call of malloc, and makes a trace of that.
+//!
+//! [`record`] is all there is. It looks whether the [program] can be recorded, makes [memory] to share
+//! with it, starts it with the [agent] in front of its malloc, and [collects](collect) what the agent
+//! writes until the program has ended. What the two share is described in `malloscope-wire`, what
+//! happens inside the program in `malloscope-agent`.
+//!
+//! The program pays for one slot in a ring per call; everything else is done here, in another
+//! process. So a program that is killed loses nothing it had written; and if we are killed, it goes on.
+//!
+//! This crate prints nothing.
+
+pub mod agent;
+pub mod clock;
+pub mod collect;
+pub mod host;
+mod launch;
+pub mod memory;
+pub mod program;
+mod signals;
+mod spawn;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use malloscope_traces::Cause;
+
+use collect::Collector;
+use collect::traced::Finished;
+pub use collect::{NotRecorded, Progress, WhyNot};
+pub use malloscope_wire::WhenFull;
+use rustix::time::ClockId;
+
+/// What to record.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The program, as one would type it.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+}
+
+/// How to record it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the trace of the launched process goes; those of others go beside it.
+    pub output: PathBuf,
+    /// What a thread of the program does when we are behind.
+    pub when_full: WhenFull,
+}
+
+/// Runs a program to its end and records it. `report` is called now and then while it runs.
+pub fn record(
+    target: &Target,
+    options: &Options,
+    report: &mut dyn FnMut(Progress),
+) -> Result<Recorded, Error> {
+    launch::record(target, options, report)
+}
+
+/// Why a program was not run, or could not be waited for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be recorded.
+    #[error(transparent)]
+    Refused(#[from] program::Refusal),
+    /// There is no memory to share.
+    #[error("the memory shared with the program cannot be made: {0}")]
+    Memory(#[source] io::Error),
+    /// Signals cannot be passed on.
+    #[error("signals cannot be passed on to the program: {0}")]
+    Signals(#[source] io::Error),
+    /// It cannot be started.
+    #[error("the program cannot be started: {0}")]
+    Start(#[source] io::Error),
+    /// It was started, and the system does not tell how it ended.
+    #[error("the program cannot be waited for: {0}")]
+    Wait(#[source] io::Error),
+}
+
+/// What came of a recording.
+#[derive(Debug)]
+pub struct Recorded {
+    /// How the launched process ended.
+    pub status: ExitStatus,
+    /// The traces: first that of the launched process, if it made one, then the others as they ended.
+    pub traces: Vec<RecordedProcess>,
+    /// Processes that were seen and not recorded.
+    pub not_recorded: Vec<NotRecorded>,
+    /// Processes that were not even described, because too many ran at one time.
+    pub turned_away: u32,
+    /// Why there is not more, if the traces could not be written to their end.
+    pub trouble: Option<malloscope_traces::Error>,
+    /// How long the launched process ran.
+    pub elapsed: Duration,
+    /// Processor time we used until now.
+    pub recorder_time: Duration,
+}
+
+/// A process and its trace.
+#[derive(Clone, Debug)]
+pub struct RecordedProcess {
+    /// The file of the trace.
+    pub path: PathBuf,
+    /// The process's id.
+    pub pid: u32,
+    /// Its parent's.
+    pub parent: u32,
+    /// The path of its program.
+    pub program: String,
+    /// Whether it began as a copy of another process.
+    pub is_copy: bool,
+    /// Calls of the malloc family in the trace.
+    pub calls: u64,
+    /// Calls that are not in it.
+    pub lost: u64,
+    /// How often a thread waited for us, so that no more was lost.
+    pub waits: u64,
+    /// Why the trace ends.
+    pub cause: Cause,
+}
+
+impl Recorded {
+    fn gather(
+        collector: &Collector<'_>,
+        status: ExitStatus,
+        trouble: Option<malloscope_traces::Error>,
+        elapsed: Duration,
+    ) -> Self {
+        let mut traces: Vec<_> = collector.finished().iter().map(RecordedProcess::from).collect();
+        if let Some(launched) = traces.iter().position(|trace| trace.path == collector.output()) {
+            traces[..=launched].rotate_right(1);
+        }
+        Recorded {
+            status,
+            traces,
+            not_recorded: collector.not_recorded().to_vec(),
+            turned_away: collector.turned_away(),
+            trouble,
+            elapsed,
+            recorder_time: Duration::from_nanos(clock::nanoseconds(ClockId::ProcessCPUTime)),
+        }
+    }
+
+    /// The exit code to end with, so that whoever runs us learns what the program said: its own, or
+    /// 128 and the signal that ended it, as shells have it.
+    pub fn exit_code(&self) -> u8 {
+        let code = self.status.code().or(self.status.signal().map(|signal| 128 + signal));
+        code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+    }
+}
+
+impl From<&Finished<'_>> for RecordedProcess {
+    fn from(finished: &Finished<'_>) -> Self {
+        let arrival = &finished.arrival;
+        RecordedProcess {
+            path: finished.path.clone(),
+            pid: arrival.pid,
+            parent: arrival.parent,
+            program: arrival.facts.program.path.clone(),
+            is_copy: arrival.copy_of != 0,
+            calls: finished.tally.calls,
+            lost: finished.losses.calls,
+            waits: finished.losses.waits,
+            cause: finished.cause.clone(),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A process's first call: it finds the shared memory, takes an entry there and says what it is.
+//!
+//! How far a process has come is kept in memory that is wiped in a forked child, so a child arrives
+//! by itself, even one made by a bare `clone`. What a child needs to know of its parent is kept in
+//! memory that is not.
+
+use core::ffi::CStr;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+use malloscope_wire::Shared;
+use malloscope_wire::process::{Label, Process, State, Text, Verdict};
+
+use crate::objects::{self, Object};
+use crate::stack::Stack;
+use crate::system::{self, Advice, Undisturbed};
+use crate::threads::WIPED;
+use crate::{calls, clock, fork, memory, real};
+
+/// How far a process has come.
+#[repr(u32)]
+enum Progress {
+    /// It has not called yet.
+    New = 0,
+    /// Its first call is being made.
+    Arriving,
+    /// It is recorded.
+    Recorded,
+    /// It is not.
+    Silent,
+}
+
+/// The entry of this process, or in a forked child that has not arrived that of its parent.
+static ENTRY: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
+
+/// What was the serial of that entry.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+
+/// Whether process ids here are the recorder's: not so in a process id namespace of the target's own.
+static NAMES_ARE_SHARED: AtomicBool = AtomicBool::new(false);
+
+/// Set when this program was found not to be recorded; its copies need not ask again.
+static TURNED_AWAY: AtomicBool = AtomicBool::new(false);
+
+/// What every recorded process has.
+#[derive(Clone, Copy)]
+pub struct Here {
+    /// The shared memory.
+    pub shared: &'static Shared,
+    /// The process's entry in it.
+    pub process: &'static Process,
+}
+
+/// The process's place, which is found at its first call; `None` if it is not recorded.
+pub fn here() -> Option<Here> {
+    let progress = WIPED.progress.load(Ordering::Acquire);
+    if progress == Progress::New as u32 {
+        arrive();
+    } else if progress != Progress::Recorded as u32 {
+        return None;
+    }
+    // SAFETY: null, or an entry in memory that stays mapped.
+    let process = unsafe { ENTRY.load(Ordering::Acquire).as_ref() }?;
+    (WIPED.progress.load(Ordering::Acquire) == Progress::Recorded as u32)
+        .then_some(Here { shared: memory::shared()?, process })
+}
+
+impl Here {
+    /// The number of the process's entry.
+    pub fn number(self) -> u32 {
+        let bytes = ptr::from_ref(self.process) as usize - ptr::from_ref(&self.shared.processes) as usize;
+        (bytes / size_of::<Process>()) as u32
+    }
+}
+
+/// Stops recording this process, for good.
+pub fn fall_silent() {
+    WIPED.progress.store(Progress::Silent as u32, Ordering::Release);
+}
+
+/// Whether this process is recorded, or is known not to be.
+pub fn has_been() -> bool {
+    WIPED.progress.load(Ordering::Relaxed) > Progress::Arriving as u32
+}
+
+/// Whether the recorder means the same by a process id as we do.
+pub fn names_are_shared() -> bool {
+    NAMES_ARE_SHARED.load(Ordering::Relaxed)
+}
+
+fn arrive() {
+    let _undisturbed = Undisturbed::begin();
+    let [new, arriving] = [Progress::New, Progress::Arriving].map(|progress| progress as u32);
+    if WIPED.progress.compare_exchange(new, arriving, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return;
+    }
+    let progress = if take_place().is_some() { Progress::Recorded } else { Progress::Silent };
+    WIPED.progress.store(progress as u32, Ordering::Release);
+}
+
+/// Finds the recorder and takes an entry. `None` if the process is not to be recorded.
+fn take_place() -> Option<()> {
+    if TURNED_AWAY.load(Ordering::Relaxed) {
+        return None;
+    }
+    let copied = memory::shared().is_some();
+    let Some(shared) = memory::shared().or_else(memory::map) else {
+        TURNED_AWAY.store(true, Ordering::Relaxed);
+        return None;
+    };
+    if shared.control.ended.load(Ordering::Relaxed) != 0 {
+        return None;
+    }
+    clock::choose(shared.control.clock.load(Ordering::Relaxed));
+    let verdict = judge();
+    let Some(process) = take_entry(shared) else {
+        shared.control.turned_away.fetch_add(1, Ordering::Relaxed);
+        return None;
+    };
+    describe(process, copied, verdict);
+    SERIAL.store(take_serial(shared, process), Ordering::Relaxed);
+    ENTRY.store(ptr::from_ref(process).cast_mut(), Ordering::Release);
+    process.state.store(State::Ready as u32, Ordering::Release);
+    shared.control.arrivals.fetch_add(1, Ordering::Release);
+    if verdict != Verdict::Recorded {
+        TURNED_AWAY.store(true, Ordering::Relaxed);
+        return None;
+    }
+    Some(())
+}
+
+/// Whether this process can be recorded.
+fn judge() -> Verdict {
+    let at = ptr::from_ref(&WIPED) as usize;
+    let mut verdict = Verdict::AnotherAllocator;
+    real::with_allocator(|object| {
+        if object.own_name() == Some(c"libc.so.6") {
+            verdict = Verdict::Recorded;
+        }
+    });
+    if system::advise(at, size_of_val(&WIPED), Advice::WipeOnFork).is_err() {
+        verdict = Verdict::OldKernel;
+    }
+    verdict
+}
+
+fn take_entry(shared: &'static Shared) -> Option<&'static Process> {
+    let [free, taken] = [State::Free, State::Taken].map(|state| state as u32);
+    let (number, process) = shared.processes.iter().enumerate().find(|(_, process)| {
+        process.state.compare_exchange(free, taken, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    })?;
+    shared.control.processes_used.fetch_max(number as u32 + 1, Ordering::Relaxed);
+    Some(process)
+}
+
+fn take_serial(shared: &Shared, process: &Process) -> u64 {
+    let serial = shared.control.serials.fetch_add(1, Ordering::Relaxed) + 1;
+    process.serial.store(serial, Ordering::Relaxed);
+    serial
+}
+
+/// Says what this process is.
+fn describe(process: &Process, copied: bool, verdict: Verdict) {
+    let own = system::process_id();
+    let pid = seen_from_outside().unwrap_or(own);
+    NAMES_ARE_SHARED.store(pid == own, Ordering::Relaxed);
+    let parent = if pid == own { system::parent_id() } else { 0 };
+    process.pid.store(pid, Ordering::Relaxed);
+    process.parent.store(parent, Ordering::Relaxed);
+    process.began.store(clock::now(), Ordering::Relaxed);
+    process.program_break.store(calls::program_break() as u64, Ordering::Relaxed);
+    process.lost.store(0, Ordering::Relaxed);
+    process.verdict.store(verdict as u32, Ordering::Relaxed);
+    let parent_serial = if copied { SERIAL.load(Ordering::Relaxed) } else { 0 };
+    process.copy_of.store(parent_serial, Ordering::Relaxed);
+    process.ticket.store(fork::take_ticket(), Ordering::Relaxed);
+    // A copy may have written over its arguments, and is what its parent said it was.
+    let used = if copied { 0 } else { tell(&process.text) };
+    process.text_length.store(used as u32, Ordering::Relaxed);
+}
+
+/// This process's id as the recorder's `/proc` has it.
+fn seen_from_outside() -> Option<u32> {
+    let (name, length) = memory::link::<16>(c"/proc/self");
+    str::from_utf8(name.get(..length)?).ok()?.parse().ok()
+}
+
+/// Writes names and arguments. Returns how much that took.
+fn tell(text: &Text) -> usize {
+    let mut used = 0;
+    let mut say = |label, piece: &[u8]| used = text.append(used, label, piece.iter().copied());
+    let (path, length) = memory::link::<1024>(c"/proc/self/exe");
+    say(Label::Executable, path.get(..length).unwrap_or_default());
+    // SAFETY: returns a constant of libc's, or ours.
+    let version = unsafe { real::gnu_get_libc_version() };
+    // SAFETY: as above.
+    say(Label::LibcVersion, unsafe { CStr::from_ptr(version) }.to_bytes());
+    real::with_allocator(|object| {
+        say(Label::LibcPath, object.name().to_bytes());
+        say(Label::LibcBuildId, object.build_id());
+    });
+    let Some(stack) = first_stack() else { return used };
+    stack
+        .environment()
+        .map(CStr::to_bytes)
+        .filter(|variable| variable.starts_with(b"MALLOC_") || variable.starts_with(b"GLIBC_TUNABLES="))
+        .for_each(|variable| say(Label::Variable, variable));
+    stack.arguments().for_each(|argument| say(Label::Argument, argument.to_bytes()));
+    used
+}
+
+/// The stack the program began with, where the dynamic linker wrote it down.
+fn first_stack() -> Option<Stack> {
+    let mut end = None;
+    objects::each(|object: &Object| {
+        end = object.find(c"__libc_stack_end");
+        if end.is_some() { core::ops::ControlFlow::Break(()) } else { core::ops::ControlFlow::Continue(()) }
+    });
+    // SAFETY: that is a pointer to a pointer.
+    let end = unsafe { end?.cast::<*const usize>().read() };
+    // SAFETY: it is the address of the argument count.
+    unsafe { Stack::at(end) }
+}

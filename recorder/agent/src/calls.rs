@@ -1,0 +1,213 @@
+//! What is written for which call.
+//!
+//! Calls that return memory are stamped after it, calls that give memory back before it: so when
+//! memory goes from one thread to another, the records show it in the order it happened.
+//!
+//! Each has a way for nearly all calls, of which every instruction counts, and a slow one, called
+//! last so that the other need not save registers for it.
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+
+use malloscope_wire::slot::{self, Kind};
+
+use crate::lane::Lane;
+use crate::{real, system};
+
+/// Records a call for a number of bytes, and what it returned. Returns the same.
+///
+/// A request that was served fits into a slot: there is no more address space than that.
+#[inline(always)]
+pub fn served(kind: Kind, request: usize, payload: *mut c_void) -> *mut c_void {
+    match (NonNull::new(payload), Lane::at_hand_and_settled()) {
+        (Some(payload), Some(lane)) => {
+            lane.write_ticks(kind, request as u64, payload.as_ptr() as u64, Some(head(payload)));
+            payload.as_ptr()
+        }
+        _ => served_slowly(kind, request, payload),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn served_slowly(kind: Kind, request: usize, payload: *mut c_void) -> *mut c_void {
+    let small = request as u64;
+    match Lane::made() {
+        Some(lane) if slot::is_small(small) => {
+            lane.write(kind, small, payload as u64, head_if_any(payload));
+        }
+        Some(lane) => {
+            lane.write_wide(kind, [small, 0], payload as u64, head_if_any(payload));
+        }
+        None => {}
+    }
+    unknown(payload)
+}
+
+/// Records `calloc`, and what it returned. Returns the same.
+#[inline(always)]
+pub fn cleared(count: usize, size: usize, payload: *mut c_void) -> *mut c_void {
+    let small = slot::pack(count as u64, size as u64);
+    match (NonNull::new(payload), Lane::at_hand_and_settled(), small) {
+        (Some(payload), Some(lane), Some(small)) => {
+            lane.write_ticks(Kind::Calloc, small, payload.as_ptr() as u64, Some(head(payload)));
+            payload.as_ptr()
+        }
+        _ => cleared_slowly(count, size, payload),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn cleared_slowly(count: usize, size: usize, payload: *mut c_void) -> *mut c_void {
+    if let Some(lane) = Lane::made() {
+        match slot::pack(count as u64, size as u64) {
+            Some(small) => lane.write(Kind::Calloc, small, payload as u64, head_if_any(payload)),
+            None => {
+                let arguments = [count as u64, size as u64];
+                lane.write_wide(Kind::Calloc, arguments, payload as u64, head_if_any(payload))
+            }
+        };
+    }
+    unknown(payload)
+}
+
+/// Frees a payload, and records it before it does: so that a long call holds up nobody.
+///
+/// # Safety
+///
+/// As `free`.
+#[inline(always)]
+pub unsafe fn free(payload: *mut c_void) {
+    let Some(lane) = Lane::at_hand() else {
+        // SAFETY: as the caller promises.
+        return unsafe { free_slowly(payload) };
+    };
+    lane.write_ticks(Kind::Free, 0, payload as u64, None);
+    // SAFETY: as the caller promises.
+    unsafe { real::free(payload) };
+    lane.settle();
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn free_slowly(payload: *mut c_void) {
+    let Some(lane) = Lane::made() else {
+        // SAFETY: as the caller promises.
+        return unsafe { real::free(payload) };
+    };
+    lane.write(Kind::Free, 0, payload as u64, 0);
+    // SAFETY: as the caller promises.
+    unsafe { real::free(payload) };
+    lane.settle();
+}
+
+/// Records that `realloc` of a payload begins. Returns what to say when it has [`moved`].
+#[inline(always)]
+pub fn moving(old: *mut c_void, request: usize) -> Option<u64> {
+    let small = request as u64;
+    match Lane::at_hand() {
+        Some(lane) if slot::is_small(small) => Some(lane.write_ticks(Kind::Realloc, small, old as u64, None)),
+        _ => moving_slowly(old, small),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn moving_slowly(old: *mut c_void, request: u64) -> Option<u64> {
+    let lane = Lane::made()?;
+    Some(if slot::is_small(request) {
+        lane.write(Kind::Realloc, request, old as u64, 0)
+    } else {
+        lane.write_wide(Kind::Realloc, [request, 0], old as u64, 0)
+    })
+}
+
+/// Records that `reallocarray` begins. Returns what to say when it has [`moved`].
+pub fn moving_array(old: *mut c_void, count: usize, size: usize) -> Option<u64> {
+    let arguments = [count as u64, size as u64];
+    Lane::made().map(|lane| lane.write_wide(Kind::Reallocarray, arguments, old as u64, 0))
+}
+
+/// Records the end of what [`moving`] began, and what it returned. Returns the same.
+#[inline(always)]
+pub fn moved(begun: Option<u64>, payload: *mut c_void) -> *mut c_void {
+    match (NonNull::new(payload), Lane::at_hand_and_settled(), begun) {
+        (Some(payload), Some(lane), Some(begun)) => {
+            let begun = slot::low(begun);
+            lane.write_ticks(Kind::Reallocated, begun, payload.as_ptr() as u64, Some(head(payload)));
+            payload.as_ptr()
+        }
+        _ => moved_slowly(begun, payload),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn moved_slowly(begun: Option<u64>, payload: *mut c_void) -> *mut c_void {
+    if let (Some(begun), Some(lane)) = (begun, Lane::made()) {
+        lane.write(Kind::Reallocated, slot::low(begun), payload as u64, head_if_any(payload));
+    }
+    unknown(payload)
+}
+
+/// Records a call with an alignment and a request, and what it returned. Returns the same.
+#[inline(never)]
+pub fn aligned(kind: Kind, alignment: usize, request: usize, payload: *mut c_void) -> *mut c_void {
+    if let Some(lane) = Lane::made() {
+        let arguments = [alignment as u64, request as u64];
+        lane.write_wide(kind, arguments, payload as u64, head_if_any(payload));
+    }
+    payload
+}
+
+/// Lets somebody other than malloc move the program break, and records it if it was moved.
+pub fn moving_break<T>(r#move: impl FnOnce() -> T) -> T {
+    // What malloc did to it before is not theirs.
+    let lane = Lane::made();
+    let before = program_break();
+    let returned = r#move();
+    let by = program_break().wrapping_sub(before);
+    if by != 0
+        && lane.is_some()
+        && let Some(lane) = Lane::enrolled()
+    {
+        lane.write_move(by);
+    }
+    returned
+}
+
+/// The program break, from libc if it has asked the kernel before.
+pub fn program_break() -> usize {
+    match real::program_break() {
+        0 => system::program_break(),
+        known => known,
+    }
+}
+
+/// Records anything else.
+#[inline(never)]
+pub fn did(kind: Kind, small: u64, first: u64, second: u64) {
+    if let Some(lane) = Lane::made() {
+        lane.write(kind, small, first, second);
+    }
+}
+
+/// The word before a payload: its chunk's size and flags.
+#[inline(always)]
+fn head(payload: NonNull<c_void>) -> u64 {
+    // SAFETY: the real malloc returned the payload, and keeps the chunk's head before it.
+    let head = unsafe { payload.cast::<u64>().sub(1) };
+    // SAFETY: as above.
+    unsafe { head.read() }
+}
+
+fn head_if_any(payload: *mut c_void) -> u64 {
+    NonNull::new(payload).map_or(0, head)
+}
+
+/// The same, which the compiler must not know: it would keep its own copy of what a slow way
+/// returns, and save registers for that on the usual one.
+fn unknown(payload: *mut c_void) -> *mut c_void {
+    core::hint::black_box(payload)
+}

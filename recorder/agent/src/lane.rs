@@ -1,0 +1,177 @@
+//! A thread's way to its ring: reserving slots and writing them.
+//!
+//! Reserving is one instruction, so a signal handler comes before it or after it and takes the
+//! slots that follow. A slot's label is written last: see [`malloscope_wire::slot`].
+
+use core::arch::asm;
+use core::sync::atomic::Ordering;
+
+use malloscope_wire::clock::ticks;
+use malloscope_wire::ring::{self, Ring};
+use malloscope_wire::slot::{self, Kind, Slot, WIDE};
+
+use crate::threads::Entry;
+use crate::{clock, enrol, real, shortcut};
+
+/// A thread's way to its ring, as loaded for one call.
+#[derive(Clone, Copy)]
+pub struct Lane {
+    entry: &'static Entry,
+    ring: &'static Ring,
+    slots: *const Slot,
+}
+
+impl Lane {
+    /// The way of the thread that asks, if the call is like nearly all: there is room, and the clock
+    /// is the processor's.
+    #[inline(always)]
+    pub fn at_hand() -> Option<Lane> {
+        let entry = shortcut::entry()?;
+        let ring = entry.ring.load(Ordering::Relaxed);
+        let slots = entry.slots.load(Ordering::Relaxed);
+        // The room last: if a signal handler forks while we are here and the child comes back to
+        // this line, then either it finds none, or what it loaded before is still good to use.
+        if entry.cursor.load(Ordering::Relaxed) >= entry.limit.load(Ordering::Relaxed) {
+            return None;
+        }
+        // SAFETY: an entry with room has a ring, which stays mapped for as long as the process.
+        let ring = unsafe { &*ring };
+        Some(Lane { entry, ring, slots })
+    }
+
+    /// The same, if the program break is where this thread last saw it.
+    #[inline(always)]
+    pub fn at_hand_and_settled() -> Option<Lane> {
+        Self::at_hand().filter(|lane| lane.is_settled())
+    }
+
+    #[inline(always)]
+    fn is_settled(self) -> bool {
+        self.entry.program_break.load(Ordering::Relaxed) == real::program_break()
+    }
+
+    /// The way of the thread that asks, whatever that takes; `None` if the call is not to be recorded.
+    pub fn made() -> Option<Lane> {
+        let lane = Self::enrolled()?;
+        lane.note_break(Kind::BreakIs);
+        Some(lane)
+    }
+
+    /// The same, without looking at the program break.
+    pub fn enrolled() -> Option<Lane> {
+        // SAFETY: what `enrol` returns has been set.
+        enrol::entry().map(|entry| unsafe { Lane::of(entry) })
+    }
+
+    /// The way this entry shows.
+    ///
+    /// # Safety
+    ///
+    /// Its ring and slots have been set.
+    pub unsafe fn of(entry: &'static Entry) -> Lane {
+        let ring = entry.ring.load(Ordering::Relaxed);
+        // SAFETY: as promised.
+        let ring = unsafe { &*ring };
+        Lane { entry, ring, slots: entry.slots.load(Ordering::Relaxed) }
+    }
+
+    /// The thread's ring.
+    pub fn ring(self) -> &'static Ring {
+        self.ring
+    }
+
+    /// Notes where the program break is after the call that was last recorded.
+    #[inline(always)]
+    pub fn settle(self) {
+        if !self.is_settled() {
+            settle_slowly();
+        }
+    }
+
+    /// Writes where the program break is, if that is not where this thread last saw it.
+    fn note_break(self, kind: Kind) {
+        let now = real::program_break();
+        if self.entry.program_break.swap(now, Ordering::Relaxed) != now {
+            self.write(kind, 0, now as u64, 0);
+        }
+    }
+
+    /// Writes that somebody else moved the program break.
+    pub fn write_move(self, by: usize) {
+        let now = real::program_break();
+        self.entry.program_break.store(now, Ordering::Relaxed);
+        self.write(Kind::MoveBreak, 0, by as u64, now as u64);
+    }
+
+    /// Writes a slot, now by the processor's clock: what a lane [at hand](Self::at_hand) may do.
+    #[inline(always)]
+    pub fn write_ticks(self, kind: Kind, small: u64, first: u64, second: Option<u64>) -> u64 {
+        let index = self.reserve(1);
+        let label = slot::label(index, kind as u8, small);
+        fill(self.slot(index), ticks(), first, second, label);
+        index
+    }
+
+    /// Writes a slot. Returns its index.
+    pub fn write(self, kind: Kind, small: u64, first: u64, second: u64) -> u64 {
+        let index = self.reserve(1);
+        let label = slot::label(index, kind as u8, small);
+        fill(self.slot(index), clock::now(), first, Some(second), label);
+        index
+    }
+
+    /// Writes a slot, and arguments into the one before it. Returns the index of the former.
+    pub fn write_wide(self, kind: Kind, arguments: [u64; 2], first: u64, second: u64) -> u64 {
+        let index = self.reserve(2);
+        let time = clock::now();
+        let label = slot::label(index, Kind::Arguments as u8, 0);
+        fill(self.slot(index), time, arguments[0], Some(arguments[1]), label);
+        let label = slot::label(index + 1, kind as u8 | WIDE, 0);
+        fill(self.slot(index + 1), time, first, Some(second), label);
+        index + 1
+    }
+
+    /// Takes the next slots, and tells so before the clock is read: see [`Ring::cursor`].
+    #[inline(always)]
+    fn reserve(self, slots: u64) -> u64 {
+        let index;
+        // SAFETY: the cursor is this thread's own, valid and aligned.
+        unsafe {
+            asm!(
+                "xadd qword ptr [{cursor}], {index}",
+                cursor = in(reg) self.entry.cursor.as_ptr(),
+                index = inout(reg) slots => index,
+                options(nostack),
+            );
+        }
+        self.ring.cursor.store(index + slots, Ordering::Release);
+        index
+    }
+
+    #[inline(always)]
+    fn slot(self, index: u64) -> &'static Slot {
+        // SAFETY: there are as many slots as a place may be.
+        let slot = unsafe { self.slots.add(ring::place(index)) };
+        // SAFETY: slots stay mapped for as long as the process.
+        unsafe { &*slot }
+    }
+}
+
+/// Writes the words of a slot, the label last.
+#[inline(always)]
+fn fill(slot: &Slot, time: u64, first: u64, second: Option<u64>, label: u64) {
+    slot.words[1].store(time, Ordering::Relaxed);
+    slot.words[2].store(first, Ordering::Relaxed);
+    if let Some(second) = second {
+        slot.words[3].store(second, Ordering::Relaxed);
+    }
+    slot.words[0].store(label, Ordering::Release);
+}
+
+#[cold]
+#[inline(never)]
+fn settle_slowly() {
+    if let Some(lane) = Lane::enrolled() {
+        lane.note_break(Kind::BreakAfter);
+    }
+}

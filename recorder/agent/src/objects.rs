@@ -1,0 +1,299 @@
+//! The objects loaded into this process, and the functions they define.
+//!
+//! `dlsym` may call malloc and takes its time to say no, so we read the tables the dynamic linker
+//! itself uses: program headers, dynamic section, GNU hash table. They were loaded, hence checked,
+//! by that linker; what is read here is trusted as far as it trusts it.
+
+use core::arch::{asm, global_asm};
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ops::ControlFlow;
+use core::{ptr, slice};
+
+use libc::{Elf64_Phdr, Elf64_Sym, dl_phdr_info};
+
+// The one symbol we want from others. Weak, so that no dynamic linker can refuse to load us for
+// want of it: an agent that stops a program from starting is worse than none.
+global_asm!(".weak dl_iterate_phdr");
+
+type Visit = unsafe extern "C" fn(*mut dl_phdr_info, usize, *mut c_void) -> c_int;
+type Iterate = unsafe extern "C" fn(Visit, *mut c_void) -> c_int;
+
+/// `dl_iterate_phdr`, if this process has one.
+fn iterate() -> Option<Iterate> {
+    let address: usize;
+    // SAFETY: reads an entry of our own global offset table. A declared function would be assumed to exist.
+    unsafe {
+        asm!(
+            "mov {}, qword ptr [rip + dl_iterate_phdr@GOTPCREL]",
+            out(reg) address,
+            options(nostack, pure, readonly, preserves_flags),
+        );
+    }
+    // SAFETY: either zero, which is `None`, or the function of this type.
+    unsafe { core::mem::transmute::<usize, Option<Iterate>>(address) }
+}
+
+/// Shows every loaded object to `look`, in the order in which the dynamic linker searches them,
+/// until it breaks off.
+pub fn each(mut look: impl FnMut(&Object) -> ControlFlow<()>) {
+    let Some(iterate) = iterate() else { return };
+    let mut look: &mut dyn FnMut(&Object) -> ControlFlow<()> = &mut look;
+    // SAFETY: `visit` is given the closure, which lives until this returns.
+    unsafe { iterate(visit, ptr::from_mut(&mut look).cast()) };
+}
+
+unsafe extern "C" fn visit(info: *mut dl_phdr_info, _size: usize, data: *mut c_void) -> c_int {
+    // SAFETY: `each` passed the address of such a reference, and is waiting for us.
+    let look = unsafe { &mut *data.cast::<&mut dyn FnMut(&Object) -> ControlFlow<()>>() };
+    // SAFETY: the dynamic linker passes a valid description.
+    let info = unsafe { &*info };
+    // SAFETY: the object is loaded, so its headers are in memory.
+    let object = unsafe { Object::described_by(info) };
+    c_int::from(look(&object).is_break())
+}
+
+/// A loaded object.
+pub struct Object {
+    base: usize,
+    name: *const c_char,
+    headers: &'static [Elf64_Phdr],
+    tables: Tables,
+}
+
+/// Addresses of the parts of an object's dynamic section; 0 where it has none.
+#[derive(Clone, Copy, Default)]
+struct Tables {
+    strings: usize,
+    symbols: usize,
+    versions: usize,
+    hashes: usize,
+    /// Where in `strings` the object's own name is.
+    own_name: Option<usize>,
+}
+
+/// An entry of a dynamic section.
+#[repr(C)]
+struct Dynamic {
+    tag: i64,
+    value: usize,
+}
+
+const DT_NULL: i64 = 0;
+const DT_STRTAB: i64 = 5;
+const DT_SYMTAB: i64 = 6;
+const DT_SONAME: i64 = 14;
+const DT_GNU_HASH: i64 = 0x6fff_fef5;
+const DT_VERSYM: i64 = 0x6fff_fff0;
+
+impl Object {
+    /// # Safety
+    ///
+    /// `info` describes an object that is loaded.
+    unsafe fn described_by(info: &dl_phdr_info) -> Object {
+        // SAFETY: as promised; an object that is loaded before malloc is first called stays loaded.
+        let headers = unsafe { slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
+        let mut object = Object {
+            base: info.dlpi_addr as usize,
+            name: info.dlpi_name,
+            headers,
+            tables: Tables::default(),
+        };
+        if let Some(header) = object.header(libc::PT_DYNAMIC) {
+            let first = (object.base + header.p_vaddr as usize) as *const Dynamic;
+            // SAFETY: a loaded object's dynamic section lies where its header says.
+            object.tables = unsafe { Tables::read(first, object.base) };
+        }
+        object
+    }
+
+    /// The file it was loaded from; empty for the program itself.
+    pub fn name(&self) -> &CStr {
+        // SAFETY: the dynamic linker's own name for the object.
+        unsafe { CStr::from_ptr(self.name) }
+    }
+
+    /// The name others ask for it by.
+    pub fn own_name(&self) -> Option<&CStr> {
+        // SAFETY: the offset is the object's own, into its own strings.
+        self.tables.own_name.map(|at| unsafe { self.string(at) })
+    }
+
+    /// Whether this address lies within it.
+    pub fn contains(&self, address: usize) -> bool {
+        self.headers.iter().filter(|header| header.p_type == libc::PT_LOAD).any(|header| {
+            let begin = self.base.wrapping_add(header.p_vaddr as usize);
+            address.wrapping_sub(begin) < header.p_memsz as usize
+        })
+    }
+
+    /// The address of what it defines under this name, as of the name's default version.
+    pub fn find(&self, name: &CStr) -> Option<*mut ()> {
+        let Tables { symbols, strings, hashes, .. } = self.tables;
+        if symbols == 0 || strings == 0 || hashes == 0 {
+            return None;
+        }
+        let wanted = hash(name.to_bytes());
+        // SAFETY: the table of a loaded object.
+        let table = unsafe { HashTable::at(hashes) };
+        let mut index = table.first(wanted)?;
+        loop {
+            let entry = table.entry(index);
+            if (entry ^ wanted) >> 1 == 0 && self.defines(index, name) {
+                let symbol = self.symbol(index);
+                return Some(self.base.wrapping_add(symbol.st_value as usize) as *mut ());
+            }
+            if entry & 1 != 0 {
+                return None;
+            }
+            index += 1;
+        }
+    }
+
+    /// Whether the symbol with this index is a definition of this name, in its default version,
+    /// that needs no resolving of its own.
+    fn defines(&self, index: u32, name: &CStr) -> bool {
+        const STT_GNU_IFUNC: u8 = 10;
+        let symbol = self.symbol(index);
+        // SAFETY: the offset is the symbol's own, into its object's strings.
+        let named = unsafe { self.string(symbol.st_name as usize) };
+        symbol.st_shndx != 0
+            && symbol.st_info & 0xf != STT_GNU_IFUNC
+            && named == name
+            && !self.is_hidden_version(index)
+    }
+
+    fn is_hidden_version(&self, index: u32) -> bool {
+        const HIDDEN: u16 = 0x8000;
+        let versions = self.tables.versions as *const u16;
+        if versions.is_null() {
+            return false;
+        }
+        // SAFETY: there is a version for every symbol.
+        let version = unsafe { versions.add(index as usize) };
+        // SAFETY: as above.
+        unsafe { version.read() & HIDDEN != 0 }
+    }
+
+    fn symbol(&self, index: u32) -> &Elf64_Sym {
+        // SAFETY: the index comes from the object's own hash table.
+        let symbol = unsafe { (self.tables.symbols as *const Elf64_Sym).add(index as usize) };
+        // SAFETY: as above.
+        unsafe { &*symbol }
+    }
+
+    /// # Safety
+    ///
+    /// The object has a string at that offset.
+    unsafe fn string(&self, at: usize) -> &CStr {
+        // SAFETY: as promised.
+        unsafe { CStr::from_ptr((self.tables.strings + at) as *const c_char) }
+    }
+
+    fn header(&self, kind: u32) -> Option<&Elf64_Phdr> {
+        self.headers.iter().find(|header| header.p_type == kind)
+    }
+
+    /// Its build id; empty if it has none.
+    pub fn build_id(&self) -> &[u8] {
+        self.headers
+            .iter()
+            .filter(|header| header.p_type == libc::PT_NOTE)
+            .find_map(|header| {
+                let at = (self.base + header.p_vaddr as usize) as *const u8;
+                // SAFETY: notes of a loaded object lie within a loaded segment.
+                build_id_in(unsafe { slice::from_raw_parts(at, header.p_memsz as usize) })
+            })
+            .unwrap_or_default()
+    }
+}
+
+impl Tables {
+    /// # Safety
+    ///
+    /// `entry` begins the dynamic section of the object loaded at `base`.
+    unsafe fn read(mut entry: *const Dynamic, base: usize) -> Tables {
+        let mut tables = Tables::default();
+        // glibc writes absolute addresses into the section when it loads an object, but not into the
+        // kernel's own object, and musl into none.
+        let absolute = |value: usize| if value < base { base + value } else { value };
+        loop {
+            // SAFETY: we stop at the entry that ends the section.
+            let &Dynamic { tag, value } = unsafe { &*entry };
+            match tag {
+                DT_NULL => return tables,
+                DT_STRTAB => tables.strings = absolute(value),
+                DT_SYMTAB => tables.symbols = absolute(value),
+                DT_VERSYM => tables.versions = absolute(value),
+                DT_GNU_HASH => tables.hashes = absolute(value),
+                DT_SONAME => tables.own_name = Some(value),
+                _ => {}
+            }
+            // SAFETY: this was not the last entry.
+            entry = unsafe { entry.add(1) };
+        }
+    }
+}
+
+/// A GNU hash table: buckets of symbol indices, and for each symbol its hash, whose lowest bit ends a bucket.
+struct HashTable {
+    bucket_count: u32,
+    first_symbol: u32,
+    buckets: *const u32,
+    entries: *const u32,
+}
+
+impl HashTable {
+    /// # Safety
+    ///
+    /// Such a table is there.
+    unsafe fn at(address: usize) -> HashTable {
+        let words = address as *const u32;
+        // SAFETY: as promised, four counts come first: buckets, first symbol, words of filter, shift.
+        let [bucket_count, first_symbol, filter_words, _] = unsafe { words.cast::<[u32; 4]>().read() };
+        let buckets = words.wrapping_add(4 + 2 * filter_words as usize);
+        HashTable {
+            bucket_count,
+            first_symbol,
+            buckets,
+            entries: buckets.wrapping_add(bucket_count as usize),
+        }
+    }
+
+    /// The first symbol that may have this hash.
+    fn first(&self, hash: u32) -> Option<u32> {
+        let bucket = hash.checked_rem(self.bucket_count)?;
+        // SAFETY: a bucket of this table.
+        let bucket = unsafe { self.buckets.add(bucket as usize) };
+        // SAFETY: as above.
+        let index = unsafe { bucket.read() };
+        (index >= self.first_symbol).then_some(index)
+    }
+
+    fn entry(&self, index: u32) -> u32 {
+        // SAFETY: the index is from a bucket, or follows one that did not end it.
+        let entry = unsafe { self.entries.add((index - self.first_symbol) as usize) };
+        // SAFETY: as above.
+        unsafe { entry.read() }
+    }
+}
+
+/// The hash of a name, as GNU hash tables have it.
+fn hash(name: &[u8]) -> u32 {
+    name.iter().fold(5381, |hash: u32, byte| hash.wrapping_mul(33).wrapping_add(u32::from(*byte)))
+}
+
+/// The build id among these notes: each is the lengths of a name and a content, a kind, the name, the
+/// content, both filled up to four bytes.
+fn build_id_in(mut notes: &[u8]) -> Option<&[u8]> {
+    const NT_GNU_BUILD_ID: u32 = 3;
+    loop {
+        let (header, rest) = notes.split_first_chunk::<12>()?;
+        let word = |at: usize| Some(u32::from_ne_bytes(header.get(at..at + 4)?.try_into().ok()?));
+        let (name_length, length, kind) = (word(0)? as usize, word(4)? as usize, word(8)?);
+        let (name, rest) = rest.split_at_checked(name_length.checked_next_multiple_of(4)?)?;
+        if kind == NT_GNU_BUILD_ID && name.starts_with(b"GNU\0") {
+            return rest.get(..length);
+        }
+        notes = rest.get(length.checked_next_multiple_of(4)?..)?;
+    }
+}

@@ -1,0 +1,193 @@
+//! The system calls we make, straight to the kernel: none touches `errno`, and none goes through a
+//! function the target may have replaced.
+
+use core::arch::asm;
+use core::ffi::CStr;
+use core::sync::atomic::AtomicU32;
+
+/// What the kernel refused, as its error number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused(pub i32);
+
+/// Makes a system call.
+///
+/// # Safety
+///
+/// As the system call.
+#[inline]
+unsafe fn call(number: i64, arguments: [usize; 6]) -> Result<usize, Refused> {
+    let [a, b, c, d, e, f] = arguments;
+    let returned: isize;
+    // SAFETY: the caller answers for what the call does; the kernel clobbers rcx and r11 only.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => returned,
+            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack),
+        );
+    }
+    // The kernel's error numbers lie between −4095 and −1.
+    match returned {
+        -4095..=-1 => Err(Refused(-returned as i32)),
+        _ => Ok(returned as usize),
+    }
+}
+
+/// Makes a system call that reads and writes nothing of ours.
+fn ask(number: i64, arguments: [usize; 3]) -> Result<usize, Refused> {
+    let [a, b, c] = arguments;
+    // SAFETY: no argument is a pointer, and every caller below only asks or closes its own descriptor.
+    unsafe { call(number, [a, b, c, 0, 0, 0]) }
+}
+
+/// This process's id.
+pub fn process_id() -> u32 {
+    ask(libc::SYS_getpid, [0; 3]).unwrap_or(0) as u32
+}
+
+/// Its parent's.
+pub fn parent_id() -> u32 {
+    ask(libc::SYS_getppid, [0; 3]).unwrap_or(0) as u32
+}
+
+/// This thread's id.
+pub fn thread_id() -> u32 {
+    ask(libc::SYS_gettid, [0; 3]).unwrap_or(0) as u32
+}
+
+/// Whether a process with this id exists.
+pub fn exists(process: u32) -> bool {
+    ask(libc::SYS_kill, [process as usize, 0, 0]) != Err(Refused(libc::ESRCH))
+}
+
+/// Ends this process as `abort` does.
+pub fn abort() -> ! {
+    loop {
+        let _ = ask(libc::SYS_kill, [process_id() as usize, libc::SIGABRT as usize, 0]);
+        let _ = ask(libc::SYS_exit_group, [127, 0, 0]);
+    }
+}
+
+/// Where the program break is, asked of the kernel.
+pub fn program_break() -> usize {
+    ask(libc::SYS_brk, [0; 3]).unwrap_or(0)
+}
+
+/// A file that is closed again when this is dropped.
+pub struct File(usize);
+
+impl File {
+    /// Opens a file for reading and writing.
+    pub fn open(path: &CStr) -> Result<File, Refused> {
+        let flags = libc::O_RDWR | libc::O_CLOEXEC;
+        let arguments = [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags as usize, 0, 0, 0];
+        // SAFETY: the path is a C string that outlives the call.
+        unsafe { call(libc::SYS_openat, arguments) }.map(File)
+    }
+
+    /// Maps its first `length` bytes, shared.
+    pub fn map(&self, length: usize) -> Result<usize, Refused> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let arguments = [0, length, access as usize, libc::MAP_SHARED as usize, self.0, 0];
+        // SAFETY: a new mapping, where nothing was.
+        unsafe { call(libc::SYS_mmap, arguments) }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // A descriptor of our own; nothing can be done if the kernel disagrees.
+        let _ = ask(libc::SYS_close, [self.0, 0, 0]);
+    }
+}
+
+/// Maps the memory of a shared mapping a second time, from `page` on, to this length.
+///
+/// `mremap` of nothing makes a copy of a shared mapping, which grows over the rest of its file:
+/// so memory can be mapped long after its file was closed and its path went out of reach.
+///
+/// # Safety
+///
+/// `page` begins a page of a shared mapping.
+pub unsafe fn map_again(page: usize, length: usize) -> Result<usize, Refused> {
+    let arguments = [page, 0, length, libc::MREMAP_MAYMOVE as usize, 0, 0];
+    // SAFETY: as promised; the old mapping stays as it is, because none of it is moved.
+    unsafe { call(libc::SYS_mremap, arguments) }
+}
+
+/// Gives a mapping back.
+///
+/// # Safety
+///
+/// Nobody uses it.
+pub unsafe fn unmap(at: usize, length: usize) {
+    // SAFETY: as promised. A refusal costs address space and nothing else.
+    let _ = unsafe { call(libc::SYS_munmap, [at, length, 0, 0, 0, 0]) };
+}
+
+/// What a mapping is to be like.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub enum Advice {
+    /// It is zeros in a child made by `fork`, and by whatever else copies a process.
+    WipeOnFork = libc::MADV_WIPEONFORK,
+    /// Core files leave it out.
+    DontDump = libc::MADV_DONTDUMP,
+}
+
+/// Asks for memory of ours to be like that.
+pub fn advise(at: usize, length: usize, advice: Advice) -> Result<(), Refused> {
+    // SAFETY: no advice above changes what this process reads or writes.
+    unsafe { call(libc::SYS_madvise, [at, length, advice as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// Writes what a link says into `into`. Returns how much of it was filled.
+pub fn read_link(path: &CStr, into: &mut [u8]) -> Result<usize, Refused> {
+    let arguments = [path.as_ptr() as usize, into.as_mut_ptr() as usize, into.len(), 0, 0, 0];
+    // SAFETY: the kernel reads a C string and writes at most the buffer.
+    unsafe { call(libc::SYS_readlink, arguments) }
+}
+
+/// Sleeps while `word` is `expected`, but no longer than this.
+pub fn sleep_while(word: &AtomicU32, expected: u32, milliseconds: i64) {
+    let limit = libc::timespec { tv_sec: 0, tv_nsec: milliseconds * 1_000_000 };
+    let operation = libc::FUTEX_WAIT as usize;
+    let arguments = [word.as_ptr() as usize, operation, expected as usize, &raw const limit as usize, 0, 0];
+    // SAFETY: the kernel reads the word and the limit. Any return is a reason to look again.
+    let _ = unsafe { call(libc::SYS_futex, arguments) };
+}
+
+/// Wakes who sleeps on `word`.
+pub fn wake(word: &AtomicU32) {
+    let arguments = [word.as_ptr() as usize, libc::FUTEX_WAKE as usize, 1, 0, 0, 0];
+    // SAFETY: the kernel uses the word's address only.
+    let _ = unsafe { call(libc::SYS_futex, arguments) };
+}
+
+/// While this lives, no signal handler runs on this thread.
+pub struct Undisturbed(u64);
+
+impl Undisturbed {
+    /// Holds signals back.
+    pub fn begin() -> Self {
+        Self(set_blocked(u64::MAX))
+    }
+}
+
+impl Drop for Undisturbed {
+    fn drop(&mut self) {
+        set_blocked(self.0);
+    }
+}
+
+/// Blocks these signals and no others. Returns those that were blocked before.
+fn set_blocked(signals: u64) -> u64 {
+    let mut before = 0_u64;
+    let how = libc::SIG_SETMASK as usize;
+    let arguments = [how, &raw const signals as usize, &raw mut before as usize, size_of::<u64>(), 0, 0];
+    // SAFETY: the kernel reads one word and writes the other.
+    let _ = unsafe { call(libc::SYS_rt_sigprocmask, arguments) };
+    before
+}

@@ -1,0 +1,120 @@
+//! What we know of each thread, found with two loads and without thread-local storage.
+//!
+//! A TLS segment of ours, however small, would make glibc ask malloc for a larger table of them
+//! with every thread it creates, and the heap we record would not be the heap there is without us.
+//! So there is a table of our own, by thread pointer; and since looking there costs 2 ns a call, each
+//! thread keeps the address of its entry as the value of a pthread key, which glibc keeps in the
+//! thread's control block: see [`shortcut`](crate::shortcut).
+//!
+//! The table is zeros in the child of a fork, of whatever kind. There every call finds an entry with
+//! no room, takes the slow path and begins a new recording; it costs nothing here.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use malloscope_wire::{Ring, Slot};
+
+use crate::exit;
+
+/// How many threads of a process can have an entry, as a power of two.
+const ENTRIES_LOG2: u32 = 13;
+
+/// What is zeros in a forked child. It lies in memory the kernel gave us zeroed and no file is
+/// behind, which is what [`Advice::WipeOnFork`](crate::system::Advice) asks for.
+#[repr(C, align(4096))]
+pub struct Wiped {
+    /// How far this process has come: see [`arrival`](crate::arrival).
+    pub progress: AtomicU32,
+    entries: [Entry; 1 << ENTRIES_LOG2],
+}
+
+/// Of this process, and no copy of it.
+pub static WIPED: Wiped =
+    Wiped { progress: AtomicU32::new(0), entries: [const { Entry::EMPTY }; 1 << ENTRIES_LOG2] };
+
+/// A thread's entry: its way to its ring. Only the thread itself uses it, once it has it.
+#[repr(C, align(64))]
+pub struct Entry {
+    /// The thread pointer; 0 in an entry never taken.
+    key: AtomicUsize,
+    /// The thread's ring; null when it has none.
+    pub ring: AtomicPtr<Ring>,
+    /// The ring's slots.
+    pub slots: AtomicPtr<Slot>,
+    /// The index of the next slot to reserve.
+    pub cursor: AtomicU64,
+    /// The first index that may not be reserved without asking.
+    pub limit: AtomicU64,
+    /// The program break as this thread last recorded it.
+    pub program_break: AtomicUsize,
+    /// The kernel's name for the thread.
+    pub thread: AtomicU32,
+    /// How often the thread's end was announced: see [`exit`](crate::exit).
+    pub farewells: AtomicU32,
+}
+
+impl Entry {
+    const EMPTY: Entry = Entry {
+        key: AtomicUsize::new(0),
+        ring: AtomicPtr::new(core::ptr::null_mut()),
+        slots: AtomicPtr::new(core::ptr::null_mut()),
+        cursor: AtomicU64::new(0),
+        limit: AtomicU64::new(0),
+        program_break: AtomicUsize::new(0),
+        thread: AtomicU32::new(0),
+        farewells: AtomicU32::new(0),
+    };
+
+    /// The entry of the thread that asks, if it has one.
+    pub fn mine() -> Option<&'static Entry> {
+        let key = thread_pointer();
+        Self::from_home(key)
+            .take_while(|entry| entry.key.load(Ordering::Relaxed) != 0)
+            .find(|entry| entry.key.load(Ordering::Relaxed) == key)
+    }
+
+    /// An entry for the thread that asks, which has none; `None` if all are taken. It is filled in
+    /// before it can be found.
+    pub fn take(fill: impl FnOnce(&Entry)) -> Option<&'static Entry> {
+        let key = thread_pointer();
+        let entry = Self::from_home(key).find(|entry| entry.change_key(0, RESERVED)).or_else(|| {
+            // Threads that have left keep their entries, because calls may follow, until we run out.
+            Self::from_home(key).find(|entry| {
+                let theirs = entry.key.load(Ordering::Relaxed);
+                theirs != RESERVED && exit::has_left(entry) && entry.change_key(theirs, RESERVED)
+            })
+        })?;
+        fill(entry);
+        entry.key.store(key, Ordering::Release);
+        Some(entry)
+    }
+
+    fn change_key(&self, from: usize, to: usize) -> bool {
+        self.key.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// All entries, in the order in which this key looks for its own.
+    fn from_home(key: usize) -> impl Iterator<Item = &'static Entry> {
+        let (before, after) = WIPED.entries.split_at(home(key));
+        after.iter().chain(before)
+    }
+}
+
+/// The key of an entry that is being filled in.
+const RESERVED: usize = 1;
+
+/// Where a key's entry is, unless another key was there first.
+fn home(key: usize) -> usize {
+    // Thread pointers are pages apart and alike in their low bits.
+    (key >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - ENTRIES_LOG2)
+}
+
+/// The address that tells this thread from all others alive.
+pub fn thread_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: on x86-64 the first word of every thread's control block is the block's own address.
+    unsafe {
+        asm!("mov {}, fs:0", out(reg) pointer, options(nostack, pure, readonly, preserves_flags));
+    }
+    pointer
+}

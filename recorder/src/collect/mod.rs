@@ -1,0 +1,437 @@
+//! The recorder's loop: sees processes arrive and end, threads come and go, and writes what they write.
+//!
+//! [`strand`] reads one ring; [`follow`] is a thread with all that can keep others waiting;
+//! [`merge`] puts threads in order; [`compose`] makes records of slots; [`traced`] is a process with
+//! its trace. [`arrival`], [`facts`], [`rings`], [`task`] and [`names`] are what they need.
+//!
+//! Whatever a program writes to the shared memory, this ends when the program does.
+
+pub mod arrival;
+pub mod compose;
+pub mod facts;
+pub mod follow;
+pub mod merge;
+pub mod names;
+pub mod rings;
+pub mod strand;
+pub mod task;
+pub mod traced;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use malloscope_traces::Cause;
+use malloscope_traces::header::{self, Header, Origin};
+use malloscope_traces::{Error, Writer};
+use malloscope_wire::process::Verdict;
+use malloscope_wire::ring::Stage;
+use malloscope_wire::{Clock, PROCESSES};
+use rustix::thread::futex;
+use rustix::time::ClockId;
+
+use crate::clock::{self, Scale};
+use crate::host;
+use crate::memory::Memory;
+use arrival::Arrival;
+use compose::{ForkPoint, Forks};
+use facts::Facts;
+use names::Names;
+use rings::Rings;
+use traced::{Finished, Traced};
+
+/// How far back in time a record may still appear: what a processor may have put off between
+/// reserving a slot and reading its clock, and what clocks of two processors may differ by, with
+/// much to spare.
+const SLACK: u64 = 5_000;
+
+/// How long the trace of a forked child waits for its parent to record the fork.
+const FORK: Duration = Duration::from_millis(100);
+
+/// How often we look for threads that ended without a word, and send what was recorded to the files.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// The shortest and the longest we sleep.
+///
+/// A thread that does nothing but call malloc fills half a ring in 100 µs and wakes us then; the
+/// longest is what the end of a program may go unnoticed.
+const NAPS: [Duration; 2] = [Duration::from_micros(100), Duration::from_millis(4)];
+
+/// What a process left behind that its copies may ask for.
+#[derive(Debug)]
+struct Past {
+    facts: Facts,
+    trace: String,
+    forks: Forks,
+    /// Where a fork would have been at the end.
+    point: ForkPoint,
+}
+
+/// What the parent of a copy was when the copy was made.
+struct Parent {
+    facts: Facts,
+    trace: String,
+    point: ForkPoint,
+}
+
+/// A process that was seen and not recorded.
+#[derive(Clone, Debug)]
+pub struct NotRecorded {
+    /// Its process id.
+    pub pid: u32,
+    /// Its program.
+    pub program: String,
+    /// Why not.
+    pub why: WhyNot,
+}
+
+/// Why a process was not recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// Its malloc comes from this file, and not from glibc.
+    AnotherAllocator(String),
+    /// Its kernel is older than 4.14.
+    OldKernel,
+}
+
+/// Collects what the recorded processes write.
+#[derive(Debug)]
+pub struct Collector<'m> {
+    memory: &'m Memory,
+    clock: Clock,
+    scale: Scale,
+    names: Names,
+    /// The process id of the launched process.
+    launched: u32,
+    rings: Rings<'m>,
+    /// Processes whose traces have not begun.
+    waiting: Vec<Arrival<'m>>,
+    traced: Vec<Traced<'m>>,
+    finished: Vec<Finished<'m>>,
+    not_recorded: Vec<NotRecorded>,
+    past: HashMap<u64, Past>,
+    /// The serial of the last process seen in each entry.
+    seen: Vec<u64>,
+    /// How many arrivals there were when we last looked.
+    arrivals: u32,
+    nap: Duration,
+    tidied: Instant,
+    is_ending: bool,
+}
+
+/// How far a recording has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Calls recorded.
+    pub calls: u64,
+    /// Processes being recorded.
+    pub processes: usize,
+}
+
+impl<'m> Collector<'m> {
+    /// Collects from this memory; the launched process has this id, and its trace goes to `output`.
+    pub fn new(memory: &'m Memory, clock: Clock, scale: Scale, output: &Path, launched: u32) -> Self {
+        Collector {
+            memory,
+            clock,
+            scale,
+            names: Names::beside(output),
+            launched,
+            rings: Rings::new(memory),
+            waiting: Vec::new(),
+            traced: Vec::new(),
+            finished: Vec::new(),
+            not_recorded: Vec::new(),
+            past: HashMap::new(),
+            seen: vec![0; PROCESSES],
+            arrivals: 0,
+            nap: NAPS[0],
+            tidied: Instant::now(),
+            is_ending: false,
+        }
+    }
+
+    /// Looks once at everything. Returns how many slots there were to read.
+    pub fn round(&mut self) -> Result<u64, Error> {
+        self.memory.shared().control.heartbeat.fetch_add(1, Ordering::Relaxed);
+        // The clock before anything we look at: see `merge`.
+        let horizon = clock::now(self.clock).saturating_sub(self.scale.ticks(SLACK));
+        self.look_around()?;
+        let mut slots = 0;
+        for traced in &mut self.traced {
+            slots += traced.advance(horizon, &mut self.rings)?;
+        }
+        if slots == 0 {
+            self.end_the_ended()?;
+        }
+        if self.tidied.elapsed() > HOUSEKEEPING {
+            self.tidied = Instant::now();
+            self.tidy()?;
+        }
+        Ok(slots)
+    }
+
+    /// Sleeps as long as there is likely to be nothing to do, or until a thread needs us.
+    pub fn rest(&mut self, slots: u64) {
+        self.nap = if slots > 0 { NAPS[0] } else { (self.nap * 2).min(NAPS[1]) };
+        let asleep = &self.memory.shared().control.asleep;
+        asleep.store(1, Ordering::SeqCst);
+        let limit = rustix::event::Timespec::try_from(self.nap).unwrap_or_default();
+        // Woken, timed out, interrupted: each is a reason to look again.
+        let _ = futex::wait(asleep, futex::Flags::empty(), 1, Some(&limit));
+        asleep.store(0, Ordering::SeqCst);
+    }
+
+    /// Looks for processes and threads that came.
+    fn look_around(&mut self) -> Result<(), Error> {
+        let arrivals = self.memory.shared().control.arrivals.load(Ordering::Acquire);
+        if arrivals == self.arrivals && self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.arrivals = arrivals;
+        self.look_for_processes();
+        self.begin_traces()?;
+        self.look_for_threads();
+        Ok(())
+    }
+
+    /// Looks for processes that came, and sorts them by when that was.
+    fn look_for_processes(&mut self) {
+        let shared = self.memory.shared();
+        let used = shared.control.processes_used.load(Ordering::Acquire);
+        let used = usize::try_from(used).unwrap_or(PROCESSES);
+        for (number, (entry, seen)) in shared.processes.iter().zip(&mut self.seen).take(used).enumerate() {
+            let Some((verdict, arrival)) = Arrival::read(number, entry, *seen) else { continue };
+            *seen = arrival.serial;
+            match why_not(verdict, &arrival) {
+                None => self.waiting.push(arrival),
+                Some(why) => {
+                    arrival.give_back();
+                    let program = arrival.facts.program.path.clone();
+                    self.not_recorded.push(NotRecorded { pid: arrival.pid, program, why });
+                }
+            }
+        }
+        self.waiting.sort_by_key(|arrival| arrival.serial);
+    }
+
+    /// Begins the traces of those processes of which all is known.
+    fn begin_traces(&mut self) -> Result<(), Error> {
+        for arrival in std::mem::take(&mut self.waiting) {
+            // A program does not begin before the one the process was before it.
+            let is_next = self.waiting.iter().all(|earlier| earlier.pid != arrival.pid);
+            if arrival.copy_of == 0 && is_next {
+                self.begin_trace(arrival, Origin::Launched)?;
+            } else if let Some(parent) = self.parent(&arrival).filter(|_| is_next) {
+                let Parent { facts, trace, point } = parent;
+                let origin = Origin::Forked { parent: arrival.parent, trace, after: point.records };
+                let program_break = point.program_break;
+                self.begin_trace(Arrival { facts, program_break, ..arrival }, origin)?;
+            } else {
+                self.waiting.push(arrival);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the parent of a copy was when the copy was made; `None` if that may yet become known.
+    fn parent(&self, arrival: &Arrival<'m>) -> Option<Parent> {
+        let is_late =
+            self.is_ending || arrival.ticket == 0 || arrival.since.elapsed() > FORK || arrival.has_ended();
+        if let Some(traced) = self.traced.iter().find(|traced| traced.arrival.serial == arrival.copy_of) {
+            let now = is_late.then(|| traced.point());
+            let point = traced.fork_point(arrival.ticket).or(now)?;
+            let facts = traced.arrival.facts.clone();
+            return Some(Parent { facts, trace: file_name(&traced.path), point });
+        }
+        if let Some(past) = self.past.get(&arrival.copy_of) {
+            let point = past.forks.get(&arrival.ticket).copied().unwrap_or(past.point);
+            return Some(Parent { facts: past.facts.clone(), trace: past.trace.clone(), point });
+        }
+        let point = ForkPoint { records: 0, program_break: arrival.program_break };
+        is_late.then(|| Parent { facts: Facts::default(), trace: String::new(), point })
+    }
+
+    fn begin_trace(&mut self, arrival: Arrival<'m>, origin: Origin) -> Result<(), Error> {
+        if let Some(earlier) = self.traced.iter().position(|traced| traced.arrival.pid == arrival.pid) {
+            let cause = match origin {
+                Origin::Launched => Cause::Replaced { by: arrival.facts.program.path.clone() },
+                _ => Cause::Unknown,
+            };
+            self.finish_one(earlier, cause)?;
+        }
+        let path = if arrival.pid == self.launched {
+            self.make_way();
+            self.names.output().to_owned()
+        } else {
+            self.names.for_process(arrival.facts.name(), arrival.pid)
+        };
+        let file = File::create(&path).map_err(Error::Writing)?;
+        let writer = Writer::new(file, &self.header(&arrival, origin))?;
+        self.traced.push(Traced::begin(arrival, path, writer, self.scale));
+        Ok(())
+    }
+
+    /// Gives the name that was asked for up to the program the launched process is now.
+    fn make_way(&mut self) {
+        let Some(earlier) = self.finished.iter_mut().rfind(|finished| finished.arrival.pid == self.launched)
+        else {
+            return;
+        };
+        if earlier.path != self.names.output() {
+            return;
+        }
+        let name = self.names.for_image(earlier.arrival.facts.name(), self.launched);
+        if fs::rename(&earlier.path, &name).is_ok() {
+            earlier.path = name;
+        }
+    }
+
+    fn header(&self, arrival: &Arrival<'m>, origin: Origin) -> Header {
+        let Facts { program, libc } = arrival.facts.clone();
+        Header {
+            recorder: concat!("malloscope ", env!("CARGO_PKG_VERSION")).to_owned(),
+            origin,
+            program: header::Program { pid: arrival.pid, parent: arrival.parent, ..program },
+            host: host::facts(arrival.pid),
+            libc,
+            heap: header::Heap { initial_break: arrival.program_break, placements: true },
+            clock: header::Clock {
+                source: match self.clock {
+                    Clock::Tsc => header::ClockSource::Tsc,
+                    Clock::Monotonic => header::ClockSource::Monotonic,
+                },
+                began: self.since_1970(arrival.began),
+                resolution: 1,
+            },
+        }
+    }
+
+    /// When that was in ticks, in nanoseconds since 1970.
+    fn since_1970(&self, ticks: u64) -> u64 {
+        let ago = clock::now(self.clock).saturating_sub(ticks);
+        clock::nanoseconds(ClockId::Realtime).saturating_sub(self.scale.nanoseconds(ago))
+    }
+
+    /// Follows threads that came, and notes those whose place another has.
+    fn look_for_threads(&mut self) {
+        for taken in self.rings.taken() {
+            let is_its = |traced: &&mut Traced<'_>| traced.arrival.number == taken.tenancy.process as usize;
+            let Some(traced) = self.traced.iter_mut().find(is_its) else {
+                continue;
+            };
+            if !taken.followed
+                && let Some(follower) = self.rings.follow(taken.ring, traced.arrival.pid)
+            {
+                traced.follow(follower);
+            }
+            if taken.tenancy.stage == Stage::Left {
+                traced.lose(taken.ring);
+            }
+        }
+    }
+
+    /// Ends the traces of processes that have ended, but for the launched one: of that we are told why.
+    fn end_the_ended(&mut self) -> Result<(), Error> {
+        let launched = self.launched;
+        let has_ended = |traced: &Traced<'_>| traced.arrival.pid != launched && traced.arrival.has_ended();
+        while let Some(ended) = self.traced.iter().position(has_ended) {
+            self.finish_one(ended, Cause::Unknown)?;
+        }
+        Ok(())
+    }
+
+    fn finish_one(&mut self, index: usize, cause: Cause) -> Result<(), Error> {
+        // It may have made threads since we looked.
+        self.look_for_threads();
+        let traced = self.traced.swap_remove(index);
+        let finished = traced.finish(cause, &mut self.rings)?;
+        let past = Past {
+            facts: finished.arrival.facts.clone(),
+            trace: file_name(&finished.path),
+            forks: finished.forks.clone(),
+            point: finished.point,
+        };
+        self.past.insert(finished.arrival.serial, past);
+        self.finished.push(finished);
+        Ok(())
+    }
+
+    /// Ends the recording: whoever still runs is recorded no further. The launched process has ended for this cause.
+    pub fn end(&mut self, launched: &Cause) -> Result<(), Error> {
+        self.stop_agents();
+        self.is_ending = true;
+        self.arrivals = self.arrivals.wrapping_sub(1);
+        self.look_around()?;
+        while let Some(last) = self.traced.last() {
+            let cause = match &last.arrival {
+                arrival if arrival.pid == self.launched => launched.clone(),
+                arrival if arrival.has_ended() => Cause::Unknown,
+                _ => Cause::Stopped,
+            };
+            self.finish_one(self.traced.len() - 1, cause)?;
+        }
+        Ok(())
+    }
+
+    /// Tells all agents that nobody reads any more, and wakes those that wait for us.
+    pub fn stop_agents(&self) {
+        self.memory.shared().control.ended.store(1, Ordering::SeqCst);
+        for ring in &self.memory.shared().rings {
+            if ring.reader.waiting.swap(0, Ordering::SeqCst) != 0 {
+                let _ = futex::wake(&ring.reader.waiting, futex::Flags::empty(), 1);
+            }
+        }
+    }
+
+    /// The traces that are complete.
+    pub fn finished(&self) -> &[Finished<'m>] {
+        &self.finished
+    }
+
+    /// Where the trace of the launched process goes.
+    pub fn output(&self) -> &Path {
+        self.names.output()
+    }
+
+    /// Processes that found no entry free.
+    pub fn turned_away(&self) -> u32 {
+        self.memory.shared().control.turned_away.load(Ordering::Relaxed)
+    }
+
+    /// The processes that were seen and not recorded.
+    pub fn not_recorded(&self) -> &[NotRecorded] {
+        &self.not_recorded
+    }
+
+    /// What was composed and lost so far, over all processes.
+    pub fn progress(&self) -> Progress {
+        let done = self.finished.iter().map(|finished| finished.tally);
+        let calls = self.traced.iter().map(Traced::tally).chain(done).map(|tally| tally.calls).sum();
+        Progress { calls, processes: self.traced.len() }
+    }
+
+    fn tidy(&mut self) -> Result<(), Error> {
+        for traced in &mut self.traced {
+            traced.look_for_vanished();
+            traced.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a process is not recorded, if it is not.
+fn why_not(verdict: Verdict, arrival: &Arrival<'_>) -> Option<WhyNot> {
+    match verdict {
+        Verdict::Recorded => None,
+        Verdict::AnotherAllocator => Some(WhyNot::AnotherAllocator(arrival.facts.libc.path.clone())),
+        Verdict::OldKernel => Some(WhyNot::OldKernel),
+    }
+}
+
+/// The last part of a path, as text.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,103 @@
+//! Which rings there are, who has them, and from where the next to have one begins.
+
+use std::fs::File;
+use std::sync::atomic::Ordering;
+
+use malloscope_wire::RINGS;
+use malloscope_wire::ring::{self, Stage, Tenancy};
+
+use super::follow::Follower;
+use super::strand::Strand;
+use super::task::Task;
+use crate::memory::Memory;
+
+/// The rings of a recording.
+#[derive(Debug)]
+pub struct Rings<'m> {
+    memory: &'m Memory,
+    known: Vec<Known>,
+}
+
+/// What we know of a ring.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// Where its reader stopped. Our own note: what lies in the shared memory is not to be trusted.
+    position: u64,
+    /// Whether somebody follows it.
+    followed: bool,
+}
+
+/// A ring somebody has.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// Its number.
+    pub ring: usize,
+    /// Who has it.
+    pub tenancy: Tenancy,
+    /// Whether it is followed already.
+    pub followed: bool,
+}
+
+impl<'m> Rings<'m> {
+    /// The rings in this memory.
+    pub fn new(memory: &'m Memory) -> Self {
+        Rings { memory, known: Vec::new() }
+    }
+
+    /// The rings that threads write.
+    pub fn taken(&mut self) -> Vec<Taken> {
+        let shared = self.memory.shared();
+        let used = shared.control.rings_used.load(Ordering::Acquire);
+        let used = usize::try_from(used).map_or(RINGS, |used| used.min(RINGS));
+        self.known.resize(used.max(self.known.len()), Known { position: ring::FIRST, followed: false });
+        let rings = shared.rings.iter().zip(&self.known).enumerate();
+        rings
+            .filter_map(|(ring, (header, known))| {
+                let tenancy = Tenancy::read(header.tenancy.load(Ordering::Acquire))?;
+                (tenancy.stage > Stage::Taken).then_some(Taken { ring, tenancy, followed: known.followed })
+            })
+            .collect()
+    }
+
+    /// Begins to follow the thread of this process that has that ring.
+    pub fn follow(&mut self, ring: usize, pid: u32) -> Option<Follower<'m, File>> {
+        let (header, slots) = self.memory.ring(ring)?;
+        let known = self.known.get_mut(ring)?;
+        known.followed = true;
+        let task = Task::new(pid, header.thread.load(Ordering::Relaxed));
+        Some(Follower::new(ring, Strand::new(header, slots, known.position), task))
+    }
+
+    /// Calls that the thread with this ring did not record.
+    pub fn lost(&self, ring: usize) -> u64 {
+        self.memory.ring(ring).map_or(0, |(header, _)| header.lost.load(Ordering::Relaxed))
+    }
+
+    /// How often it waited.
+    pub fn waits(&self, ring: usize) -> u64 {
+        self.memory.ring(ring).map_or(0, |(header, _)| header.waits.load(Ordering::Relaxed))
+    }
+
+    /// Lets others have the rings this process never came to write.
+    pub fn abandon(&mut self, process: usize) {
+        for ring in &self.memory.shared().rings {
+            let tenancy = Tenancy::read(ring.tenancy.load(Ordering::Acquire));
+            if tenancy.is_some_and(|tenancy| tenancy.process as usize == process) {
+                ring.tenancy.store(Tenancy::NONE, Ordering::Release);
+            }
+        }
+    }
+
+    /// Lets others have a ring that was read up to this index.
+    pub fn give_back(&mut self, ring: usize, position: u64) {
+        if let Some((header, _)) = self.memory.ring(ring)
+            && let Some(known) = self.known.get_mut(ring)
+        {
+            // The next has a lap of its own: nothing that lies there can look like what it writes.
+            let position = (position / ring::SLOTS + 1) * ring::SLOTS;
+            header.reader.head.store(position, Ordering::Relaxed);
+            *known = Known { position, followed: false };
+            header.tenancy.store(Tenancy::NONE, Ordering::Release);
+        }
+    }
+}

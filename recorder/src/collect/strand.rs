@@ -1,0 +1,178 @@
+//! What one thread wrote, in its order: a ring as its reader sees it.
+//!
+//! Whatever lies in the ring, reading it ends: a cursor that makes no sense is not followed, a slot
+//! that makes none is stepped over and counted.
+
+use std::sync::atomic::Ordering;
+
+use malloscope_wire::ring::{self, Ring};
+use malloscope_wire::slot::{Copied, Slot};
+use rustix::thread::futex;
+
+/// How many slots are read before their thread is told it may have them again.
+///
+/// Half a ring: a thread that waits is woken to some work, and not for every few calls.
+const BATCH: u64 = ring::SLOTS / 2;
+
+/// How many slots are copied at once.
+///
+/// They lie in another processor's cache, and fetching one takes longer than all we do with it;
+/// fetching many at once takes little longer than one.
+const WINDOW: u64 = 64;
+
+/// A ring and how far it has been read.
+#[derive(Debug)]
+pub struct Strand<'m> {
+    ring: &'m Ring,
+    slots: &'m [Slot],
+    /// The index of the slot to be read next.
+    next: u64,
+    /// The index of the first slot that was not reserved when we last looked.
+    reserved: u64,
+    /// Copies of the next slots, as they were when they were copied.
+    window: Vec<Copied>,
+    /// The index of the first of them.
+    window_at: u64,
+    /// The slots before this index have been given back.
+    returned: u64,
+    /// The latest time read. A handler that interrupts a thread may be stamped before it: then both
+    /// are as late as the first.
+    latest: u64,
+    /// Slots that made no sense, or were never written.
+    pub unread: u64,
+}
+
+/// What a strand holds next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// There is nothing more.
+    Nothing,
+    /// A slot that is reserved, and not yet written.
+    Unwritten,
+    /// A slot of this time, which is never before that of the slot before it.
+    At(u64),
+}
+
+impl<'m> Strand<'m> {
+    /// The strand of a ring, from where the ring's last reader stopped.
+    pub fn new(ring: &'m Ring, slots: &'m [Slot], next: u64) -> Self {
+        Strand {
+            ring,
+            slots,
+            next,
+            reserved: next,
+            window: Vec::new(),
+            window_at: next,
+            returned: next,
+            latest: 0,
+            unread: 0,
+        }
+    }
+
+    /// Looks how far the thread is.
+    pub fn look(&mut self) {
+        let cursor = self.ring.cursor.load(Ordering::Acquire);
+        if cursor > self.reserved && cursor - self.next <= ring::SLOTS {
+            self.reserved = cursor;
+        } else if self.is_read() && self.is_written(self.next) {
+            // A signal handler wrote it, and the thread it interrupted told of an earlier one after that.
+            self.reserved += 1;
+        }
+    }
+
+    /// Whether all that was reserved has been read.
+    pub fn is_read(&self) -> bool {
+        self.next == self.reserved
+    }
+
+    /// Whether the thread has written a slot behind the next one.
+    pub fn goes_on(&self) -> bool {
+        self.is_written(self.next + 1)
+    }
+
+    fn is_written(&self, index: u64) -> bool {
+        self.slots[ring::place(index)].copy().is_written(index)
+    }
+
+    /// What comes next.
+    #[inline]
+    pub fn peek(&mut self) -> Next {
+        if self.is_read() {
+            return Next::Nothing;
+        }
+        match self.copied() {
+            Some(slot) => Next::At(slot.time.max(self.latest)),
+            None => self.copy_and_peek(),
+        }
+    }
+
+    #[cold]
+    fn copy_and_peek(&mut self) -> Next {
+        self.copy();
+        self.copied().map_or(Next::Unwritten, |slot| Next::At(slot.time.max(self.latest)))
+    }
+
+    /// Takes what came next. Returns its index, and the slot.
+    #[inline]
+    pub fn take(&mut self) -> Option<(u64, Copied)> {
+        let mut slot = *self.copied()?;
+        slot.time = slot.time.max(self.latest);
+        self.latest = slot.time;
+        self.advance();
+        Some((self.next - 1, slot))
+    }
+
+    /// The copy of the next slot, unless it was made before the slot was written.
+    #[inline]
+    fn copied(&self) -> Option<&Copied> {
+        let place = usize::try_from(self.next - self.window_at).ok()?;
+        self.window.get(place).filter(|slot| slot.is_written(self.next))
+    }
+
+    /// Copies the next slots.
+    fn copy(&mut self) {
+        let until = self.reserved.min(self.next + WINDOW);
+        let slots = (self.next..until).map(|index| self.slots[ring::place(index)].copy());
+        self.window.clear();
+        self.window.extend(slots);
+        self.window_at = self.next;
+    }
+
+    /// The index of what comes next.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The latest time taken.
+    pub fn latest(&self) -> u64 {
+        self.latest
+    }
+
+    /// Steps over what comes next.
+    pub fn skip(&mut self) {
+        self.unread += 1;
+        self.advance();
+    }
+
+    #[inline]
+    fn advance(&mut self) {
+        self.next += 1;
+        if self.next - self.returned >= BATCH {
+            self.give_back();
+        }
+    }
+
+    /// Gives the slots that were read back to their thread, and wakes it if it waits for them.
+    pub fn give_back(&mut self) {
+        if self.returned == self.next {
+            return;
+        }
+        self.returned = self.next;
+        self.ring.reader.head.store(self.next, Ordering::SeqCst);
+        if self.ring.reader.waiting.load(Ordering::SeqCst) != 0 {
+            self.ring.reader.waiting.store(0, Ordering::SeqCst);
+            // Nobody there to be woken is fine.
+            let _ = futex::wake(&self.ring.reader.waiting, futex::Flags::empty(), 1);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One process that is recorded: its threads, its trace, its end.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use malloscope_traces::{Cause, Ending, Observed};
+use malloscope_traces::{Error, Thread, Writer};
+use malloscope_wire::Slot;
+
+use super::arrival::Arrival;
+use super::compose::{Composer, ForkPoint, Forks, Tally};
+use super::follow::Follower;
+use super::merge::Merge;
+use super::rings::Rings;
+use crate::clock::Scale;
+
+/// A process that is recorded.
+#[derive(Debug)]
+pub struct Traced<'m> {
+    /// What it is.
+    pub arrival: Arrival<'m>,
+    /// The file of its trace.
+    pub path: PathBuf,
+    composer: Composer<File>,
+    followers: Vec<Follower<'m, File>>,
+    merge: Merge,
+    losses: Losses,
+}
+
+/// What was lost, and how often threads waited so that nothing was.
+#[derive(Clone, Debug, Default)]
+pub struct Losses {
+    /// Calls that are not in the trace.
+    pub calls: u64,
+    /// Of those, the ones whose thread is known.
+    pub by_thread: Vec<(Thread, u64)>,
+    /// How often a thread waited for the recorder.
+    pub waits: u64,
+}
+
+impl<'m> Traced<'m> {
+    /// Begins the trace of a process.
+    pub fn begin(arrival: Arrival<'m>, path: PathBuf, writer: Writer<File>, scale: Scale) -> Self {
+        let composer = Composer::new(writer, scale, arrival.began, arrival.program_break);
+        let (followers, merge, losses) = Default::default();
+        Traced { arrival, path, composer, followers, merge, losses }
+    }
+
+    /// What was composed so far.
+    pub fn tally(&self) -> Tally {
+        self.composer.tally()
+    }
+
+    /// Where the fork with this ticket was, if it was recorded.
+    pub fn fork_point(&self, ticket: u64) -> Option<ForkPoint> {
+        self.composer.fork_point(ticket)
+    }
+
+    /// Where a fork would be now.
+    pub fn point(&self) -> ForkPoint {
+        self.composer.point()
+    }
+
+    /// Follows one more of its threads.
+    pub fn follow(&mut self, follower: Follower<'m, File>) {
+        self.followers.push(follower);
+    }
+
+    /// The thread with this ring is gone.
+    pub fn lose(&mut self, ring: usize) {
+        if let Some(follower) = self.followers.iter_mut().find(|follower| follower.ring == ring) {
+            follower.is_gone();
+        }
+    }
+
+    /// Looks for threads that ended without a word.
+    pub fn look_for_vanished(&mut self) {
+        for follower in &mut self.followers {
+            if follower.has_vanished() {
+                follower.is_gone();
+            }
+        }
+    }
+
+    /// Records what its threads wrote until `horizon`. Returns how many slots that was.
+    pub fn advance(&mut self, horizon: u64, rings: &mut Rings<'m>) -> Result<u64, Error> {
+        let before = self.tally().slots;
+        for follower in &mut self.followers {
+            follower.strand.look();
+        }
+        self.merge.run(&mut self.followers, horizon, &mut self.composer)?;
+        for follower in &mut self.followers {
+            follower.strand.give_back();
+        }
+        let done = self.followers.extract_if(.., |follower| follower.is_done());
+        for follower in done {
+            self.losses.add(&follower, rings);
+            rings.give_back(follower.ring, follower.strand.next());
+        }
+        Ok(self.tally().slots - before)
+    }
+
+    /// Sends to the file what there is.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.composer.flush()
+    }
+
+    /// Records what is left in its rings, and ends the trace.
+    pub fn finish(mut self, cause: Cause, rings: &mut Rings<'m>) -> Result<Finished<'m>, Error> {
+        for follower in &mut self.followers {
+            follower.is_cut_off();
+        }
+        self.advance(u64::MAX, rings)?;
+        for follower in &self.followers {
+            self.losses.add(follower, rings);
+            rings.give_back(follower.ring, follower.strand.next());
+        }
+        let tally = self.tally();
+        self.losses.calls += tally.misfits + self.arrival.entry.lost.load(Ordering::Relaxed);
+        let ending = Ending {
+            cause: cause.clone(),
+            duration: tally.latest,
+            lost: self.losses.calls,
+            lost_by_thread: self.losses.by_thread.clone(),
+            observed: Observed {
+                calls: tally.calls + self.losses.calls,
+                bytes: tally.slots * size_of::<Slot>() as u64,
+            },
+        };
+        let point = self.point();
+        let (writer, forks) = self.composer.into_parts()?;
+        writer.finish(&ending)?;
+        rings.abandon(self.arrival.number);
+        self.arrival.give_back();
+        Ok(Finished {
+            arrival: self.arrival,
+            path: self.path,
+            tally,
+            losses: self.losses,
+            forks,
+            point,
+            cause,
+        })
+    }
+}
+
+/// A process whose trace is complete.
+#[derive(Debug)]
+pub struct Finished<'m> {
+    /// What it was.
+    pub arrival: Arrival<'m>,
+    /// The file of its trace.
+    pub path: PathBuf,
+    /// What was composed.
+    pub tally: Tally,
+    /// What was lost.
+    pub losses: Losses,
+    /// Where forks were.
+    pub forks: Forks,
+    /// Where a fork would have been at the end.
+    pub point: ForkPoint,
+    /// Why it ended.
+    pub cause: Cause,
+}
+
+impl Losses {
+    fn add(&mut self, follower: &Follower<'_, File>, rings: &Rings<'_>) {
+        let lost = rings.lost(follower.ring).saturating_add(follower.strand.unread);
+        self.calls = self.calls.saturating_add(lost);
+        self.waits = self.waits.saturating_add(rings.waits(follower.ring));
+        if let Some(thread) = follower.thread()
+            && lost > 0
+        {
+            self.by_thread.push((thread, lost));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Launching a program under the agent, and staying until it ends.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use malloscope_traces::Cause;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, waitpid};
+
+use crate::agent::Agent;
+use crate::clock::{self, Moment, Scale};
+use crate::collect::{Collector, Progress};
+use crate::memory::Memory;
+use crate::program;
+use crate::signals::PassingOn;
+use crate::spawn::spawn;
+use crate::{Error, Options, Recorded, Target};
+
+/// The variable by which glibc is told what to load first.
+const PRELOAD: &str = "LD_PRELOAD";
+
+/// From how many slots in a round on the next round follows without a pause: there are more by then.
+const BUSY: u64 = 1024;
+
+/// How often the caller hears of us.
+const REPORTS: Duration = Duration::from_millis(100);
+
+/// Runs a program to its end and records it.
+pub fn record(
+    target: &Target,
+    options: &Options,
+    report: &mut dyn FnMut(Progress),
+) -> Result<Recorded, Error> {
+    let since = Moment::now();
+    let file = program::find(&target.program)?;
+    program::check(&file)?;
+    let clock = clock::choose();
+    let memory = Memory::new(clock, options.when_full).map_err(Error::Memory)?;
+    let agent = Agent::for_memory(&memory.path()).map_err(Error::Memory)?;
+    let scale = Scale::measured(clock, since);
+    let signals = PassingOn::begin().map_err(Error::Signals)?;
+    let began = Instant::now();
+    let pid = start(target, &file, &agent).map_err(Error::Start)?;
+    let mut collector = Collector::new(&memory, clock, scale, &options.output, number(pid));
+    let (status, trouble) = follow(pid, &mut collector, &signals, report)?;
+    let trouble = trouble.or(collector.end(&cause(status)).err());
+    Ok(Recorded::gather(&collector, status, trouble, began.elapsed()))
+}
+
+fn start(target: &Target, file: &Path, agent: &Agent) -> io::Result<Pid> {
+    let arguments = [&target.program].into_iter().chain(&target.arguments).cloned().collect();
+    spawn(file, arguments, environment(env::vars_os().collect(), agent.path().into()))
+}
+
+/// An environment in which the agent is loaded too, behind what is loaded already: what a program's
+/// own preloads make of its calls belongs to the program, and we record what reaches glibc.
+fn environment(mut variables: Vec<(OsString, OsString)>, agent: OsString) -> Vec<(OsString, OsString)> {
+    match variables.iter_mut().find(|(name, _)| name == PRELOAD) {
+        Some((_, preloads)) if !preloads.is_empty() => {
+            preloads.push(":");
+            preloads.push(agent);
+        }
+        Some((_, preloads)) => *preloads = agent,
+        None => variables.push((PRELOAD.into(), agent)),
+    }
+    variables
+}
+
+/// Collects until the program has ended. If a trace cannot be written, the program goes on without us.
+fn follow(
+    pid: Pid,
+    collector: &mut Collector<'_>,
+    signals: &PassingOn,
+    report: &mut dyn FnMut(Progress),
+) -> Result<(ExitStatus, Option<malloscope_traces::Error>), Error> {
+    let mut trouble = None;
+    let mut reported = Instant::now();
+    loop {
+        signals.pass_on(pid);
+        let slots = match &trouble {
+            Some(_) => 0,
+            None => collector.round().unwrap_or_else(|error| {
+                collector.stop_agents();
+                trouble = Some(error);
+                0
+            }),
+        };
+        if let Some(status) = ended(pid).map_err(Error::Wait)? {
+            return Ok((status, trouble));
+        }
+        if reported.elapsed() >= REPORTS {
+            reported = Instant::now();
+            report(collector.progress());
+        }
+        if slots < BUSY {
+            collector.rest(slots);
+        }
+    }
+}
+
+/// How the process ended, if it has.
+fn ended(pid: Pid) -> io::Result<Option<ExitStatus>> {
+    match waitpid(Some(pid), WaitOptions::NOHANG) {
+        Ok(ended) => Ok(ended.map(|(_, status)| ExitStatus::from_raw(status.as_raw()))),
+        Err(Errno::INTR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn cause(status: ExitStatus) -> Cause {
+    match (status.code(), status.signal()) {
+        (Some(status), _) => Cause::Exited { status },
+        (_, Some(signal)) => Cause::Killed { signal },
+        _ => Cause::Unknown,
+    }
+}
+
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
+}
