@@ -181,6 +181,18 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         }
     }
 
+    /// Somebody other than malloc moves the program break: `sbrk(by)`. Where it was.
+    pub fn move_foreign_break(&mut self, by: i64) -> Option<Address> {
+        let from = self.cx.memory.move_break(by);
+        self.cx.tell(Event::ForeignBreak { by, from });
+        from
+    }
+
+    /// The chunks that threads' caches are kept in: in use, but not the program's.
+    pub fn cache_chunks(&self) -> impl Iterator<Item = Chunk> + '_ {
+        self.threads.iter().filter_map(|thread| thread.tcache.own_chunk())
+    }
+
     /// The arena a chunk in use belongs to (glibc: `arena_for_chunk`).
     pub(crate) fn arena_of(&self, chunk: Chunk) -> Result<ArenaId, Corruption> {
         if !chunk.head(&self.cx.memory).is_foreign() {

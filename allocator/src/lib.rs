@@ -79,3 +79,4 @@ pub mod release;
 mod system;
 pub mod thread;
 pub mod tunables;
+pub mod undo;

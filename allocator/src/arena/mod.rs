@@ -15,6 +15,9 @@ use crate::list::List;
 use crate::memory::Words;
 use crate::release::Release;
 
+/// The greatest length of a segment, and what every segment begins at a multiple of.
+pub use segment::LONGEST as LONGEST_SEGMENT;
+
 /// The number of an arena: 0 is the main one, then in the order they were made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArenaId(pub u32);

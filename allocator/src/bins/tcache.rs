@@ -33,6 +33,14 @@ pub(crate) struct Tcache {
     heads: [Address; STACKS],
 }
 
+/// What one stack was before it changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    number: u8,
+    count: u16,
+    head: Address,
+}
+
 impl Default for Tcache {
     fn default() -> Tcache {
         Tcache { chunk: Chunk::NONE, closed: false, counts: [0; STACKS], heads: [Address::NULL; STACKS] }
@@ -55,6 +63,11 @@ impl Tcache {
     /// Begins to cache, in the room of `chunk`.
     pub(crate) fn open(&mut self, chunk: Chunk) {
         self.chunk = chunk;
+    }
+
+    /// The chunk glibc keeps the stacks in, if there is a cache.
+    pub(crate) fn own_chunk(&self) -> Option<Chunk> {
+        (self.chunk != Chunk::NONE).then_some(self.chunk)
     }
 
     /// The chunks cached and their bytes.
@@ -162,6 +175,20 @@ impl Tcache {
             seen += 1;
         }
         Ok(())
+    }
+
+    /// What the one stack that differs from an earlier state was then.
+    pub(crate) fn change_since(&self, earlier: &Tcache) -> Option<Change> {
+        let number = (0..STACKS).find(|&number| self.counts[number] != earlier.counts[number])?;
+        let (count, head) = (earlier.counts[number], earlier.heads[number]);
+        Some(Change { number: narrow(number), count, head })
+    }
+
+    /// Makes a stack what it was.
+    pub(crate) fn revert(&mut self, Change { number, count, head }: Change) {
+        let number = usize::from(number) % STACKS;
+        self.counts[number] = count;
+        self.heads[number] = head;
     }
 
     /// Stops caching, for good. What was cached must now be freed: every stack from its top, the

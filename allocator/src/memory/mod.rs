@@ -4,6 +4,7 @@
 //! ([`failing`]), a simulated machine ([`simulated`]), the process we are ([`process`]).
 
 pub mod failing;
+pub mod journal;
 pub mod process;
 pub mod simulated;
 

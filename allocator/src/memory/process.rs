@@ -47,6 +47,36 @@ impl Process {
         map_raw(Some(at), self.page_size, libc::PROT_NONE, libc::MAP_FIXED_NOREPLACE) == Some(at)
     }
 
+    /// How many pages of a range hold memory, as the kernel says (`mincore`). The range is mapped
+    /// and begins with a page.
+    pub fn resident_pages(&self, at: Address, length: u64) -> u64 {
+        let mut flags = [0u8; 4096];
+        let span = flags.len() as u64 * self.page_size;
+        let mut resident = 0;
+        let mut done = 0;
+        while done < length {
+            let piece = span.min(length - done);
+            let pages = index(piece.div_ceil(self.page_size));
+            let start = ptr::with_exposed_provenance_mut(index((at + done).0));
+            // SAFETY: mincore writes one byte a page, and there are `flags.len()` pages at most.
+            if unsafe { libc::mincore(start, index(piece), flags.as_mut_ptr()) } == 0 {
+                resident += flags[..pages].iter().map(|flag| u64::from(flag & 1)).sum::<u64>();
+            }
+            done += piece;
+        }
+        resident
+    }
+
+    /// The minor faults of the calling thread so far (`getrusage(RUSAGE_THREAD)`).
+    pub fn thread_faults(&self) -> u64 {
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: getrusage writes the whole structure, or fails and leaves it zeroed.
+        unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
+        // SAFETY: all zeros is a valid rusage.
+        let usage = unsafe { usage.assume_init() };
+        u64::try_from(usage.ru_minflt).unwrap_or(0)
+    }
+
     /// The program break now.
     pub fn program_break(&self) -> Address {
         // SAFETY: an increment of 0 changes nothing.

@@ -112,6 +112,8 @@ pub struct Simulated {
     read_faults: Cell<u64>,
     processors: Processors,
     charges_for_every_page: bool,
+    greatest_grant: u64,
+    refuses: bool,
 }
 
 impl std::fmt::Debug for Simulated {
@@ -138,12 +140,29 @@ impl Simulated {
             read_faults: Cell::new(0),
             processors,
             charges_for_every_page: false,
+            greatest_grant: u64::MAX,
+            refuses: false,
         }
     }
 
     /// Charges for every page handed out, as a kernel with `vm.overcommit_memory=2`.
     pub fn charge_for_every_page(&mut self, charges: bool) {
         self.charges_for_every_page = charges;
+    }
+
+    /// The machine has this much memory: Linux refuses a single request that is larger, however
+    /// little of it would be used (`vm.overcommit_memory` 0).
+    pub fn limit_grants(&mut self, bytes: u64) {
+        self.greatest_grant = bytes;
+    }
+
+    /// Refuses every request for memory until told otherwise.
+    pub fn refuse(&mut self, refuses: bool) {
+        self.refuses = refuses;
+    }
+
+    fn grants(&self, bytes: u64) -> bool {
+        !self.refuses && bytes <= self.greatest_grant
     }
 
     /// Puts a wall across the break's way: a page that is taken, at or just below `limit`.
@@ -303,6 +322,47 @@ impl Simulated {
         }
     }
 
+    /// Tells the words in a range that are not zero.
+    pub(crate) fn each_word(&self, at: Address, length: u64, mut tell: impl FnMut(Address, u64)) {
+        let end = Address(at.0.saturating_add(length));
+        let mut page = at.align_down(PAGE);
+        while page < end {
+            if self.table(page).is_none_or(|table| table.words.is_none()) {
+                page = next_span(page);
+                continue;
+            }
+            let words = self.words(page).into_iter().flatten().enumerate();
+            for (number, &word) in words.filter(|&(_, &word)| word != 0) {
+                let place = page + 8 * number as u64;
+                if place >= at && place < end {
+                    tell(place, word);
+                }
+            }
+            page = page + PAGE;
+        }
+    }
+
+    /// Maps addresses that were unmapped, where they were.
+    pub(crate) fn map_at(&mut self, at: Address, length: u64) {
+        let length = align_up(length, PAGE);
+        if self.is_free(at, length) {
+            self.occupy(at, length);
+        }
+    }
+
+    /// Gives a mapping another length at another place, which is free but for itself.
+    pub(crate) fn remap_to(&mut self, at: Address, from: u64, to: Address, length: u64) {
+        if at == to && length <= from {
+            self.unmap(at + length, from - length);
+        } else if at == to {
+            self.map_at(at + from, length - from);
+        } else {
+            self.map_at(to, length);
+            self.move_pages(at, to, from.min(length));
+            self.unmap(at, from);
+        }
+    }
+
     fn move_pages(&mut self, from: Address, to: Address, length: u64) {
         for offset in (0..length).step_by(index(PAGE)) {
             let Some(page) = self.remove(from + offset) else { continue };
@@ -434,6 +494,9 @@ impl Kernel for Simulated {
         let to = Address(from.0.checked_add_signed(by)?);
         let new_pages = to.align_up(PAGE) > from.align_up(PAGE);
         // Linux keeps a page free between the break and whatever is mapped above it.
+        if by > 0 && !self.grants(by.unsigned_abs()) {
+            return None;
+        }
         if to < self.break_start || new_pages && to.align_up(PAGE) + PAGE > self.break_limit {
             return None;
         }
@@ -447,7 +510,9 @@ impl Kernel for Simulated {
 
     fn map(&mut self, mapping: Mapping) -> Option<Address> {
         let length = align_up(mapping.length, PAGE);
-        if length == 0 || length < mapping.length {
+        let reserves = mapping.access == Access::ReadWrite && !mapping.no_reserve;
+        let granted = if reserves { self.grants(length) } else { !self.refuses };
+        if length == 0 || length < mapping.length || !granted {
             return None;
         }
         let at = match mapping.hint {
@@ -473,6 +538,9 @@ impl Kernel for Simulated {
         if to <= from {
             self.unmap(at + to, from - to);
             return Some(at);
+        }
+        if !self.grants(to - from) {
+            return None;
         }
         if self.is_free(at + from, to - from) {
             self.occupy(at + from, to - from);

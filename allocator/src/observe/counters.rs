@@ -242,7 +242,8 @@ impl Observer for Counters {
             Event::TopGrew { .. }
             | Event::TopShrank { .. }
             | Event::ArenaMade { .. }
-            | Event::ArenaReused { .. } => {}
+            | Event::ArenaReused { .. }
+            | Event::ForeignBreak { .. } => {}
         }
     }
 }

@@ -133,6 +133,13 @@ pub enum Event {
         /// The arena.
         arena: ArenaId,
     },
+    /// Somebody other than malloc moved the program break.
+    ForeignBreak {
+        /// Bytes up, or down if negative.
+        by: i64,
+        /// Where the break was; `None` if it could not be moved.
+        from: Option<Address>,
+    },
     /// A call to the kernel, and its answer.
     Kernel(KernelCall),
 }
