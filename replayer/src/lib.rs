@@ -1,1 +1,19 @@
-//! Replays.
+//! Replays traces through the twin of glibc's malloc.
+#![forbid(unsafe_code)]
+
+pub mod engine;
+pub mod fidelity;
+pub mod machine;
+pub mod metrics;
+mod nptl;
+pub mod order;
+pub mod outcome;
+pub mod placements;
+mod places;
+pub mod report;
+pub mod run;
+mod source;
+pub mod sweep;
+pub mod trial;
+pub mod watch;
+pub mod worker;

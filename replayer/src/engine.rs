@@ -1,0 +1,362 @@
+//! Makes the calls of a trace, one by one, to a heap.
+
+use crate::machine::Machine;
+use crate::nptl::Stacks;
+use crate::trial::Touch;
+use malloscope_allocator::address::{Address, Request};
+use malloscope_allocator::corruption::{Corruption, Refusal};
+use malloscope_allocator::heap::Heap;
+use malloscope_allocator::observe::Observer;
+use malloscope_allocator::thread::ThreadId;
+use malloscope_traces::{Call, Placed, Pointer, Record, Slot, Thread};
+use std::collections::HashMap;
+
+/// What a call returned in the replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The payload of an allocation; null where the call freed it.
+    Payload(Address),
+    /// No memory.
+    Refused(Refusal),
+    /// A number.
+    Number(u64),
+    /// Nothing: the call returns nothing, or it was none.
+    Nothing,
+    /// The call could not be made: it is about an allocation that the trace does not have.
+    Skipped,
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Where the payload is; null if there is none.
+    pub payload: Address,
+    /// The bytes asked for.
+    pub request: u64,
+}
+
+/// Calls that could not be made as they were recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Oddities {
+    /// Frees of allocations the trace does not have: not made.
+    pub unknown_freed: u64,
+    /// Reallocations of such: made as allocations.
+    pub unknown_reallocated: u64,
+    /// Requests refused in the replay that had been granted.
+    pub refused: u64,
+}
+
+/// A heap, and the table of what the trace's slots stand for in it.
+#[derive(Debug)]
+pub struct Engine<M, O> {
+    heap: Heap<M, O>,
+    slots: Vec<Held>,
+    stacks: Stacks,
+    touch: Touch,
+    /// Whether the trace says which requests were refused.
+    outcomes_are_known: bool,
+    oddities: Oddities,
+    /// After a fork: what the parent's allocations, by the addresses recorded, stand for.
+    inherited: HashMap<u64, Held>,
+    /// After a fork: the heap's number for the child's first thread, and for its next.
+    threads: Threads,
+}
+
+/// How a trace's threads are numbered in the heap.
+#[derive(Clone, Copy, Debug, Default)]
+struct Threads {
+    first: u32,
+    others: u32,
+}
+
+/// Whether the call asked for memory and got none.
+#[inline]
+fn was_refused(call: &Call) -> bool {
+    match call {
+        Call::Free { .. } => false,
+        Call::Realloc { old, request: 0, .. } => old.is_null() && call.placed().is_some_and(is_null),
+        _ => call.placed().is_some_and(is_null),
+    }
+}
+
+fn is_null(placed: Placed) -> bool {
+    placed.pointer.is_null()
+}
+
+impl<M: Machine, O: Observer> Engine<M, O> {
+    /// An engine for a heap that nobody has called yet.
+    pub fn new(heap: Heap<M, O>, touch: Touch, outcomes_are_known: bool) -> Engine<M, O> {
+        Engine {
+            heap,
+            slots: Vec::new(),
+            stacks: Stacks::default(),
+            touch,
+            outcomes_are_known,
+            oddities: Oddities::default(),
+            inherited: HashMap::new(),
+            threads: Threads::default(),
+        }
+    }
+
+    /// The heap.
+    pub fn heap(&self) -> &Heap<M, O> {
+        &self.heap
+    }
+
+    /// The heap.
+    pub fn heap_mut(&mut self) -> &mut Heap<M, O> {
+        &mut self.heap
+    }
+
+    /// What could not be done as recorded.
+    pub fn oddities(&self) -> Oddities {
+        self.oddities
+    }
+
+    /// What a pointer of the trace stands for now; nothing if it is null or unknown.
+    #[inline]
+    pub fn held(&self, pointer: Pointer) -> Option<Held> {
+        let held = match pointer.slot {
+            Slot::NONE => self.inherited.get(&pointer.address).copied(),
+            Slot(slot) => self.slots.get(slot as usize).copied(),
+        };
+        held.filter(|held| !held.payload.is_null())
+    }
+
+    /// What a pointer of the trace stands for now, even if that is nothing.
+    pub(crate) fn slot(&self, pointer: Pointer) -> Held {
+        self.held(pointer).unwrap_or_default()
+    }
+
+    /// Makes a pointer of the trace stand for what it stood for before.
+    pub(crate) fn restore_slot(&mut self, pointer: Pointer, held: Held) {
+        self.hold(pointer, held);
+    }
+
+    /// The heap's number for a thread of the trace.
+    pub(crate) fn thread_of(&self, thread: Thread) -> ThreadId {
+        self.thread(thread)
+    }
+
+    /// Becomes the child of a fork by `thread`; `addresses` are the parent's live allocations as
+    /// they were recorded.
+    pub fn fork(&mut self, thread: Thread, addresses: impl IntoIterator<Item = (u64, Slot)>, threads: u32) {
+        let slots = &self.slots;
+        let held = |slot: Slot| slots.get(slot.0 as usize).copied().unwrap_or_default();
+        self.inherited = addresses.into_iter().map(|(address, slot)| (address, held(slot))).collect();
+        self.slots.clear();
+        self.heap.forked(ThreadId(thread.0));
+        self.threads = Threads { first: thread.0, others: threads.saturating_sub(1) };
+    }
+
+    /// Makes one call. A request that was refused when it was recorded is refused again: the program
+    /// went on without that memory.
+    ///
+    /// # Errors
+    ///
+    /// The heap is corrupted: the program would have been aborted here.
+    #[inline]
+    pub fn execute(&mut self, record: &Record) -> Result<Answer, Corruption> {
+        if self.outcomes_are_known && was_refused(&record.call) {
+            return self.execute_refused(record);
+        }
+        self.make(record)
+    }
+
+    #[cold]
+    fn execute_refused(&mut self, record: &Record) -> Result<Answer, Corruption> {
+        self.heap.memory_mut().refuse(true);
+        let answer = self.make(record);
+        self.heap.memory_mut().refuse(false);
+        answer
+    }
+
+    #[inline]
+    fn make(&mut self, record: &Record) -> Result<Answer, Corruption> {
+        let thread = self.thread(record.thread);
+        let answer = match record.call {
+            Call::Malloc { request, to } => {
+                let got = self.heap.malloc(thread, Request(request));
+                return self.allocated(to.pointer, request, got);
+            }
+            Call::Free { pointer } => return self.free(thread, pointer),
+            Call::Calloc { count, size, to } => {
+                let got = self.heap.calloc(thread, count, size);
+                return self.allocated(to.pointer, count.saturating_mul(size), got);
+            }
+            Call::Realloc { old, request, to } => {
+                return self.realloc(thread, old, Some(request), to.pointer);
+            }
+            Call::Reallocarray { old, count, size, to } => {
+                return self.realloc(thread, old, count.checked_mul(size), to.pointer);
+            }
+            Call::Memalign { alignment, request, to } | Call::AlignedAlloc { alignment, request, to } => {
+                let got = self.heap.memalign(thread, alignment, Request(request));
+                return self.allocated(to.pointer, request, got);
+            }
+            Call::PosixMemalign { alignment, request, to } => {
+                let got = self.heap.posix_memalign(thread, alignment, Request(request));
+                return self.allocated(to.pointer, request, got);
+            }
+            Call::Valloc { request, to } => {
+                let got = self.heap.valloc(thread, Request(request));
+                return self.allocated(to.pointer, request, got);
+            }
+            Call::Pvalloc { request, to } => {
+                let got = self.heap.pvalloc(thread, Request(request));
+                return self.allocated(to.pointer, request, got);
+            }
+            Call::Trim { pad, .. } => Answer::Number(self.heap.trim(pad)?.into()),
+            Call::Mallopt { parameter, value, .. } => {
+                Answer::Number(self.heap.mallopt(parameter, value)?.unsigned_abs().into())
+            }
+            Call::UsableSize { pointer } => {
+                let payload = self.held(pointer).unwrap_or_default().payload;
+                Answer::Number(self.heap.usable_size(payload))
+            }
+            Call::MoveBreak { by } => Answer::Number(self.heap.move_foreign_break(by).is_none().into()),
+            Call::ThreadStart { .. } => {
+                if thread != ThreadId::MAIN {
+                    self.heap.thread_created(thread);
+                }
+                Answer::Nothing
+            }
+            Call::ThreadExit => {
+                self.heap.thread_exited(thread)?;
+                Answer::Nothing
+            }
+            Call::Spawn { thread: new } => {
+                let new = self.thread(new);
+                self.stacks.spawn(&mut self.heap, thread, new)?;
+                Answer::Number(0)
+            }
+            Call::Join { thread: gone } => {
+                let gone = self.thread(gone);
+                self.stacks.join(&mut self.heap, thread, gone)?;
+                Answer::Number(0)
+            }
+            Call::Fork { .. } => Answer::Nothing,
+        };
+        Ok(answer)
+    }
+
+    fn thread(&self, thread: Thread) -> ThreadId {
+        match thread.0 {
+            0 => ThreadId(self.threads.first),
+            other => ThreadId(self.threads.others + other),
+        }
+    }
+
+    /// An allocation was made, or refused; `seen` is the slot it has in the trace.
+    #[inline]
+    fn allocated(
+        &mut self,
+        seen: Pointer,
+        request: u64,
+        got: Result<Address, Refusal>,
+    ) -> Result<Answer, Corruption> {
+        match got {
+            Ok(payload) => {
+                self.touch(payload, request, 0);
+                self.hold(seen, Held { payload, request });
+                Ok(Answer::Payload(payload))
+            }
+            Err(Refusal::Corrupted(corruption)) => Err(corruption),
+            Err(refusal) => {
+                if !seen.is_null() {
+                    self.oddities.refused += 1;
+                    self.hold(seen, Held::default());
+                }
+                Ok(Answer::Refused(refusal))
+            }
+        }
+    }
+
+    #[inline]
+    fn free(&mut self, thread: ThreadId, pointer: Pointer) -> Result<Answer, Corruption> {
+        if pointer.is_null() {
+            return Ok(Answer::Nothing);
+        }
+        let Some(held) = self.held(pointer) else {
+            self.oddities.unknown_freed += 1;
+            return Ok(Answer::Skipped);
+        };
+        self.hold(pointer, Held::default());
+        self.heap.free(thread, held.payload)?;
+        Ok(Answer::Nothing)
+    }
+
+    fn realloc(
+        &mut self,
+        thread: ThreadId,
+        old: Pointer,
+        request: Option<u64>,
+        to: Pointer,
+    ) -> Result<Answer, Corruption> {
+        let Some(request) = request else { return Ok(Answer::Refused(Refusal::OutOfMemory)) };
+        let held = self.held(old).unwrap_or_default();
+        if held.payload.is_null() && !old.is_null() {
+            self.oddities.unknown_reallocated += 1;
+        }
+        match self.heap.realloc(thread, held.payload, Request(request)) {
+            Ok(payload) => {
+                let kept = if payload.is_null() { 0 } else { held.request };
+                self.touch(payload, request, kept);
+                self.hold(old, Held::default());
+                self.hold(to, Held { payload, request });
+                Ok(Answer::Payload(payload))
+            }
+            Err(Refusal::Corrupted(corruption)) => Err(corruption),
+            Err(refusal) => {
+                self.oddities.refused += u64::from(!to.is_null());
+                Ok(Answer::Refused(refusal))
+            }
+        }
+    }
+
+    /// The program writes into its new memory, of which it has written `already` bytes before.
+    #[inline]
+    fn touch(&mut self, payload: Address, request: u64, already: u64) {
+        if request <= already {
+            return;
+        }
+        let memory = self.heap.memory_mut();
+        match self.touch {
+            Touch::None => {}
+            Touch::First => memory.touch(payload, 1),
+            Touch::Pages => {
+                let from = payload + already / 8 * 8;
+                memory.touch(from, payload + request - from);
+            }
+            Touch::All => {
+                memory.touch(payload, request);
+                memory.fill(payload + already, request - already, 0x55);
+            }
+        }
+    }
+
+    #[inline]
+    fn hold(&mut self, pointer: Pointer, held: Held) {
+        let Slot(slot) = pointer.slot;
+        if pointer.slot == Slot::NONE {
+            if let Some(inherited) = self.inherited.get_mut(&pointer.address) {
+                *inherited = held;
+            }
+            return;
+        }
+        let index = slot as usize;
+        if index >= self.slots.len() {
+            self.make_room(index);
+        }
+        self.slots[index] = held;
+    }
+
+    /// The table of slots grows; that costs memory of ours, which is not the heap's.
+    #[cold]
+    fn make_room(&mut self, index: usize) {
+        let mark = self.heap.memory().faults_so_far();
+        let length = (index + 1).next_power_of_two().max(1024);
+        self.slots.resize(length, Held::default());
+        self.heap.memory_mut().disown_faults_since(mark);
+    }
+}

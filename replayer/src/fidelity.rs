@@ -1,0 +1,241 @@
+//! Our placements beside the recorded ones: how many are the same, and where they first part.
+//!
+//! What “the same” means is said in `places.rs`.
+
+use crate::places::Places;
+use malloscope_allocator::address::Address;
+use malloscope_allocator::arena::LONGEST_SEGMENT;
+use malloscope_allocator::chunk::{Chunk, FOREIGN, MAPPED};
+use malloscope_allocator::memory::Memory;
+use malloscope_allocator::observe::KernelCall;
+use malloscope_traces::text;
+use malloscope_traces::{Placed, Pointer, Record, Thread};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// How a placement differs from the recorded one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    /// The chunk lies elsewhere.
+    Placement,
+    /// It lies in the same place, but its size or flags differ.
+    Head,
+    /// The program break is elsewhere after the call.
+    ProgramBreak,
+    /// One got memory and the other did not.
+    Refusal,
+}
+
+/// One call whose outcome differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mismatch {
+    /// The number of its record.
+    pub record: u64,
+    /// The thread that made it.
+    pub thread: u32,
+    /// The call, as text.
+    pub call: String,
+    /// What differs.
+    pub difference: Difference,
+    /// What was recorded, as text.
+    pub recorded: String,
+    /// What we got, as text.
+    pub replayed: String,
+    /// Why, as far as can be told from the trace.
+    pub why: String,
+}
+
+/// The share of a run's outcomes that equal the recorded ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fidelity {
+    /// Placements compared.
+    pub placements: u64,
+    /// Of those, the ones that are the same.
+    pub same_placements: u64,
+    /// Of the placements that are the same, those whose size or flags are not.
+    pub other_heads: u64,
+    /// Calls after which the break was compared.
+    pub breaks: u64,
+    /// Of those, the ones after which it was the same.
+    pub same_breaks: u64,
+    /// The first calls whose outcome differs.
+    pub first_mismatches: Vec<Mismatch>,
+}
+
+impl Fidelity {
+    /// The share of placements that are the same, in percent, to four places; never rounded up, so
+    /// that 100 means all.
+    pub fn percent_rounded_down(&self) -> f64 {
+        let (same, all) = (u128::from(self.same_placements), u128::from(self.placements));
+        let millionths = (same * 1_000_000).checked_div(all).unwrap_or(1_000_000);
+        millionths as f64 / 10_000.0
+    }
+
+    /// Whether everything compared is the same.
+    pub fn is_exact(&self) -> bool {
+        self.same_placements == self.placements && self.other_heads == 0 && self.same_breaks == self.breaks
+    }
+}
+
+/// How many mismatches are kept.
+const KEPT: usize = 16;
+/// Calls of another thread this close in time may have happened in the other order, in nanoseconds.
+const CLOSE: u64 = 10_000;
+
+/// Compares while a trace is replayed.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    recorded_break: u64,
+    initial_break: Address,
+    places: Places,
+    result: Fidelity,
+    /// The latest record of another thread, to tell contention by.
+    latest: HashMap<Thread, u64>,
+}
+
+impl Comparison {
+    /// Nothing has been compared yet.
+    pub(crate) fn new(recorded_break: u64, initial_break: Address) -> Comparison {
+        Comparison {
+            recorded_break,
+            initial_break,
+            places: Places::new(recorded_break, initial_break),
+            result: Fidelity::default(),
+            latest: HashMap::new(),
+        }
+    }
+
+    /// Follows what is mapped in the replay.
+    pub(crate) fn note(&mut self, call: KernelCall) {
+        self.places.note(call);
+    }
+
+    /// Compares the outcome of one call: ours is a payload, null where there was no memory.
+    #[inline]
+    pub(crate) fn compare<M: Memory>(
+        &mut self,
+        memory: &M,
+        program_break: Address,
+        index: u64,
+        record: &Record,
+        ours: Option<Address>,
+    ) {
+        if let (Some(theirs), Some(ours)) = (record.call.placed(), ours) {
+            self.compare_placement(memory, program_break, index, record, theirs, ours);
+        }
+        if record.program_break != 0 {
+            self.compare_break(program_break, index, record);
+        }
+        self.latest.insert(record.thread, record.time.0);
+    }
+
+    #[inline]
+    fn compare_placement<M: Memory>(
+        &mut self,
+        memory: &M,
+        program_break: Address,
+        index: u64,
+        record: &Record,
+        theirs: Placed,
+        ours: Address,
+    ) {
+        let address = theirs.pointer.address;
+        if address == Pointer::UNKNOWN {
+            return;
+        }
+        self.result.placements += 1;
+        if ours.is_null() || address == 0 {
+            if ours.is_null() == (address == 0) {
+                self.result.same_placements += 1;
+            } else {
+                self.differ(index, record, Difference::Refusal, described(address), described(ours.0));
+            }
+            return;
+        }
+        let head = Chunk::of(ours).head(memory);
+        if !self.places.are_same(program_break, theirs, ours, head) {
+            let recorded = self.describe(address, theirs.head, self.recorded_break);
+            let replayed = self.describe(ours.0, head.0, self.initial_break.0);
+            self.differ(index, record, Difference::Placement, recorded, replayed);
+            return;
+        }
+        self.result.same_placements += 1;
+        if theirs.head != 0 && theirs.head != head.0 {
+            self.result.other_heads += 1;
+            let (recorded, replayed) = (format!("{:#x}", theirs.head), format!("{:#x}", head.0));
+            self.differ(index, record, Difference::Head, recorded, replayed);
+        }
+    }
+
+    #[inline]
+    fn compare_break(&mut self, program_break: Address, index: u64, record: &Record) {
+        self.result.breaks += 1;
+        let recorded = record.program_break.wrapping_sub(self.recorded_break);
+        let replayed = program_break - self.initial_break;
+        if recorded == replayed {
+            self.result.same_breaks += 1;
+        } else {
+            let (recorded, replayed) = (format!("+{recorded:#x}"), format!("+{replayed:#x}"));
+            self.differ(index, record, Difference::ProgramBreak, recorded, replayed);
+        }
+    }
+
+    #[cold]
+    fn differ(
+        &mut self,
+        index: u64,
+        record: &Record,
+        difference: Difference,
+        recorded: String,
+        replayed: String,
+    ) {
+        if self.result.first_mismatches.len() >= KEPT {
+            return;
+        }
+        self.result.first_mismatches.push(Mismatch {
+            record: index,
+            thread: record.thread.0,
+            call: text::Line { number: index, record, placements: true }.to_string(),
+            difference,
+            recorded,
+            replayed,
+            why: self.why(record),
+        });
+    }
+
+    /// What the trace can say about the cause.
+    fn why(&self, record: &Record) -> String {
+        if !self.result.first_mismatches.is_empty() {
+            return "follows from an earlier one".to_owned();
+        }
+        let close = self.latest.iter().filter(|&(&thread, &time)| {
+            thread != record.thread && record.time.0.saturating_sub(time) < CLOSE
+        });
+        match close.count() {
+            0 => "no other thread was near: the trace lacks something, or the twin is wrong".to_owned(),
+            count => {
+                format!("{count} other threads called within 10 µs: the order of the calls is not certain")
+            }
+        }
+    }
+
+    fn describe(&self, address: u64, head: u64, start: u64) -> String {
+        if head & MAPPED != 0 {
+            format!("mapped, {:#x} into a page", address % 4096)
+        } else if head & FOREIGN != 0 {
+            format!("a segment +{:#x}", address % LONGEST_SEGMENT)
+        } else {
+            format!("the break +{:#x}", address.wrapping_sub(start))
+        }
+    }
+
+    /// The result.
+    pub(crate) fn finish(self) -> Fidelity {
+        self.result
+    }
+}
+
+fn described(address: u64) -> String {
+    if address == 0 { "no memory".to_owned() } else { "memory".to_owned() }
+}

@@ -1,0 +1,111 @@
+//! Where the program's chunks lie in the main heap: a bit for every 16 bytes.
+//!
+//! It answers one question in a few steps: which live chunk is the highest? Everything free below
+//! that one is pinned: the program break cannot be moved down past it.
+
+use malloscope_allocator::address::Address;
+
+/// Bytes a bit stands for: chunks begin at multiples of this.
+const GRAIN: u64 = 16;
+/// Bits in a word.
+const BITS: u64 = u64::BITS as u64;
+
+/// The live chunks of the main heap.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LiveMap {
+    start: u64,
+    words: Vec<u64>,
+    /// Bytes of all live chunks.
+    bytes: u64,
+}
+
+impl LiveMap {
+    /// Nothing lives yet; chunks will lie from `start` on.
+    pub(crate) fn new(start: Address) -> LiveMap {
+        LiveMap { start: start.0 / GRAIN * GRAIN, words: Vec::new(), bytes: 0 }
+    }
+
+    /// The word and the bit for a chunk; `None` for one that is not in the main heap.
+    #[inline]
+    fn place(&self, chunk: Address) -> Option<(usize, u64)> {
+        let grain = chunk.0.checked_sub(self.start)? / GRAIN;
+        Some((usize::try_from(grain / BITS).ok()?, 1 << (grain % BITS)))
+    }
+
+    /// Whether there is a bit for the chunk, or none is needed.
+    #[inline]
+    pub(crate) fn has_room(&self, chunk: Address) -> bool {
+        self.place(chunk).is_none_or(|(word, _)| word < self.words.len())
+    }
+
+    /// Makes room for a chunk's bit.
+    #[cold]
+    pub(crate) fn make_room(&mut self, chunk: Address) {
+        if let Some((word, _)) = self.place(chunk) {
+            self.words.resize((word + 1).next_power_of_two().max(1024), 0);
+        }
+    }
+
+    /// A chunk lives, for which there is room.
+    #[inline]
+    pub(crate) fn insert(&mut self, chunk: Address, size: u64) {
+        let Some((word, bit)) = self.place(chunk) else { return };
+        if let Some(word) = self.words.get_mut(word) {
+            *word |= bit;
+            self.bytes = self.bytes.wrapping_add(size);
+        }
+    }
+
+    /// A chunk lives no more.
+    #[inline]
+    pub(crate) fn remove(&mut self, chunk: Address, size: u64) {
+        let Some((word, bit)) = self.place(chunk) else { return };
+        if let Some(word) = self.words.get_mut(word) {
+            *word &= !bit;
+            self.bytes = self.bytes.wrapping_sub(size);
+        }
+    }
+
+    /// Bytes of all live chunks.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The highest live chunk that begins below `limit`.
+    pub(crate) fn highest_below(&self, limit: Address) -> Option<Address> {
+        let (limit_word, _) = self.place(limit)?;
+        let end = (limit_word + 1).min(self.words.len());
+        let (index, &bits) = self.words[..end].iter().enumerate().rev().find(|&(_, &bits)| bits != 0)?;
+        let grain = index as u64 * BITS + BITS - 1 - u64::from(bits.leading_zeros());
+        Some(Address(self.start + grain * GRAIN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_live_chunk_is_found() {
+        let mut map = LiveMap::new(Address(0x1008));
+        assert_eq!(map.highest_below(Address(0x9000)), None);
+        map.make_room(Address(0x9000));
+        map.insert(Address(0x1010), 32);
+        map.insert(Address(0x8000), 48);
+        map.insert(Address(0x7ff0), 16);
+        assert_eq!(map.bytes(), 96);
+        assert_eq!(map.highest_below(Address(0x9_0000)), Some(Address(0x8000)));
+        map.remove(Address(0x8000), 48);
+        assert_eq!(map.highest_below(Address(0x9_0000)), Some(Address(0x7ff0)));
+        map.remove(Address(0x7ff0), 16);
+        map.remove(Address(0x1010), 32);
+        assert_eq!((map.highest_below(Address(0x9_0000)), map.bytes()), (None, 0));
+    }
+
+    #[test]
+    fn what_lies_below_the_heap_is_not_in_it() {
+        let mut map = LiveMap::new(Address(0x2000));
+        map.insert(Address(0x1000), 32);
+        assert_eq!(map.bytes(), 0);
+    }
+}

@@ -1,0 +1,360 @@
+//! The numbers of a run, and the definitions they rest on.
+//!
+//! Everything is kept in a fixed number of bytes whatever the length of the trace, except what grows
+//! with the live heap: one bit for every 16 bytes of the main heap.
+//!
+//! | number | definition |
+//! |---|---|
+//! | live | Σ bytes asked for by allocations not yet given back |
+//! | held | Σ sizes of their chunks (head, payload, padding) |
+//! | system | Σ over arenas of the bytes from the kernel (glibc: `system_mem`), and all mappings of chunks |
+//! | resident | pages the kernel has found for any of it, × page size |
+//! | pinned | in the main heap, free bytes below the end of the highest live chunk: they cannot be returned by moving the program break |
+//! | cached | free chunks in threads' caches |
+//! | faults | first touches of pages: minor faults |
+
+pub(crate) mod live;
+pub mod series;
+
+use crate::engine::{Answer, Engine, Held};
+use crate::machine::Machine;
+use crate::watch::Watch;
+use live::LiveMap;
+use malloscope_allocator::address::Address;
+use malloscope_allocator::chunk::{Chunk, Head};
+use malloscope_traces::{Call, Record};
+use serde::{Deserialize, Serialize};
+use series::{Sample, Series};
+
+/// The greatest value of something, and when it was reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peak {
+    /// The value, in bytes.
+    pub bytes: u64,
+    /// The record after which it was reached first.
+    pub record: u64,
+}
+
+impl Peak {
+    #[inline]
+    fn note(&mut self, bytes: u64, record: u64) {
+        if bytes > self.bytes {
+            *self = Peak { bytes, record };
+        }
+    }
+}
+
+/// What is measured while a trace is replayed.
+#[derive(Debug)]
+pub struct Metrics {
+    live: u64,
+    held: u64,
+    live_map: LiveMap,
+    /// Bytes of the main heap that others took by moving the break.
+    foreign: u64,
+    peaks: Peaks,
+    series: Series,
+    /// Since the sample before.
+    since: Since,
+    resident_sum: u128,
+    resident_terms: u64,
+    initial_break: Address,
+    page_size: u64,
+    exact: bool,
+}
+
+/// When each quantity was greatest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peaks {
+    /// Bytes asked for.
+    pub live: Peak,
+    /// Bytes of chunks.
+    pub held: Peak,
+    /// Bytes from the kernel.
+    pub system: Peak,
+    /// The program break above its beginning.
+    pub program_break: Peak,
+    /// Resident bytes.
+    pub resident: Peak,
+    /// Pinned bytes; as sampled.
+    pub pinned: Peak,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    least_break: u64,
+    greatest_break: u64,
+    greatest_resident: u64,
+    greatest_live: u64,
+}
+
+impl Since {
+    fn beginning() -> Since {
+        Since { least_break: u64::MAX, greatest_break: 0, greatest_resident: 0, greatest_live: 0 }
+    }
+}
+
+/// What a call will end, looked at before it is made: afterwards the chunk may be anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ending {
+    held: Held,
+    head: u64,
+}
+
+impl Metrics {
+    /// Nothing has been replayed yet. `exact` is whether the machine's resident pages may be asked
+    /// for after every record.
+    pub fn new<M: Machine>(machine: &M, exact: bool) -> Metrics {
+        let initial_break = machine.program_break();
+        Metrics {
+            live: 0,
+            held: 0,
+            live_map: LiveMap::new(initial_break),
+            foreign: 0,
+            peaks: Peaks::default(),
+            series: Series::new(),
+            since: Since::beginning(),
+            resident_sum: 0,
+            resident_terms: 0,
+            initial_break,
+            page_size: machine.page_size(),
+            exact,
+        }
+    }
+
+    /// Looks at the allocation that a call is about to end.
+    #[inline]
+    pub fn before<M: Machine>(&self, engine: &Engine<M, Watch>, record: &Record) -> Ending {
+        let pointer = match record.call {
+            Call::Free { pointer } => pointer,
+            Call::Realloc { old, .. } | Call::Reallocarray { old, .. } => old,
+            _ => return Ending::default(),
+        };
+        match engine.held(pointer) {
+            Some(held) => Ending { held, head: Chunk::of(held.payload).head(engine.heap().memory()).0 },
+            None => Ending::default(),
+        }
+    }
+
+    /// Takes a call into account that has been made; `index` is its record's number.
+    #[inline]
+    pub fn after<M: Machine>(
+        &mut self,
+        engine: &mut Engine<M, Watch>,
+        index: u64,
+        record: &Record,
+        ending: Ending,
+        answer: Answer,
+    ) {
+        let refused = matches!(answer, Answer::Refused(_));
+        if !ending.held.payload.is_null() && !refused {
+            self.ended(ending);
+        }
+        if let Answer::Payload(payload) = answer
+            && !payload.is_null()
+        {
+            let chunk = Chunk::of(payload);
+            let head = chunk.head(engine.heap().memory());
+            if is_in_main_heap(head) && !self.live_map.has_room(chunk.0) {
+                self.make_room(engine, chunk);
+            }
+            self.began(chunk, head, requested(&record.call));
+        }
+        if let Call::MoveBreak { by } = record.call {
+            self.foreign = self.foreign.wrapping_add_signed(by);
+        }
+        self.peaks.live.note(self.live, index);
+        self.peaks.held.note(self.held, index);
+        self.since.greatest_live = self.since.greatest_live.max(self.live);
+        if engine.heap().observer().kernel_called {
+            self.kernel_called(engine, index);
+        }
+        if self.exact {
+            let pages = engine.heap_mut().memory_mut().pages_now();
+            self.resident_sum += u128::from(pages);
+            self.resident_terms += 1;
+            self.since.greatest_resident = self.since.greatest_resident.max(pages * self.page_size);
+        }
+        if self.series.is_due(index + 1) {
+            self.sample(engine, index, record.time.0);
+        }
+    }
+
+    #[inline]
+    fn ended(&mut self, ending: Ending) {
+        let head = Head(ending.head);
+        let size = head.size().bytes();
+        self.live = self.live.wrapping_sub(ending.held.request);
+        self.held = self.held.wrapping_sub(size);
+        if is_in_main_heap(head) {
+            self.live_map.remove(Chunk::of(ending.held.payload).0, size);
+        }
+    }
+
+    /// The bits take memory of ours, which is not the heap's.
+    #[cold]
+    fn make_room<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, chunk: Chunk) {
+        if chunk.0 >= engine.heap().memory().program_break() {
+            return;
+        }
+        let mark = engine.heap().memory().faults_so_far();
+        self.live_map.make_room(chunk.0);
+        engine.heap_mut().memory_mut().disown_faults_since(mark);
+    }
+
+    #[inline]
+    fn began(&mut self, chunk: Chunk, head: Head, request: u64) {
+        let size = head.size().bytes();
+        self.live = self.live.wrapping_add(request);
+        self.held = self.held.wrapping_add(size);
+        if is_in_main_heap(head) {
+            self.live_map.insert(chunk.0, size);
+        }
+    }
+
+    /// The break or what is mapped may have changed.
+    #[cold]
+    fn kernel_called<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, index: u64) {
+        engine.heap_mut().observer_mut().kernel_called = false;
+        let program_break = engine.heap().memory().program_break() - self.initial_break;
+        self.peaks.program_break.note(program_break, index);
+        self.peaks.system.note(system_bytes(engine), index);
+        self.since.least_break = self.since.least_break.min(program_break);
+        self.since.greatest_break = self.since.greatest_break.max(program_break);
+        let resident = engine.heap_mut().memory_mut().pages_now() * self.page_size;
+        self.peaks.resident.note(resident, index);
+        self.since.greatest_resident = self.since.greatest_resident.max(resident);
+    }
+
+    #[cold]
+    fn sample<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, index: u64, time: u64) {
+        let residency = engine.heap_mut().memory_mut().residency();
+        let resident = residency.pages * self.page_size;
+        if !self.exact {
+            self.resident_sum += u128::from(residency.pages);
+            self.resident_terms += 1;
+        }
+        let program_break = engine.heap().memory().program_break() - self.initial_break;
+        let pinned = self.pinned(engine);
+        self.peaks.resident.note(self.since.greatest_resident.max(resident), index);
+        self.peaks.pinned.note(pinned, index);
+        let since = std::mem::replace(&mut self.since, Since::beginning());
+        self.series.push(Sample {
+            record: index + 1,
+            time,
+            live: self.live,
+            held: self.held,
+            system: system_bytes(engine),
+            mapped: engine.heap().parameters().mapped_bytes,
+            resident,
+            program_break,
+            pinned,
+            cached: engine.heap().cached().1,
+            least_break: since.least_break.min(program_break),
+            greatest_break: since.greatest_break.max(program_break),
+            greatest_resident: since.greatest_resident.max(resident),
+            greatest_live: since.greatest_live.max(self.live),
+        });
+    }
+
+    /// Free bytes of the main heap below the end of its highest live chunk.
+    fn pinned<M: Machine>(&self, engine: &Engine<M, Watch>) -> u64 {
+        let heap = engine.heap();
+        let end_of_break = heap.memory().program_break();
+        let Some(start) = heap.parameters().heap_start else { return 0 };
+        let Some(highest) = self.live_map.highest_below(end_of_break) else { return 0 };
+        let end = Chunk(highest).above(heap.memory()).0;
+        let own: u64 = heap
+            .cache_chunks()
+            .filter(|chunk| chunk.0 >= start && chunk.0 < end)
+            .map(|chunk| chunk.size(heap.memory()).bytes())
+            .sum();
+        (end - start).saturating_sub(self.live_map.bytes() + own + self.foreign)
+    }
+
+    /// What has been measured so far was another process's; what lives is ours.
+    pub(crate) fn restart(&mut self) {
+        self.peaks = Peaks::default();
+        self.series = Series::new();
+        self.since = Since::beginning();
+        self.resident_sum = 0;
+        self.resident_terms = 0;
+    }
+
+    /// What was measured, when all records have been replayed.
+    pub fn finish<M: Machine>(mut self, engine: &mut Engine<M, Watch>, records: u64, time: u64) -> Measured {
+        let last = records.saturating_sub(1);
+        self.sample(engine, last, time);
+        let residency = engine.heap_mut().memory_mut().residency();
+        let greatest = residency.greatest_pages * self.page_size;
+        self.peaks.resident.note(greatest, last);
+        let mean_pages = self.resident_sum.checked_div(u128::from(self.resident_terms)).unwrap_or(0);
+        Measured {
+            live: self.live,
+            held: self.held,
+            system: system_bytes(engine),
+            resident: residency.pages * self.page_size,
+            mean_resident: u64::try_from(mean_pages).unwrap_or(u64::MAX) * self.page_size,
+            pinned: self.pinned(engine),
+            faults: residency.faults,
+            program_break: engine.heap().memory().program_break() - self.initial_break,
+            peaks: self.peaks,
+            series: self.series.finish(),
+        }
+    }
+}
+
+/// What was measured over a run: values at its end, peaks, and the series. Bytes, unless it says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// What the program has asked for and not given back.
+    pub live: u64,
+    /// The chunks of those allocations.
+    pub held: u64,
+    /// What the heap has from the kernel.
+    pub system: u64,
+    /// Resident memory.
+    pub resident: u64,
+    /// Resident memory, on average over the records.
+    pub mean_resident: u64,
+    /// Pinned memory.
+    pub pinned: u64,
+    /// Minor faults: a number, not bytes.
+    pub faults: u64,
+    /// The program break above its beginning.
+    pub program_break: u64,
+    /// The greatest values.
+    pub peaks: Peaks,
+    /// How it went.
+    pub series: Vec<Sample>,
+}
+
+/// Whether a chunk with this head lies in the main arena.
+#[inline]
+fn is_in_main_heap(head: Head) -> bool {
+    !head.is_mapped() && !head.is_foreign()
+}
+
+/// What all arenas and mapped chunks have from the kernel.
+fn system_bytes<M: Machine>(engine: &Engine<M, Watch>) -> u64 {
+    let heap = engine.heap();
+    heap.arenas().iter().map(|arena| arena.system_bytes()).sum::<u64>() + heap.parameters().mapped_bytes
+}
+
+/// The bytes a call asks for.
+#[inline]
+fn requested(call: &Call) -> u64 {
+    match *call {
+        Call::Malloc { request, .. }
+        | Call::Realloc { request, .. }
+        | Call::Memalign { request, .. }
+        | Call::AlignedAlloc { request, .. }
+        | Call::PosixMemalign { request, .. }
+        | Call::Valloc { request, .. }
+        | Call::Pvalloc { request, .. } => request,
+        Call::Calloc { count, size, .. } | Call::Reallocarray { count, size, .. } => {
+            count.saturating_mul(size)
+        }
+        _ => 0,
+    }
+}

@@ -1,0 +1,38 @@
+//! A report as JSON: every number there is, under names that stay. `REPORT.md` documents them.
+
+use super::{Comparison, Report};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Names the schema and its version. The version changes when a name goes or changes its meaning;
+/// a new name does not change it.
+#[derive(Serialize)]
+struct Document<'a, T> {
+    schema: &'static str,
+    version: u32,
+    #[serde(flatten)]
+    content: &'a T,
+}
+
+/// Writes a report.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn write_report(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    write("malloscope.report", report, out)
+}
+
+/// Writes a comparison.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn write_comparison(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> {
+    write("malloscope.comparison", comparison, out)
+}
+
+fn write<T: Serialize>(schema: &'static str, content: &T, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &Document { schema, version: 1, content })?;
+    writeln!(out)
+}

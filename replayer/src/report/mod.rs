@@ -1,0 +1,168 @@
+//! What a run shows, for people and for programs: plain results in, one format each out.
+//!
+//! A report is put together once, as [`Section`]s of text and tables; [`terminal`] and [`markdown`]
+//! print those. [`json`] and [`csv`] print every number there is, under names that stay.
+
+pub mod chart;
+mod comparison;
+pub mod csv;
+pub mod json;
+pub mod markdown;
+mod single;
+pub mod terminal;
+pub mod units;
+
+use crate::outcome::Outcome;
+use malloscope_traces::{Ending, Header, Reader};
+use serde::Serialize;
+use std::path::Path;
+
+/// The formats a report can be printed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people, in a terminal.
+    Terminal,
+    /// Everything, for programs.
+    Json,
+    /// Everything, a number a line.
+    Csv,
+    /// For people, in a text.
+    Markdown,
+}
+
+/// What is known about a trace apart from its records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TraceInfo {
+    /// The file.
+    pub file: String,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// What was known before the first call.
+    pub header: Header,
+    /// What was known after the last; nothing if the recording was cut short.
+    pub ending: Option<Ending>,
+    /// Records in it, if the recording was finished.
+    pub records: Option<u64>,
+}
+
+impl TraceInfo {
+    /// Reads what is known about the trace in a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file is no trace, or cannot be read.
+    pub fn of(path: &Path) -> Result<TraceInfo, malloscope_traces::Error> {
+        let reader = Reader::open_file(path)?;
+        Ok(TraceInfo {
+            file: path.display().to_string(),
+            file_bytes: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+            header: reader.header().clone(),
+            ending: reader.ending().cloned(),
+            records: reader.totals().map(|totals| totals.records),
+        })
+    }
+
+    /// The program and its arguments, as they were called.
+    pub fn command(&self) -> String {
+        let program = &self.header.program;
+        if program.arguments.is_empty() { program.path.clone() } else { program.arguments.join(" ") }
+    }
+}
+
+/// One run on one trace.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The trace.
+    pub trace: TraceInfo,
+    /// What came of the run.
+    pub outcome: Outcome,
+}
+
+/// Several runs on one trace, the first being what the others are measured against.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The trace.
+    pub trace: TraceInfo,
+    /// What each run is called, and what came of it.
+    pub runs: Vec<Run>,
+}
+
+/// A run with a name.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Run {
+    /// What distinguishes it.
+    pub name: String,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// A part of a report: a title, lines of text, perhaps a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Section {
+    /// What it is about; empty for the opening.
+    pub title: String,
+    /// Lines before the table.
+    pub lines: Vec<Line>,
+    /// The table.
+    pub table: Option<Table>,
+    /// Lines after the table: what its words mean.
+    pub notes: Vec<String>,
+}
+
+/// A line of text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Text.
+    Text(String),
+    /// Something that should be noticed.
+    Warning(String),
+    /// Rows of a chart, to be printed as they are.
+    Chart(Vec<String>),
+}
+
+/// Cells in rows and columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    /// The columns' names, and which of them hold numbers.
+    pub columns: Vec<Column>,
+    /// The cells.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Whether it holds numbers, which stand to the right.
+    pub is_number: bool,
+}
+
+impl Table {
+    /// A table without rows. A column whose name begins with `#` holds numbers.
+    fn with_columns(names: &[&str]) -> Table {
+        let column = |name: &&str| match name.strip_prefix('#') {
+            Some(name) => Column { name: name.to_owned(), is_number: true },
+            None => Column { name: (*name).to_owned(), is_number: false },
+        };
+        Table { columns: names.iter().map(column).collect(), rows: Vec::new() }
+    }
+
+    fn push(&mut self, row: impl IntoIterator<Item = String>) {
+        self.rows.push(row.into_iter().collect());
+    }
+}
+
+impl Report {
+    /// The report for people.
+    pub fn sections(&self) -> Vec<Section> {
+        single::sections(self)
+    }
+}
+
+impl Comparison {
+    /// The comparison for people.
+    pub fn sections(&self) -> Vec<Section> {
+        comparison::sections(self)
+    }
+}

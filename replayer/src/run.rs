@@ -1,0 +1,481 @@
+//! One run: a trace through one heap, from the first record to the last.
+
+use crate::engine::{Answer, Engine};
+use crate::fidelity::Comparison;
+use crate::machine::{Machine, Metered};
+use crate::metrics::Metrics;
+use crate::order::{Listener, Twin};
+use crate::outcome::{self, ArenaRow, Corrupted, Cost, Outcome, Settings, Thresholds};
+use crate::placements::{KernelCalls, Placements};
+use crate::source::{Batch, Source};
+use crate::trial::{BadTrial, MemoryKind, Trial};
+use crate::watch::Watch;
+use malloscope_allocator::address::Address;
+use malloscope_allocator::corruption::Corruption;
+use malloscope_allocator::heap::Heap;
+use malloscope_allocator::memory::journal::Journal;
+use malloscope_allocator::memory::process::Process;
+use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, PAGE, Simulated};
+use malloscope_allocator::memory::{Kernel, Processors};
+use malloscope_allocator::release::Release;
+use malloscope_allocator::tunables::Tunables;
+use malloscope_traces::header::Origin;
+use malloscope_traces::{Call, Error as TraceError, Header, Record, Slot, Thread};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What to replay, and what is wanted of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The trace file.
+    pub trace: PathBuf,
+    /// The settings.
+    pub trial: Trial,
+    /// Whether to compare placements with the recorded ones.
+    pub compare: bool,
+    /// Lines to write, besides the outcome.
+    pub lines: Option<Lines>,
+}
+
+/// Lines about every call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lines {
+    /// Where every chunk landed.
+    Placements,
+    /// Every call to the kernel.
+    KernelCalls,
+}
+
+/// Why a run came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The trace cannot be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// The settings make no sense.
+    #[error(transparent)]
+    Trial(#[from] BadTrial),
+    /// The lines could not be written.
+    #[error("the lines cannot be written: {0}")]
+    Lines(#[source] io::Error),
+    /// The kernel does not grant what a replay over real memory needs.
+    #[error("there is no memory to replay over: {0}")]
+    Memory(#[source] io::Error),
+    /// The wall could not be put where it was wanted.
+    #[error("the break cannot be limited to {0} bytes: something else is mapped there")]
+    Wall(u64),
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Records replayed.
+    pub done: u64,
+    /// Records in the trace, if it says.
+    pub total: Option<u64>,
+}
+
+/// Runs a job in this process.
+///
+/// Over real memory the process must be a fresh one, in which nobody else moves the program break.
+///
+/// # Errors
+///
+/// When there is nothing to replay. A trace that is damaged in parts, or that corrupts its heap, is
+/// no error: the outcome says so.
+pub fn run(
+    job: &Job,
+    lines: &mut dyn Write,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, RunError> {
+    let line = Lineage::open(&job.trace)?;
+    match job.trial.memory {
+        MemoryKind::Simulated => {
+            let machine = simulated(job, line.first_header())?;
+            drive(machine, job, line, lines, progress)
+        }
+        MemoryKind::Real => {
+            let machine = real(job, line.first_header())?;
+            drive(machine, job, line, lines, progress)
+        }
+    }
+}
+
+/// A trace, and if its process is the child of a recorded one, the traces it must be preceded by.
+struct Lineage {
+    /// The eldest first: each header, its records, how many of them there are, and how many to replay.
+    traces: Vec<Ancestor>,
+}
+
+/// A trace of a lineage.
+type Ancestor = (Header, Source, Option<u64>, Option<u64>);
+
+impl Lineage {
+    fn open(path: &Path) -> Result<Lineage, TraceError> {
+        let mut traces = Vec::new();
+        let mut path = path.to_owned();
+        let mut until = None;
+        loop {
+            let (header, records, source) = Source::open(&path)?;
+            let parent = match &header.origin {
+                Origin::Forked { trace, after, .. } => Some((path.with_file_name(trace), *after)),
+                _ => None,
+            };
+            traces.push((header, source, records, until));
+            let Some((parent, after)) = parent else { break };
+            // A hostile trace may name itself as its parent; a real lineage is short.
+            if traces.len() > 64 {
+                break;
+            }
+            path = parent;
+            until = Some(after);
+        }
+        traces.reverse();
+        Ok(Lineage { traces })
+    }
+
+    fn first_header(&self) -> &Header {
+        &self.traces[0].0
+    }
+}
+
+fn break_offset(job: &Job, header: &Header) -> u64 {
+    job.trial.break_offset.unwrap_or(header.heap.initial_break) % PAGE
+}
+
+fn processors(job: &Job, header: &Header) -> Processors {
+    let here =
+        || std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+    let known = |count: u32| if count == 0 { here() } else { count };
+    match job.trial.processors {
+        Some(count) => Processors { online: count, allowed: count },
+        None => Processors {
+            online: known(header.host.processors_online),
+            allowed: known(header.host.processors_allowed),
+        },
+    }
+}
+
+fn simulated(job: &Job, header: &Header) -> Result<Simulated, RunError> {
+    let start = DEFAULT_BREAK + break_offset(job, header);
+    let mut machine = Simulated::new(start, processors(job, header));
+    machine.charge_for_every_page(header.host.overcommit == 2);
+    if let Some(limit) = job.trial.break_limit {
+        machine.limit_break(start + limit);
+    }
+    Ok(machine)
+}
+
+fn real(job: &Job, header: &Header) -> Result<Metered, RunError> {
+    let charges = header.host.overcommit == 2;
+    let mut process = Process::new(processors(job, header), charges).map_err(RunError::Memory)?;
+    let now = process.program_break();
+    let start = now.align_up(process.page_size()) + break_offset(job, header);
+    let by = i64::try_from(start - now).unwrap_or(0);
+    process.move_break(by).ok_or_else(|| RunError::Memory(io::Error::last_os_error()))?;
+    if let Some(limit) = job.trial.break_limit
+        && !process.limit_break(start + limit)
+    {
+        return Err(RunError::Wall(limit));
+    }
+    Ok(Metered::new(process))
+}
+
+/// A malloc like the recorded one, to find the order of calls by; `None` where that is not known well
+/// enough, or the heap began as another process's.
+fn twin(header: &Header, ancestors: &[Ancestor]) -> Option<Twin> {
+    if !header.heap.placements || header.heap.initial_break == 0 || !ancestors.is_empty() {
+        return None;
+    }
+    let as_recorded = Trial::default();
+    let release = as_recorded.release(header).ok()?;
+    let tunables = as_recorded.tunables(header).ok()?;
+    let start = DEFAULT_BREAK + header.heap.initial_break % PAGE;
+    let host = &header.host;
+    let processors = Processors { online: host.processors_online, allowed: host.processors_allowed };
+    let mut machine = Simulated::new(start, processors);
+    machine.charge_for_every_page(host.overcommit == 2);
+    Some(Heap::new(Journal::new(machine), Listener::default(), release, &tunables))
+}
+
+/// What goes on beside the replay itself.
+struct Run<'a, M> {
+    engine: Engine<M, Watch>,
+    metrics: Metrics,
+    comparison: Option<Comparison>,
+    placements: Option<Placements>,
+    kernel_calls: Option<KernelCalls>,
+    lines: &'a mut dyn Write,
+    records: u64,
+    calls: u64,
+    threads: u32,
+    time: u64,
+}
+
+/// Why a run ended before its trace did.
+enum Stop {
+    Corrupted(u64, Corruption),
+    Lines(io::Error),
+}
+
+fn drive<M: Machine>(
+    machine: M,
+    job: &Job,
+    mut line: Lineage,
+    lines: &mut dyn Write,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, RunError> {
+    let started = Instant::now();
+    let (header, source, total, _) = line.traces.pop().expect("a lineage has at least the trace itself");
+    let eldest = line.traces.first().map_or(&header, |trace| &trace.0);
+    let release = job.trial.release(eldest)?;
+    let tunables = job.trial.tunables(eldest)?;
+    let settings = settings(job, eldest, &release, &tunables);
+    let initial_break = machine.program_break();
+    let recorded_break = eldest.heap.initial_break;
+    let exact = job.trial.memory == MemoryKind::Simulated;
+    let metrics = Metrics::new(&machine, exact);
+    let compared = job.compare && header.heap.placements && recorded_break != 0;
+    let source = match twin(eldest, &line.traces) {
+        Some(twin) => source.ordered(twin, recorded_break),
+        None => source,
+    };
+    let heap = Heap::new(machine, Watch::default(), release, &tunables);
+    let first_mmap_threshold = heap.parameters().mmap_threshold;
+    let mut run = Run {
+        engine: Engine::new(heap, job.trial.touch, header.heap.placements),
+        metrics,
+        comparison: compared.then(|| Comparison::new(recorded_break, initial_break)),
+        placements: (job.lines == Some(Lines::Placements)).then(|| Placements::new(initial_break)),
+        kernel_calls: (job.lines == Some(Lines::KernelCalls)).then(|| KernelCalls::new(initial_break)),
+        lines,
+        records: 0,
+        calls: 0,
+        threads: 0,
+        time: 0,
+    };
+    if run.comparison.is_some() || run.kernel_calls.is_some() {
+        run.engine.heap_mut().observer_mut().calls = Some(Vec::new());
+    }
+    let mut damage = Vec::new();
+    let mut corruption = None;
+    for (ancestor, source, _, until) in line.traces {
+        let child = header.program.pid;
+        run.replay_ancestor(&source, until.unwrap_or(u64::MAX), child, &mut damage)?;
+        drop(ancestor);
+    }
+    while let Some(batch) = source.next() {
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error @ TraceError::Damaged { .. }) => {
+                damage.push(error.to_string());
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match run.replay(&batch) {
+            Ok(()) => {}
+            Err(Stop::Corrupted(record, message)) => {
+                corruption = Some(Corrupted { record, message: message.to_string() });
+                break;
+            }
+            Err(Stop::Lines(error)) => return Err(RunError::Lines(error)),
+        }
+        progress(Progress { done: run.records, total });
+        source.recycle(batch);
+    }
+    run.lines.flush().map_err(RunError::Lines)?;
+    let mut outcome = run.finish(job, settings, first_mmap_threshold);
+    outcome.reordering = source.reordering();
+    outcome.damage = damage;
+    outcome.corruption = corruption;
+    outcome.cost = Cost { seconds: started.elapsed().as_secs_f64() };
+    Ok(outcome)
+}
+
+fn settings(job: &Job, header: &Header, release: &Release, tunables: &Tunables) -> Settings {
+    let recorded = &header.libc.version;
+    let set: Vec<(String, u64)> =
+        tunables.iter().map(|(name, value)| (name.name().to_owned(), value)).collect();
+    Settings {
+        release: release.name.to_owned(),
+        recorded_release: (!recorded.is_empty()).then(|| recorded.clone()),
+        dynamic_thresholds: malloscope_allocator::tunables::Parameters::new(release, tunables)
+            .thresholds_are_dynamic,
+        tunables: set,
+        processors: processors(job, header).online,
+        break_offset: break_offset(job, header),
+        page_size: PAGE,
+    }
+}
+
+impl<M: Machine> Run<'_, M> {
+    /// Replays a batch, with everything that is to be known of it.
+    fn replay(&mut self, batch: &Batch) -> Result<(), Stop> {
+        for (index, record) in batch.numbered() {
+            self.engine.heap_mut().observer_mut().record = index;
+            let ending = self.metrics.before(&self.engine, record);
+            let answer =
+                self.engine.execute(record).map_err(|corruption| Stop::Corrupted(index, corruption))?;
+            self.metrics.after(&mut self.engine, self.records, record, ending, answer);
+            self.records += 1;
+            self.calls += u64::from(is_call(&record.call));
+            self.threads = self.threads.max(record.thread.0 + 1);
+            self.time = record.time.0;
+            if self.comparison.is_some() || self.kernel_calls.is_some() || self.placements.is_some() {
+                self.look(index, record, answer).map_err(Stop::Lines)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What somebody wants to know of every call.
+    fn look(&mut self, index: u64, record: &Record, answer: Answer) -> io::Result<()> {
+        let calls =
+            self.engine.heap_mut().observer_mut().calls.as_mut().map(std::mem::take).unwrap_or_default();
+        let memory = self.engine.heap().memory();
+        let program_break = memory.program_break();
+        for line in calls {
+            if let Some(comparison) = &mut self.comparison {
+                comparison.note(line.call);
+            }
+            if let Some(kernel_calls) = &mut self.kernel_calls {
+                kernel_calls.write(&mut self.lines, line.record, line.call)?;
+            }
+        }
+        if let Some(comparison) = &mut self.comparison {
+            let ours = match answer {
+                Answer::Payload(payload) => Some(payload),
+                Answer::Refused(_) => Some(Address::NULL),
+                _ => None,
+            };
+            comparison.compare(memory, program_break, index, record, ours);
+        }
+        match &mut self.placements {
+            Some(placements) => {
+                placements.write(&mut self.lines, memory, program_break, index, &record.call, answer)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Replays what the parent of a forked process did before the fork, and forks.
+    fn replay_ancestor(
+        &mut self,
+        source: &Source,
+        until: u64,
+        child: u32,
+        damage: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        let mut addresses: HashMap<Slot, u64> = HashMap::new();
+        let mut forking = Thread(0);
+        let mut threads = 1;
+        'trace: while let Some(batch) = source.next() {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error @ TraceError::Damaged { .. }) => {
+                    damage.push(error.to_string());
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            for (index, record) in batch.numbered() {
+                if index >= until {
+                    break 'trace;
+                }
+                let ending = self.metrics.before(&self.engine, record);
+                // The parent lived on, so its heap was sound.
+                let Ok(answer) = self.engine.execute(record) else { break 'trace };
+                self.metrics.after(&mut self.engine, index, record, ending, answer);
+                threads = threads.max(record.thread.0 + 1);
+                if let Call::Fork { child: forked } = record.call
+                    && forked == child
+                {
+                    forking = record.thread;
+                }
+                follow(&mut addresses, record);
+            }
+        }
+        self.engine.fork(forking, addresses.into_iter().map(|(slot, address)| (address, slot)), threads);
+        self.metrics.restart();
+        let watch = self.engine.heap_mut().observer_mut();
+        *watch = Watch { calls: watch.calls.take(), ..Watch::default() };
+        Ok(())
+    }
+
+    fn finish(mut self, job: &Job, settings: Settings, first_mmap_threshold: u64) -> Outcome {
+        let measured = self.metrics.finish(&mut self.engine, self.records, self.time);
+        let heap = self.engine.heap();
+        let watch = heap.observer();
+        let counters = &watch.counters;
+        let parameters = heap.parameters();
+        Outcome {
+            trial: job.trial.clone(),
+            settings,
+            records: self.records,
+            calls: self.calls,
+            threads: self.threads,
+            traced_nanos: self.time,
+            bins: outcome::bin_rows(counters),
+            served: outcome::served_rows(counters),
+            requests: counters.asked,
+            kernel: outcome::kernel_row(&counters.kernel),
+            measured,
+            arenas: arena_rows(heap),
+            thresholds: Thresholds {
+                first_mmap_threshold,
+                last_mmap_threshold: parameters.mmap_threshold,
+                last_trim_threshold: parameters.trim_threshold,
+                moved: counters.threshold_moves,
+                moves: watch.threshold_moves.clone(),
+            },
+            oddities: self.engine.oddities(),
+            corruption: None,
+            fidelity: self.comparison.map(Comparison::finish),
+            reordering: None,
+            damage: Vec::new(),
+            cost: Cost::default(),
+        }
+    }
+}
+
+/// Follows where a trace's allocations lie.
+fn follow(addresses: &mut HashMap<Slot, u64>, record: &Record) {
+    if let Some(handed) = record.call.handed()
+        && !matches!(record.call, Call::UsableSize { .. })
+    {
+        addresses.remove(&handed.slot);
+    }
+    if let Some(placed) = record.call.placed()
+        && !placed.pointer.is_null()
+    {
+        addresses.insert(placed.pointer.slot, placed.pointer.address);
+    }
+}
+
+/// Whether a record is a call of the malloc family.
+fn is_call(call: &Call) -> bool {
+    !matches!(
+        call,
+        Call::ThreadStart { .. }
+            | Call::ThreadExit
+            | Call::Fork { .. }
+            | Call::Spawn { .. }
+            | Call::Join { .. }
+            | Call::MoveBreak { .. }
+    )
+}
+
+fn arena_rows<M: Machine>(heap: &Heap<M, Watch>) -> Vec<ArenaRow> {
+    let row = |arena: &malloscope_allocator::arena::Arena| ArenaRow {
+        arena: arena.id().0,
+        threads: arena.attached_threads(),
+        system: arena.system_bytes(),
+        greatest_system: arena.greatest_system_bytes(),
+        top: arena.top().size(heap.memory()).bytes(),
+    };
+    heap.arenas().iter().map(row).collect()
+}

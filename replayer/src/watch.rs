@@ -1,0 +1,69 @@
+//! What is listened to while a heap is replayed: counters, the moving thresholds, the kernel's calls.
+
+use malloscope_allocator::observe::counters::Counters;
+use malloscope_allocator::observe::{Event, KernelCall, Observer};
+use serde::{Deserialize, Serialize};
+
+/// The most moves of the threshold that are remembered, from the first on.
+const REMEMBERED_MOVES: usize = 256;
+
+/// The mmap threshold moved by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThresholdMove {
+    /// The record whose call freed a mapped chunk.
+    pub record: u64,
+    /// The mmap threshold since; the trim threshold is twice that. Bytes.
+    pub to: u64,
+}
+
+/// Listens to a heap.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// The record being replayed.
+    pub record: u64,
+    /// Everything counted.
+    pub counters: Counters,
+    /// How the mmap threshold moved.
+    pub threshold_moves: Vec<ThresholdMove>,
+    /// Arenas that were made besides the main one.
+    pub arenas_made: u64,
+    /// Whether the kernel was called since this was last cleared.
+    pub kernel_called: bool,
+    /// The kernel's calls since they were last taken, if they are wanted.
+    pub calls: Option<Vec<KernelLine>>,
+}
+
+/// A call to the kernel, or somebody else's move of the break, by the record that caused it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelLine {
+    /// The record.
+    pub record: u64,
+    /// The call.
+    pub call: KernelCall,
+}
+
+impl Watch {
+    #[cold]
+    fn note_kernel(&mut self, call: KernelCall) {
+        self.kernel_called = true;
+        if let Some(calls) = &mut self.calls {
+            calls.push(KernelLine { record: self.record, call });
+        }
+    }
+}
+
+impl Observer for Watch {
+    #[inline]
+    fn event(&mut self, event: Event) {
+        self.counters.event(event);
+        match event {
+            Event::Kernel(call) => self.note_kernel(call),
+            Event::ForeignBreak { by, from } => self.note_kernel(KernelCall::MoveBreak { by, from }),
+            Event::ThresholdMoved { to } if self.threshold_moves.len() < REMEMBERED_MOVES => {
+                self.threshold_moves.push(ThresholdMove { record: self.record, to });
+            }
+            Event::ArenaMade { .. } => self.arenas_made += 1,
+            _ => {}
+        }
+    }
+}
