@@ -1,0 +1,140 @@
+//! `malloscope compare`: the same trace under several settings, side by side.
+
+use crate::Outcome;
+use crate::output::{self, Format};
+use crate::progress::Meter;
+use crate::sizes;
+use crate::trial::TrialArgs;
+use anyhow::{Context, bail};
+use malloscope_replayer::report::{Comparison, Run, TraceInfo};
+use malloscope_replayer::run::Progress;
+use malloscope_replayer::sweep::{SweepProgress, sweep};
+use malloscope_replayer::trial::Trial;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+/// Replay a trace under several settings and put the results side by side
+///
+/// The first run is under the recorded settings. Where several lists are given, every combination
+/// of their values is run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  malloscope compare app.mscope --mmap-threshold 64K,128K,1M,32M")]
+pub struct Args {
+    /// The trace
+    trace: PathBuf,
+    #[command(flatten)]
+    lists: Lists,
+    /// How to print the comparison
+    #[arg(long, value_name = "FORMAT", default_value = "terminal")]
+    format: Format,
+    #[command(flatten)]
+    trial: TrialArgs,
+}
+
+/// The values to try, by tunable.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Values to compare, separated by commas")]
+struct Lists {
+    /// Requests of this size and more get a mapping of their own
+    #[arg(long, value_name = "BYTES,…", value_delimiter = ',', value_parser = sizes::parse)]
+    mmap_threshold: Vec<u64>,
+    /// The program break is trimmed when the top chunk has grown to this
+    #[arg(long, value_name = "BYTES,…", value_delimiter = ',', value_parser = sizes::parse)]
+    trim_threshold: Vec<u64>,
+    /// Bytes to take from the kernel beyond what is needed
+    #[arg(long, value_name = "BYTES,…", value_delimiter = ',', value_parser = sizes::parse)]
+    top_pad: Vec<u64>,
+    /// Chunks that may have a mapping of their own at one time
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    mmap_max: Vec<u64>,
+    /// Arenas
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    arena_max: Vec<u64>,
+    /// Chunks of a size that a thread caches
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    tcache_count: Vec<u64>,
+    /// The greatest request that is cached
+    #[arg(long, value_name = "BYTES,…", value_delimiter = ',', value_parser = sizes::parse)]
+    tcache_max: Vec<u64>,
+    /// The greatest request that is served by fastbins
+    #[arg(long, value_name = "BYTES,…", value_delimiter = ',', value_parser = sizes::parse)]
+    mxfast: Vec<u64>,
+}
+
+impl Lists {
+    /// Every tunable that has values, with them.
+    fn given(self) -> Vec<(&'static str, Vec<u64>)> {
+        let all = [
+            ("mmap_threshold", self.mmap_threshold),
+            ("trim_threshold", self.trim_threshold),
+            ("top_pad", self.top_pad),
+            ("mmap_max", self.mmap_max),
+            ("arena_max", self.arena_max),
+            ("tcache_count", self.tcache_count),
+            ("tcache_max", self.tcache_max),
+            ("mxfast", self.mxfast),
+        ];
+        all.into_iter().filter(|(_, values)| !values.is_empty()).collect()
+    }
+}
+
+/// The settings of every combination, and what each is called.
+fn combinations(lists: &[(&'static str, Vec<u64>)]) -> Vec<Vec<(String, u64)>> {
+    let mut combinations = vec![Vec::new()];
+    for (name, values) in lists {
+        combinations = combinations
+            .iter()
+            .flat_map(|settings: &Vec<(String, u64)>| {
+                values.iter().map(|&value| {
+                    let mut settings = settings.clone();
+                    settings.push(((*name).to_owned(), value));
+                    settings
+                })
+            })
+            .collect();
+    }
+    combinations
+}
+
+fn name(settings: &[(String, u64)]) -> String {
+    let parts = settings.iter().map(|(name, value)| format!("{name} {}", sizes::shortest(*value)));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+pub fn run(args: Args) -> Outcome {
+    let lists = args.lists.given();
+    if lists.is_empty() {
+        bail!("there is nothing to compare: say, for example, --mmap-threshold 64K,128K,1M,32M");
+    }
+    let base: Trial = args.trial.into();
+    let mut names = vec!["as recorded".to_owned()];
+    let mut trials = vec![base.clone()];
+    for settings in combinations(&lists) {
+        names.push(name(&settings));
+        let settings = base.settings.iter().cloned().chain(settings).collect();
+        trials.push(Trial { settings, ..base.clone() });
+    }
+    let trace = TraceInfo::of(&args.trace)?;
+    let outcomes = run_all(&args.trace, &trials)?;
+    let runs = names.into_iter().zip(outcomes).map(|(name, outcome)| Run { name, outcome });
+    output::print_comparison(&Comparison { trace, runs: runs.collect() }, args.format)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_all(
+    trace: &std::path::Path,
+    trials: &[Trial],
+) -> anyhow::Result<Vec<malloscope_replayer::outcome::Outcome>> {
+    let meter = Mutex::new((Meter::new("comparing"), vec![0; trials.len()]));
+    let report = |at: SweepProgress| {
+        let mut guard = meter.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (meter, done) = &mut *guard;
+        done[at.trial] = at.progress.done;
+        let total = at.progress.total.map(|total| total * trials.len() as u64);
+        meter.update(Progress { done: done.iter().sum(), total });
+    };
+    let outcomes = sweep(&super::launcher()?, trace, trials, &report);
+    meter.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).0.finish();
+    outcomes.with_context(|| format!("while replaying {}", trace.display()))
+}

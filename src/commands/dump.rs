@@ -1,0 +1,70 @@
+//! `malloscope dump`: a trace's records as text.
+
+use crate::Outcome;
+use crate::output;
+use clap::ValueEnum;
+use malloscope_traces::{Error, Reader, ops, text};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Print a trace's records, one a line
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  malloscope dump app.mscope | grep 'malloc(4096)'")]
+pub struct Args {
+    /// The trace
+    trace: PathBuf,
+    /// How to print them
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// Write into a file
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Number, time, thread, call and result
+    Text,
+    /// A script of calls, which `import --from ops` reads
+    Ops,
+}
+
+pub fn run(args: Args) -> Outcome {
+    let mut reader = Reader::open_file(&args.trace)?;
+    let mut out = output::open(args.output.as_deref())?;
+    let whole = match args.format {
+        Format::Text => dump(&mut reader, &mut out)?,
+        Format::Ops => {
+            let left_out = ops::export(&mut reader, &mut out)?;
+            if left_out > 0 {
+                eprintln!("malloscope: {left_out} records cannot be said in a script and were left out");
+            }
+            true
+        }
+    };
+    out.flush()?;
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints every record; what is damaged is told and stepped over. Returns whether nothing was.
+fn dump(reader: &mut Reader<std::fs::File>, out: &mut impl Write) -> anyhow::Result<bool> {
+    let placements = reader.header().heap.placements;
+    let mut records = Vec::new();
+    let mut whole = true;
+    loop {
+        let first = match reader.next_batch(&mut records) {
+            Ok(Some(first)) => first,
+            Ok(None) => return Ok(whole),
+            Err(error @ Error::Damaged { .. }) => {
+                eprintln!("malloscope: {error}");
+                whole = false;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for (number, record) in (first..).zip(&records) {
+            writeln!(out, "{}", text::Line { number, record, placements })?;
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `malloscope info`: what a trace is.
+
+use crate::Outcome;
+use crate::output;
+use clap::ValueEnum;
+use malloscope_replayer::report::TraceInfo;
+use malloscope_replayer::report::units::{bytes, count, nanos};
+use malloscope_traces::header::{ClockSource, Origin};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Say what a trace is: its program, machine, C library, and what was recorded
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  malloscope info app.mscope")]
+pub struct Args {
+    /// The trace
+    trace: PathBuf,
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", default_value = "terminal")]
+    format: InfoFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum InfoFormat {
+    /// For people
+    Terminal,
+    /// For programs
+    Json,
+}
+
+pub fn run(args: Args) -> Outcome {
+    let info = TraceInfo::of(&args.trace)?;
+    let mut out = output::open(None)?;
+    match args.format {
+        InfoFormat::Json => {
+            serde_json::to_writer_pretty(&mut out, &info)?;
+            writeln!(out)?;
+        }
+        InfoFormat::Terminal => print(&info, &mut out)?,
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
+    let header = &info.header;
+    let mut row = |name: &str, value: String| {
+        if value.is_empty() { Ok(()) } else { writeln!(out, "{name:<11} {value}") }
+    };
+    row("file", format!("{}, {}", info.file, bytes(info.file_bytes)))?;
+    row("recorder", header.recorder.clone())?;
+    row("origin", origin(&header.origin))?;
+    row("command", info.command())?;
+    row("program", header.program.path.clone())?;
+    if header.program.pid != 0 {
+        row("process", format!("{}, child of {}", header.program.pid, header.program.parent))?;
+    }
+    for (name, value) in &header.program.environment {
+        row("environment", format!("{name}={value}"))?;
+    }
+    row("libc", libc(info))?;
+    row("machine", machine(info))?;
+    if header.heap.initial_break != 0 {
+        row("break", format!("{:#x} before the first call", header.heap.initial_break))?;
+    }
+    row("clock", clock(info))?;
+    match (&info.ending, info.records) {
+        (Some(ending), Some(records)) => {
+            let each = info.file_bytes as f64 / records.max(1) as f64;
+            let over = nanos(ending.duration.0);
+            row("records", format!("{} in {over}, {each:.2} bytes each", count(records)))?;
+            row("lost", format!("{} calls", count(ending.lost)))?;
+            row("ending", format!("{:?}", ending.cause))
+        }
+        _ => row("ending", "none: the recording was cut short".to_owned()),
+    }
+}
+
+fn origin(origin: &Origin) -> String {
+    match origin {
+        Origin::Launched => "recorded from the first call".to_owned(),
+        Origin::Forked { parent, trace, after } => {
+            format!("forked from process {parent} after record {} of {trace}", count(*after))
+        }
+        Origin::Imported(format) => format!("imported from {format}"),
+    }
+}
+
+fn libc(info: &TraceInfo) -> String {
+    let libc = &info.header.libc;
+    if libc.version.is_empty() {
+        return String::new();
+    }
+    let build_id: String = libc.build_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("glibc {} {} {build_id}", libc.version, libc.path)
+}
+
+fn machine(info: &TraceInfo) -> String {
+    let host = &info.header.host;
+    if host.kernel.is_empty() {
+        return String::new();
+    }
+    format!(
+        "{}, Linux {} on {}, {} processors online and {} allowed, pages of {}, huge pages {}",
+        host.name,
+        host.kernel,
+        host.architecture,
+        host.processors_online,
+        host.processors_allowed,
+        bytes(host.page_size),
+        host.huge_pages
+    )
+}
+
+fn clock(info: &TraceInfo) -> String {
+    let clock = &info.header.clock;
+    match clock.source {
+        ClockSource::None => String::new(),
+        ClockSource::Tsc => format!("time stamp counter, to {} ns", clock.resolution),
+        ClockSource::Monotonic => format!("CLOCK_MONOTONIC, to {} ns", clock.resolution),
+    }
+}

@@ -1,0 +1,22 @@
+//! The subcommands.
+
+pub mod compare;
+pub mod dump;
+pub mod generate;
+pub mod import;
+pub mod info;
+pub mod profile;
+pub mod record;
+pub mod replay;
+pub mod verify;
+
+use malloscope_replayer::worker::Launcher;
+
+/// The word that makes this executable a worker.
+pub const WORK: &str = "work-for-malloscope";
+
+/// How to start a worker: ourselves, with one word.
+pub fn launcher() -> anyhow::Result<Launcher> {
+    // Not `current_exe`, whose answer names a file that may have been replaced since.
+    Ok(Launcher { program: "/proc/self/exe".into(), arguments: vec![WORK.into()] })
+}

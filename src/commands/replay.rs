@@ -1,0 +1,82 @@
+//! `malloscope replay`: the report on a trace, or a line for every call.
+
+use crate::Outcome;
+use crate::output::{self, Format};
+use crate::progress::Meter;
+use crate::trial::TrialArgs;
+use anyhow::Context;
+use malloscope_replayer::outcome;
+use malloscope_replayer::report::{Report, TraceInfo};
+use malloscope_replayer::run::{Job, Lines};
+use malloscope_replayer::worker::run_in_worker;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Replay a trace and report what malloc did
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  malloscope replay app.mscope --set mmap_threshold=64K")]
+pub struct Args {
+    /// The trace
+    pub trace: PathBuf,
+    /// How to print the report
+    #[arg(long, value_name = "FORMAT", default_value = "terminal")]
+    pub format: Format,
+    /// Print where every call's chunk landed instead of the report
+    #[arg(long, conflicts_with = "syscalls")]
+    pub placements: bool,
+    /// Print every call to the kernel instead of the report
+    #[arg(long)]
+    pub syscalls: bool,
+    /// Write those lines into a file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub trial: TrialArgs,
+}
+
+pub fn run(args: Args) -> Outcome {
+    let lines = match (args.placements, args.syscalls) {
+        (true, _) => Some(Lines::Placements),
+        (_, true) => Some(Lines::KernelCalls),
+        _ => None,
+    };
+    let job = Job { trace: args.trace.clone(), trial: args.trial.into(), compare: false, lines };
+    if lines.is_some() {
+        let mut out = output::open(args.output.as_deref())?;
+        let outcome = replay(&job, &mut out)?;
+        out.flush()?;
+        warn(&outcome);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = report(&args.trace, job)?;
+    output::print_report(&report, args.format)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Replays, and puts what came of it beside what is known of the trace. Placements are compared
+/// where the settings are the recorded ones.
+pub fn report(trace: &Path, job: Job) -> anyhow::Result<Report> {
+    let info = TraceInfo::of(trace)?;
+    let compare = job.trial.is_as_recorded();
+    let outcome = replay(&Job { compare, ..job }, &mut io::sink())?;
+    Ok(Report { trace: info, outcome })
+}
+
+/// Runs a job in a worker, with a meter.
+pub fn replay(job: &Job, lines: &mut dyn Write) -> anyhow::Result<outcome::Outcome> {
+    let mut meter = Meter::new("replaying");
+    let outcome = run_in_worker(&super::launcher()?, job, lines, &mut |progress| meter.update(progress));
+    meter.finish();
+    outcome.with_context(|| format!("while replaying {}", job.trace.display()))
+}
+
+/// What a report would say in its opening, for those who see only lines.
+fn warn(outcome: &outcome::Outcome) {
+    for damage in &outcome.damage {
+        eprintln!("malloscope: {damage}");
+    }
+    if let Some(corrupted) = &outcome.corruption {
+        eprintln!("malloscope: the heap is corrupted at record {}: {}", corrupted.record, corrupted.message);
+    }
+}

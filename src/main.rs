@@ -1,0 +1,75 @@
+//! `malloscope`: record what a program asks of glibc's malloc, replay it exactly, ask what if.
+//!
+//! One file per subcommand in `commands/`: its arguments, and a call of plain data. What they do is
+//! in the packages below; here is only what a person types and sees.
+
+mod commands;
+mod memory;
+mod output;
+mod progress;
+mod sizes;
+mod trial;
+
+use clap::{Parser, Subcommand};
+use std::io;
+use std::process::ExitCode;
+
+/// Record what a program asks of glibc's malloc, replay it exactly, and see what another setting would have done
+#[derive(Debug, Parser)]
+#[command(name = "malloscope", version, arg_required_else_help = true, propagate_version = true)]
+#[command(after_help = "Example:\n  malloscope profile -- python3 -c 'print(sum(range(10**6)))'")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Profile(commands::profile::Args),
+    Record(commands::record::Args),
+    Replay(commands::replay::Args),
+    Verify(commands::verify::Args),
+    Compare(commands::compare::Args),
+    Info(commands::info::Args),
+    Dump(commands::dump::Args),
+    Import(commands::import::Args),
+    Generate(commands::generate::Args),
+    /// Run one replay for another malloscope process
+    #[command(name = commands::WORK, hide = true)]
+    Work,
+}
+
+/// What a subcommand ends with: the code for the shell, or why it could not.
+type Outcome = anyhow::Result<ExitCode>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Profile(args) => commands::profile::run(args),
+        Command::Record(args) => commands::record::run(args),
+        Command::Replay(args) => commands::replay::run(args),
+        Command::Verify(args) => commands::verify::run(args),
+        Command::Compare(args) => commands::compare::run(args),
+        Command::Info(args) => commands::info::run(args),
+        Command::Dump(args) => commands::dump::run(args),
+        Command::Import(args) => commands::import::run(args),
+        Command::Generate(args) => commands::generate::run(args),
+        Command::Work => malloscope_replayer::worker::work().map(|()| ExitCode::SUCCESS).map_err(Into::into),
+    };
+    match outcome {
+        Ok(code) => code,
+        // Whoever reads our output has seen enough: no error.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("malloscope: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io_error = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(io_error)
+}

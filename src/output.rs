@@ -1,0 +1,72 @@
+//! Where answers go, and in which format.
+
+use anyhow::Context;
+use clap::ValueEnum;
+use malloscope_replayer::report::terminal::Colour;
+use malloscope_replayer::report::{Comparison, Report, Run, Section, csv, json, markdown, terminal};
+use std::env;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people, with colour where it is wanted
+    Terminal,
+    /// Everything, under names that stay
+    Json,
+    /// Everything, a number a line
+    Csv,
+    /// For people, to put into a text
+    Markdown,
+}
+
+/// Opens a file to write into, or standard output.
+pub fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
+    match path {
+        Some(path) if path != Path::new("-") => {
+            let file = File::create(path).with_context(|| format!("while creating {}", path.display()))?;
+            Ok(Box::new(BufWriter::new(file)))
+        }
+        _ => Ok(Box::new(BufWriter::new(io::stdout().lock()))),
+    }
+}
+
+/// Prints a report.
+pub fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    match format {
+        Format::Terminal | Format::Markdown => print_sections(&report.sections(), format, &mut out)?,
+        Format::Json => json::write_report(report, &mut out)?,
+        Format::Csv => {
+            let run = Run { name: "replay".to_owned(), outcome: report.outcome.clone() };
+            csv::write(&[run], &mut out)?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// Prints a comparison.
+pub fn print_comparison(comparison: &Comparison, format: Format) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    match format {
+        Format::Terminal | Format::Markdown => print_sections(&comparison.sections(), format, &mut out)?,
+        Format::Json => json::write_comparison(comparison, &mut out)?,
+        Format::Csv => csv::write(&comparison.runs, &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+fn print_sections(sections: &[Section], format: Format, out: &mut dyn Write) -> io::Result<()> {
+    match format {
+        Format::Markdown => markdown::write(sections, out),
+        _ => terminal::write(sections, colour(), out),
+    }
+}
+
+/// Whether colour is wanted: on a terminal, unless the user says otherwise (no-color.org).
+fn colour() -> Colour {
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if io::stdout().is_terminal() && !refused { Colour::On } else { Colour::Off }
+}
