@@ -1,5 +1,7 @@
 //! How far each column of a batch has been read.
 
+use std::cmp::Ordering;
+
 use super::{Column, Columns};
 use crate::damage::Fault;
 use crate::varint;
@@ -22,6 +24,16 @@ impl<'bytes> Cursors<'bytes> {
     /// The beginning of all columns.
     pub fn new(columns: &'bytes Columns) -> Self {
         Cursors { rest: Column::ALL.map(|column| columns[column].as_slice()), fault: None }
+    }
+
+    /// All that is left of a column, which must be so many bytes.
+    pub fn rest(&mut self, column: Column, length: usize) -> Result<&'bytes [u8], Stop> {
+        let rest = std::mem::take(&mut self.rest[column as usize]);
+        match rest.len().cmp(&length) {
+            Ordering::Less => Err(self.stop(Fault::ColumnShort(column))),
+            Ordering::Equal => Ok(rest),
+            Ordering::Greater => Err(self.stop(Fault::ColumnLong(column))),
+        }
     }
 
     /// The next byte.

@@ -233,6 +233,10 @@ impl Fold {
 
     /// A `realloc`.
     fn put_moved(&mut self, old: Pointer, request: u64, to: Placed, live: &mut Live) -> Result<u8, Error> {
+        if old.is_null() {
+            self.put_handed(0, None);
+            return self.put_placed(request, to, live);
+        }
         let moved = live.realloc(old, request, to.pointer.address, self.next_birth())?;
         let handed = self.put_handed(moved.address, moved.holder);
         let slot = match (moved.taken, moved.holder) {

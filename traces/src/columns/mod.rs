@@ -51,10 +51,12 @@ macro_rules! columns {
 }
 
 columns! {
-    /// What was called, and which of the rarer columns have something to say about it.
+    /// What was called, and which of the rarer columns speak of it: one byte a record.
     Kinds = "kinds",
-    /// How long after the record before.
+    /// How long after the record before, one byte a record.
     Times = "times",
+    /// How long, where that is not enough.
+    Gaps = "gaps",
     /// Who, where it is not whoever made the call before.
     Threads = "threads",
     /// The sizes, counts and alignments asked for.

@@ -69,8 +69,10 @@ impl Table {
     /// A new allocation takes `slot`.
     #[inline(always)]
     pub(super) fn occupy(&mut self, slot: u32, address: u64, cursors: &mut Cursors<'_>) -> Result<(), Stop> {
+        let slots = self.addresses.len();
         match self.addresses.get_mut(slot as usize) {
             Some(entry) if *entry == VACANT || *entry == Pointer::UNKNOWN => *entry = address,
+            None if slot as usize == slots => self.addresses.push(address),
             None => return self.grow(slot, address, cursors),
             _ => return Err(cursors.stop(Fault::Occupied(Slot(slot)))),
         }
@@ -79,7 +81,7 @@ impl Table {
 
     fn grow(&mut self, slot: u32, address: u64, cursors: &mut Cursors<'_>) -> Result<(), Stop> {
         let index = slot as usize;
-        if self.whole && index > self.addresses.len() {
+        if self.whole {
             return Err(cursors.stop(Fault::Skipped(Slot(slot))));
         }
         // A slot beyond the bound is not remembered: its address will be unknown when it is named.

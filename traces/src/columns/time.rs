@@ -1,6 +1,6 @@
-//! The column of times: how long after the record before, in units of the clock's resolution.
+//! The columns of times and gaps: how long after the record before, in units of the clock's resolution.
 //!
-//! One byte up to 253 units. Times run backward now and then, because a call that gives memory back
+//! One byte in times, up to 253 units; what is more is a number in gaps. Times run backward now and then, because a call that gives memory back
 //! is stamped before it and one that returns memory after it.
 
 use super::cursors::{Cursors, Stop};
@@ -9,9 +9,9 @@ use crate::damage::Fault;
 use crate::record::Nanos;
 use crate::varint;
 
-/// A number follows: so many units later.
+/// So many units later as the number in gaps says.
 const LATER: u8 = 254;
-/// A number follows: so many units earlier.
+/// So many units earlier.
 const EARLIER: u8 = 255;
 
 /// The time of the record before.
@@ -41,27 +41,27 @@ impl Times {
     #[inline(always)]
     pub fn put(&mut self, time: Nanos, columns: &mut Columns) {
         let units = self.units(time);
-        let column = &mut columns[Column::Times];
-        match units.checked_sub(self.last) {
+        let byte = match units.checked_sub(self.last) {
             #[expect(clippy::cast_possible_truncation, reason = "it is below 254")]
-            Some(later) if later < u64::from(LATER) => column.push(later as u8),
+            Some(later) if later < u64::from(LATER) => later as u8,
             Some(later) => {
-                column.push(LATER);
-                varint::put(column, later);
+                varint::put(&mut columns[Column::Gaps], later);
+                LATER
             }
             None => {
-                column.push(EARLIER);
-                varint::put(column, self.last - units);
+                varint::put(&mut columns[Column::Gaps], self.last - units);
+                EARLIER
             }
-        }
+        };
+        columns[Column::Times].push(byte);
         self.last = units;
     }
 
     #[inline(always)]
-    pub fn take(&mut self, cursors: &mut Cursors<'_>) -> Result<Nanos, Stop> {
-        let units = match cursors.byte(Column::Times)? {
-            LATER => self.last.checked_add(cursors.number(Column::Times)?),
-            EARLIER => self.last.checked_sub(cursors.number(Column::Times)?),
+    pub fn take(&mut self, byte: u8, cursors: &mut Cursors<'_>) -> Result<Nanos, Stop> {
+        let units = match byte {
+            LATER => self.last.checked_add(cursors.number(Column::Gaps)?),
+            EARLIER => self.last.checked_sub(cursors.number(Column::Gaps)?),
             later => self.last.checked_add(later.into()),
         };
         let nanos = units.and_then(|units| units.checked_mul(self.resolution));
