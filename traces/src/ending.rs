@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::identity::Oddities;
 use crate::record::{Nanos, Thread};
 
 /// The last thing in a trace that was finished properly.
@@ -58,4 +59,29 @@ pub struct Observed {
     pub calls: u64,
     /// Bytes it took from the program, before any of this crate's encoding.
     pub bytes: u64,
+}
+
+/// What the writer counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Records in the trace.
+    pub records: u64,
+    /// Batches of them.
+    pub batches: u32,
+    /// Allocations made; one that is moved is not counted again.
+    pub allocations: u64,
+    /// How many slots a replay needs: one more than the highest, and the most allocations there
+    /// ever were at one time.
+    pub slots: u32,
+    /// What did not fit together.
+    pub oddities: Oddities,
+}
+
+/// The last frame but one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Last {
+    pub ending: Ending,
+    pub totals: Totals,
+    /// Where the index begins; 0 if it would have been too long to be read.
+    pub index: u64,
 }

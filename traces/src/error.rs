@@ -12,9 +12,11 @@ pub enum Error {
     /// The trace could not be written.
     #[error("the trace cannot be written: {0}")]
     Writing(#[source] io::Error),
-    /// The header would be longer than a reader may be asked to believe.
-    #[error("the header takes {length} bytes, and {limit} is the most there can be")]
-    HeaderTooLong {
+    /// The header or the ending would be longer than a reader can be asked to believe.
+    #[error("the {part} takes {length} bytes, and {limit} is the most there can be")]
+    TooLong {
+        /// Which of them.
+        part: &'static str,
         /// Its length.
         length: usize,
         /// The longest there can be.

@@ -20,6 +20,9 @@ pub(crate) const MARK: [u8; 8] = *b"\x8aMSCOPE\n";
 /// How long a frame is.
 pub(crate) const LENGTH: usize = 52;
 
+/// How long the tail is: a frame, and the byte where the ending's begins.
+pub(crate) const TAIL: u64 = LENGTH as u64 + 8;
+
 /// How much of it the frame's own checksum covers: all that stands before it.
 const CHECKED: usize = LENGTH - 4;
 
@@ -41,23 +44,30 @@ pub(crate) enum Kind {
     Unknown(u32),
 }
 
+/// The kinds there are, their codes, and what they are called in messages.
+const KINDS: [(Kind, u32, &str); 5] = [
+    (Kind::Header, 1, "header"),
+    (Kind::Records, 2, "batch"),
+    (Kind::Index, 3, "index"),
+    (Kind::Ending, 4, "ending"),
+    (Kind::Tail, 5, "tail"),
+];
+
 impl Kind {
+    /// What it is called in messages.
+    pub fn name(self) -> &'static str {
+        KINDS.iter().find(|(kind, ..)| *kind == self).map_or("part", |(.., name)| name)
+    }
+
     fn code(self) -> u32 {
         match self {
-            Kind::Header => 1,
-            Kind::Records => 2,
-            Kind::Index => 3,
-            Kind::Ending => 4,
-            Kind::Tail => 5,
             Kind::Unknown(code) => code,
+            known => KINDS.iter().find(|(kind, ..)| *kind == known).map_or(0, |(_, code, _)| *code),
         }
     }
 
     fn from_code(code: u32) -> Kind {
-        [Kind::Header, Kind::Records, Kind::Index, Kind::Ending, Kind::Tail]
-            .into_iter()
-            .find(|kind| kind.code() == code)
-            .unwrap_or(Kind::Unknown(code))
+        KINDS.iter().find(|(_, known, _)| *known == code).map_or(Kind::Unknown(code), |(kind, ..)| *kind)
     }
 }
 
@@ -126,6 +136,11 @@ impl Frame {
             return Err(Fault::TooLong { length: frame.records.into(), limit: MOST_RECORDS.into() });
         }
         Ok(frame)
+    }
+
+    /// Where what follows the body begins, if the frame begins at `at`.
+    pub fn end(&self, at: u64) -> u64 {
+        at.saturating_add(LENGTH as u64).saturating_add(self.stored.into())
     }
 
     /// Whether this is the body that belongs to the frame.

@@ -46,9 +46,9 @@
 //! |---|---|
 //! | [`record`], [`header`], [`Ending`] | what a trace says |
 //! | [`Writer`], `identity`, `addresses` | how records get into it, and which allocation an address stands for |
-//! | [`Reader`], `salvage`, [`Damage`] | how they come out again, or do not |
+//! | [`Reader`], `source`, `salvage`, [`Damage`] | how they come out again, or do not |
 //! | `columns` | what is said of a record, and what goes without saying |
-//! | `frame`, `batch`, [`Index`], `encoding`, `varint` | the bytes around it |
+//! | `preamble`, `frame`, `batch`, [`Index`], `encoding`, `varint` | the bytes around it |
 //! | [`ops`], [`text`] | scripts of calls in and out, records as lines |
 #![forbid(unsafe_code)]
 
@@ -64,9 +64,11 @@ pub mod header;
 mod identity;
 mod index;
 pub mod ops;
+mod preamble;
 mod read;
 pub mod record;
 mod salvage;
+mod source;
 pub mod text;
 mod varint;
 mod write;
@@ -74,11 +76,11 @@ mod write;
 pub use batch::ColumnSize;
 pub use columns::Column;
 pub use damage::{Damage, Fault};
-pub use ending::{Cause, Ending, Observed};
+pub use ending::{Cause, Ending, Observed, Totals};
 pub use error::{Error, Name};
 pub use header::Header;
 pub use identity::Oddities;
 pub use index::{Entry, Index};
 pub use read::{Reader, Records};
 pub use record::{Call, Nanos, Placed, Pointer, Record, Slot, Thread};
-pub use write::{Totals, Writer};
+pub use write::Writer;

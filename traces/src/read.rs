@@ -1,21 +1,21 @@
 //! Records out of a trace, in order or from any batch. Whatever is damaged costs only itself.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
 use std::path::Path;
 
 use crate::batch::{ColumnSize, Unpacker};
 use crate::columns::{Column, Columns, Unfold};
 use crate::damage::{Damage, Fault};
 use crate::encoding;
-use crate::ending::Ending;
+use crate::ending::{Ending, Last, Totals};
 use crate::error::{Error, Name};
 use crate::frame::{self, Frame, Kind};
 use crate::header::Header;
 use crate::index::{Entry, Index};
-use crate::record::{Nanos, Record};
-use crate::salvage;
-use crate::write::{Last, MAGIC, PREAMBLE, Totals, VERSION};
+use crate::preamble;
+use crate::record::Record;
+use crate::source::Source;
 
 /// Reads one trace.
 ///
@@ -23,10 +23,7 @@ use crate::write::{Last, MAGIC, PREAMBLE, Totals, VERSION};
 /// index, once somebody asks for it.
 #[derive(Debug)]
 pub struct Reader<R: Read + Seek> {
-    input: R,
-    file: Name,
-    /// How long the file is.
-    length: u64,
+    source: Source<R>,
     header: Header,
     last: Option<Last>,
     index: Option<Index>,
@@ -57,25 +54,21 @@ impl<R: Read + Seek> Reader<R> {
         Reader::open_named(input, Name::new("the trace"))
     }
 
-    fn open_named(mut input: R, file: Name) -> Result<Self, Error> {
-        let reading = |source| Error::Reading { file: file.clone(), source };
-        let length = input.seek(SeekFrom::End(0)).map_err(reading)?;
-        check_preamble(&mut input, &file)?;
-        let header = read_header(&mut input, length, &file)?;
-        let last = read_last(&mut input, length).map_err(reading)?;
+    fn open_named(input: R, file: Name) -> Result<Self, Error> {
+        let mut source = Source::new(input, file.clone())?;
+        check_preamble(&mut source)?;
+        let header = read_header(&mut source)?;
         Ok(Reader {
-            length,
-            last,
+            last: read_last(&mut source)?,
             index: None,
-            at: PREAMBLE as u64,
+            at: preamble::LENGTH,
             batch: 0,
             record: 0,
-            unpacker: Unpacker::new().map_err(reading)?,
+            unpacker: Unpacker::new().map_err(|source| Error::Reading { file, source })?,
             unfold: Unfold::new(header.heap.placements, header.clock.resolution.max(1)),
             body: Vec::new(),
             columns: Columns::default(),
-            input,
-            file,
+            source,
             header,
         })
     }
@@ -99,11 +92,7 @@ impl<R: Read + Seek> Reader<R> {
     /// the frame of every batch.
     pub fn index(&mut self) -> Result<&Index, Error> {
         if self.index.is_none() {
-            let index = match self.read_index()? {
-                Some(index) => index,
-                None => self.rebuild_index()?,
-            };
-            self.index = Some(index);
+            self.index = Some(self.find_index()?);
         }
         Ok(self.index.as_ref().expect("it was just put there"))
     }
@@ -120,8 +109,8 @@ impl<R: Read + Seek> Reader<R> {
     /// From then on the address of an allocation made before may be [`Pointer::UNKNOWN`](crate::Pointer::UNKNOWN).
     pub fn next_batch(&mut self, into: &mut Vec<Record>) -> Result<Option<u64>, Error> {
         into.clear();
-        while self.at < self.length {
-            let frame = match self.frame_at(self.at)? {
+        while self.at < self.source.length() {
+            let frame = match self.source.frame(self.at)? {
                 Ok(frame) => frame,
                 Err(fault) => return Err(self.skip(fault, None)?),
             };
@@ -144,7 +133,7 @@ impl<R: Read + Seek> Reader<R> {
         let batches = &self.index()?.batches;
         let Some(&Entry { at, first, .. }) = batches.get(batch as usize) else {
             let batches = u32::try_from(batches.len()).unwrap_or(u32::MAX);
-            return Err(Error::NoSuchBatch { file: self.file.clone(), asked: batch, batches });
+            return Err(Error::NoSuchBatch { file: self.source.file(), asked: batch, batches });
         };
         if first == 0 {
             self.unfold.restart();
@@ -160,7 +149,7 @@ impl<R: Read + Seek> Reader<R> {
         if frame.first > self.record {
             return Err(self.missing(frame));
         }
-        if let Err(fault) = self.read_body(frame)? {
+        if let Err(fault) = self.source.body(self.at, frame, &mut self.body)? {
             return Err(self.skip(fault, Some(frame))?);
         }
         match frame.kind {
@@ -178,7 +167,7 @@ impl<R: Read + Seek> Reader<R> {
             Kind::Ending if self.last.is_none() => self.last = encoding::decode(&self.body).ok(),
             _ => {}
         }
-        self.at = end_of(self.at, frame);
+        self.at = frame.end(self.at);
         Ok((frame.kind == Kind::Records).then_some(frame.first))
     }
 
@@ -199,17 +188,19 @@ impl<R: Read + Seek> Reader<R> {
         };
         self.unfold.forget();
         (self.batch, self.record) = (frame.batch, frame.first);
-        Error::Damaged { file: self.file.clone(), damage }
+        self.source.damaged(damage)
     }
 
     /// Steps over what cannot be read, to the next intact frame. `frame` is what it began with, if
     /// that much is sure.
     fn skip(&mut self, fault: Fault, frame: Option<Frame>) -> Result<Error, Error> {
-        let next = self.frame_after(frame)?;
+        let next = self.source.frame_after(self.at, frame)?;
         let (at, record) = match (next, frame) {
             (Some((at, next)), _) => (at, Some(next.first)),
-            (None, Some(frame)) => (self.length, Some(frame.first.saturating_add(frame.records.into()))),
-            (None, None) => (self.length, self.last.as_ref().map(|last| last.totals.records)),
+            (None, Some(frame)) => {
+                (self.source.length(), Some(frame.first.saturating_add(frame.records.into())))
+            }
+            (None, None) => (self.source.length(), self.last.as_ref().map(|last| last.totals.records)),
         };
         let damage = Damage {
             batch: self.batch,
@@ -225,73 +216,17 @@ impl<R: Read + Seek> Reader<R> {
         self.at = at;
         self.record = self.record.max(record.unwrap_or(self.record));
         self.batch = next.map_or(self.batch, |(_, next)| next.batch);
-        Ok(Error::Damaged { file: self.file.clone(), damage })
+        Ok(self.source.damaged(damage))
     }
 
-    /// The next intact frame behind a damaged part, at best where that says it ends.
-    fn frame_after(&mut self, frame: Option<Frame>) -> Result<Option<(u64, Frame)>, Error> {
-        if let Some(frame) = frame {
-            let end = end_of(self.at, frame);
-            if end == self.length {
-                return Ok(None);
-            }
-            if end < self.length
-                && let Ok(next) = self.frame_at(end)?
-            {
-                return Ok(Some((end, next)));
-            }
+    /// Reads the index, or makes one where there is none.
+    fn find_index(&mut self) -> Result<Index, Error> {
+        if let Some(at) = self.last.as_ref().map(|last| last.index).filter(|at| *at > 0)
+            && let Ok(index) = self.source.part(at, Kind::Index)?
+        {
+            return Ok(index);
         }
-        salvage::next_frame(&mut self.input, self.at + 1).map_err(|source| self.reading(source))
-    }
-
-    /// The frame that begins at a byte, if it does.
-    fn frame_at(&mut self, at: u64) -> Result<Result<Frame, Fault>, Error> {
-        let missing = (at + frame::LENGTH as u64).saturating_sub(self.length);
-        if missing > 0 {
-            return Ok(Err(Fault::Cut { missing }));
-        }
-        read_frame(&mut self.input, at).map_err(|source| self.reading(source))
-    }
-
-    fn read_body(&mut self, frame: Frame) -> Result<Result<(), Fault>, Error> {
-        let missing = end_of(self.at, frame).saturating_sub(self.length);
-        if missing > 0 {
-            return Ok(Err(Fault::Cut { missing }));
-        }
-        let at = self.at + frame::LENGTH as u64;
-        read_body(&mut self.input, at, frame, &mut self.body).map_err(|source| self.reading(source))
-    }
-
-    fn read_index(&mut self) -> Result<Option<Index>, Error> {
-        let Some(at) = self.last.as_ref().map(|last| last.index).filter(|at| *at > 0) else {
-            return Ok(None);
-        };
-        let read = read_part(&mut self.input, at, self.length, Kind::Index);
-        read.map_err(|source| self.reading(source))
-    }
-
-    fn rebuild_index(&mut self) -> Result<Index, Error> {
-        let mut index = Index::default();
-        let mut at = PREAMBLE as u64;
-        while at < self.length {
-            let Ok(frame) = self.frame_at(at)? else {
-                match salvage::next_frame(&mut self.input, at + 1).map_err(|source| self.reading(source))? {
-                    Some((next, _)) => at = next,
-                    None => break,
-                }
-                continue;
-            };
-            if frame.kind == Kind::Records {
-                let time = Nanos(frame.time.saturating_mul(self.header.clock.resolution.max(1)));
-                index.batches.push(Entry { at, first: frame.first, time });
-            }
-            at = end_of(at, frame);
-        }
-        Ok(index)
-    }
-
-    fn reading(&self, source: io::Error) -> Error {
-        Error::Reading { file: self.file.clone(), source }
+        self.source.rebuild_index(self.header.clock.resolution.max(1))
     }
 }
 
@@ -320,100 +255,40 @@ impl<R: Read + Seek> Iterator for Records<'_, R> {
     }
 }
 
-fn end_of(at: u64, frame: Frame) -> u64 {
-    at + frame::LENGTH as u64 + u64::from(frame.stored)
-}
-
-fn check_preamble(input: &mut (impl Read + Seek), file: &Name) -> Result<(), Error> {
-    let mut preamble = Vec::new();
-    let read = input
-        .seek(SeekFrom::Start(0))
-        .and_then(|_| input.by_ref().take(PREAMBLE as u64).read_to_end(&mut preamble));
-    read.map_err(|source| Error::Reading { file: file.clone(), source })?;
-    let Some(version) = preamble.strip_prefix(&MAGIC).and_then(|rest| rest.first_chunk()) else {
-        return Err(Error::NotATrace { file: file.clone() });
-    };
-    match u32::from_le_bytes(*version) {
-        VERSION => Ok(()),
-        found => Err(Error::Version { file: file.clone(), found, known: VERSION }),
+fn check_preamble<R: Read + Seek>(source: &mut Source<R>) -> Result<(), Error> {
+    let mut bytes = Vec::new();
+    source.read(0, preamble::LENGTH, &mut bytes)?;
+    match preamble::version(&bytes) {
+        None => Err(Error::NotATrace { file: source.file() }),
+        Some(preamble::VERSION) => Ok(()),
+        Some(found) => Err(Error::Version { file: source.file(), found, known: preamble::VERSION }),
     }
 }
 
 /// Reads the header, or the copy behind it.
-fn read_header(input: &mut (impl Read + Seek), length: u64, file: &Name) -> Result<Header, Error> {
-    let reading = |source| Error::Reading { file: file.clone(), source };
-    let mut at = PREAMBLE as u64;
-    for _ in 0..2 {
-        if let Some(header) = read_part(input, at, length, Kind::Header).map_err(reading)? {
-            return Ok(header);
-        }
-        let Some((next, _)) = salvage::next_frame(input, at + 1).map_err(reading)? else {
-            break;
-        };
-        at = next;
+fn read_header<R: Read + Seek>(source: &mut Source<R>) -> Result<Header, Error> {
+    let fault = match source.part(preamble::LENGTH, Kind::Header)? {
+        Ok(header) => return Ok(header),
+        Err(fault) => fault,
+    };
+    // Not where the first says that it ends: that may be a lie.
+    if let Some((at, _)) = source.next_frame(preamble::LENGTH + 1)?
+        && let Ok(header) = source.part(at, Kind::Header)?
+    {
+        return Ok(header);
     }
-    let fault = match length.checked_sub(PREAMBLE as u64 + frame::LENGTH as u64) {
-        None => Fault::Cut { missing: PREAMBLE as u64 + frame::LENGTH as u64 - length },
-        Some(_) => Fault::Encoding,
-    };
-    let damage = Damage {
-        batch: 0,
-        at: PREAMBLE as u64,
-        length: at - PREAMBLE as u64,
-        first: 0,
-        records: None,
-        fault,
-    };
-    Err(Error::Header { file: file.clone(), damage })
+    let length = source.length().saturating_sub(preamble::LENGTH);
+    let damage = Damage { batch: 0, at: preamble::LENGTH, length, first: 0, records: None, fault };
+    Err(Error::Header { file: source.file(), damage })
 }
 
 /// Reads the ending that the tail points to, if both are intact.
-fn read_last(input: &mut (impl Read + Seek), length: u64) -> io::Result<Option<Last>> {
-    let Some(at) = length.checked_sub(frame::LENGTH as u64 + 8) else {
+fn read_last<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<Last>, Error> {
+    let Some(at) = source.length().checked_sub(frame::TAIL) else {
         return Ok(None);
     };
-    match read_part(input, at, length, Kind::Tail)? {
-        Some(ending) => read_part(input, u64::from_le_bytes(ending), length, Kind::Ending),
-        None => Ok(None),
+    match source.part(at, Kind::Tail)? {
+        Ok(ending) => Ok(source.part(u64::from_le_bytes(ending), Kind::Ending)?.ok()),
+        Err(_) => Ok(None),
     }
-}
-
-/// Reads the structure in the frame at a byte, if it is intact and of that kind.
-fn read_part<T: serde::de::DeserializeOwned>(
-    input: &mut (impl Read + Seek),
-    at: u64,
-    length: u64,
-    kind: Kind,
-) -> io::Result<Option<T>> {
-    if at.checked_add(frame::LENGTH as u64).is_none_or(|begin| begin > length) {
-        return Ok(None);
-    }
-    let Ok(frame) = read_frame(input, at)? else {
-        return Ok(None);
-    };
-    if frame.kind != kind || end_of(at, frame) > length {
-        return Ok(None);
-    }
-    let mut body = Vec::new();
-    let intact = read_body(input, at + frame::LENGTH as u64, frame, &mut body)?;
-    Ok(intact.and_then(|()| encoding::decode(&body)).ok())
-}
-
-fn read_frame(input: &mut (impl Read + Seek), at: u64) -> io::Result<Result<Frame, Fault>> {
-    let mut bytes = [0; frame::LENGTH];
-    input.seek(SeekFrom::Start(at))?;
-    input.read_exact(&mut bytes)?;
-    Ok(Frame::from_bytes(&bytes))
-}
-
-fn read_body(
-    input: &mut (impl Read + Seek),
-    at: u64,
-    frame: Frame,
-    into: &mut Vec<u8>,
-) -> io::Result<Result<(), Fault>> {
-    into.clear();
-    input.seek(SeekFrom::Start(at))?;
-    input.by_ref().take(frame.stored.into()).read_to_end(into)?;
-    Ok(frame.check(into))
 }

@@ -1,54 +1,21 @@
 //! Records into a trace. Every full batch reaches the file at once, so that a recorder that is killed
 //! loses at most the records of the last one.
 
-use std::io::Write;
+use std::io::{self, Write};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::batch::{self, Packer};
 use crate::columns::Fold;
 use crate::encoding;
-use crate::ending::Ending;
+use crate::ending::{Ending, Last, Totals};
 use crate::error::Error;
 use crate::frame::{self, Frame};
 use crate::header::Header;
-use crate::identity::{Live, Oddities};
+use crate::identity::Live;
 use crate::index::{Entry, Index};
+use crate::preamble;
 use crate::record::{Nanos, Record, Slot};
-
-/// What a trace begins with.
-pub(crate) const MAGIC: [u8; 8] = *b"\x8aMTRACE\n";
-
-/// The version that is written; the only one there is.
-pub(crate) const VERSION: u32 = 1;
-
-/// How long magic and version are.
-pub(crate) const PREAMBLE: usize = 12;
-
-/// What the writer counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Records in the trace.
-    pub records: u64,
-    /// Batches of them.
-    pub batches: u32,
-    /// Allocations made; one that is moved is not counted again.
-    pub allocations: u64,
-    /// How many slots a replay needs: one more than the highest, and the most allocations there
-    /// ever were at one time.
-    pub slots: u32,
-    /// What did not fit together.
-    pub oddities: Oddities,
-}
-
-/// The last batch but one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Last {
-    pub ending: Ending,
-    pub totals: Totals,
-    /// Where the index begins; 0 if it would have been too long to be read.
-    pub index: u64,
-}
 
 /// Writes one trace.
 #[derive(Debug)]
@@ -88,14 +55,16 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// Appends a record.
+    /// Appends a record. If that fails because the file takes no more, the record is kept, and can
+    /// still be sent once there is room.
     ///
     /// Slots in it are ignored and found out anew, but for one that [`claim`](Self::claim) gave and
     /// that is now the slot of the pointer that a `realloc` was handed.
     #[inline]
     pub fn record(&mut self, record: &Record) -> Result<(), Error> {
         self.fold.put(record, &mut self.live)?;
-        if self.fold.records() == batch::RECORDS { self.send_batch() } else { Ok(()) }
+        // There are more if a full batch could not be sent.
+        if self.fold.records() >= batch::RECORDS { self.send_batch() } else { Ok(()) }
     }
 
     /// Takes the allocation at `address` out of the live ones, because a `realloc` of it has begun
@@ -128,9 +97,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn begin(&mut self, header: &Header) -> Result<(), Error> {
-        let mut preamble = MAGIC.to_vec();
-        preamble.extend_from_slice(&VERSION.to_le_bytes());
-        self.send(&preamble)?;
+        self.send(&preamble::bytes())?;
         // Twice, because without it nothing else can be understood.
         self.send_plain(frame::Kind::Header, header)?;
         self.send_plain(frame::Kind::Header, header)
@@ -138,11 +105,8 @@ impl<W: Write> Writer<W> {
 
     #[cold]
     fn send_batch(&mut self) -> Result<(), Error> {
-        self.index.batches.push(Entry {
-            at: self.at,
-            first: self.records,
-            time: Nanos(self.fold.began().saturating_mul(self.resolution)),
-        });
+        let time = Nanos(self.fold.began().saturating_mul(self.resolution));
+        let entry = Entry { at: self.at, first: self.records, time };
         self.frame.clear();
         self.frame.resize(frame::LENGTH, 0);
         let unpacked = self
@@ -151,6 +115,7 @@ impl<W: Write> Writer<W> {
             .map_err(Error::Writing)?;
         let records = self.fold.records();
         self.send_frame(frame::Kind::Records, records, unpacked)?;
+        self.index.batches.push(entry);
         self.batches += 1;
         self.records += u64::from(records);
         self.fold.clear();
@@ -163,7 +128,7 @@ impl<W: Write> Writer<W> {
         let at = self.at;
         let index = std::mem::take(&mut self.index);
         match self.send_plain(frame::Kind::Index, &index) {
-            Err(Error::HeaderTooLong { .. }) => Ok(0),
+            Err(Error::TooLong { .. }) => Ok(0),
             sent => sent.map(|()| at),
         }
     }
@@ -182,7 +147,7 @@ impl<W: Write> Writer<W> {
         encoding::encode(body, &mut self.frame);
         let length = self.frame.len() - frame::LENGTH;
         if length > frame::LONGEST {
-            return Err(Error::HeaderTooLong { length, limit: frame::LONGEST });
+            return Err(Error::TooLong { part: kind.name(), length, limit: frame::LONGEST });
         }
         self.send_frame(kind, 0, short(length))
     }
@@ -207,9 +172,19 @@ impl<W: Write> Writer<W> {
         sent
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.out.write_all(bytes).map_err(Error::Writing)?;
-        self.at += bytes.len() as u64;
+    /// Writes bytes, and counts every one that was taken even if then an error comes.
+    fn send(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            match self.out.write(bytes) {
+                Ok(0) => return Err(Error::Writing(io::ErrorKind::WriteZero.into())),
+                Ok(taken) => {
+                    self.at += taken as u64;
+                    bytes = &bytes[taken..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::Writing(error)),
+            }
+        }
         Ok(())
     }
 }

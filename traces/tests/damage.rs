@@ -5,7 +5,7 @@
 
 mod plain;
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Write};
 
 use malloscope_traces::*;
 use plain::{Step, header, read, same, steps, written};
@@ -168,6 +168,70 @@ fn frames_of_unknown_kind_are_stepped_over() {
     unknown[48..52].copy_from_slice(&checksum.to_le_bytes());
     let parts = [&trace[..12], frames[0], frames[1], &unknown, &frames[2..].concat()];
     assert_eq!(check(&parts.concat(), &expected), Some((0, Vec::new())));
+}
+
+/// A disk that takes so many bytes, is full once, and then takes the rest.
+struct FullOnce {
+    taken: Vec<u8>,
+    room: usize,
+}
+
+impl Write for FullOnce {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.room == 0 {
+            self.room = usize::MAX;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let taken = bytes.len().min(self.room);
+        self.taken.extend_from_slice(&bytes[..taken]);
+        self.room -= taken;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_for_a_while_costs_no_record() {
+    let (trace, expected) = sample();
+    let begin = frames(&trace)[0].len() + frames(&trace)[1].len() + 12;
+    let again = |record: &Record| Record { program_break: 0, ..*record };
+    for room in begin..begin + 400 {
+        let mut writer = Writer::new(FullOnce { taken: Vec::new(), room }, &header(true, 1)).unwrap();
+        for record in expected.iter().map(again) {
+            writer.record(&record).unwrap();
+            if record.time.0 % 5 == 0 && writer.flush().is_err() {
+                writer.flush().unwrap();
+            }
+        }
+        while writer.flush().is_err() {}
+        let trace = writer.finish(&Ending::default()).unwrap().taken;
+        let (records, damages) = read(&trace).unwrap();
+        assert_eq!(records.len(), expected.len());
+        assert!(damages.iter().all(|damage| damage.records == Some(0)));
+        let mut reader = Reader::open(Cursor::new(&trace)).unwrap();
+        let last = reader.index().unwrap().batches.len() - 1;
+        reader.seek_batch(last as u32).unwrap();
+        assert!(reader.records().all(|record| record.is_ok()));
+    }
+}
+
+#[test]
+fn a_tail_that_points_anywhere_is_survived() {
+    let (trace, expected) = sample();
+    let tail = trace.len() - 60;
+    for at in [0, 1, trace.len() as u64 - 1, trace.len() as u64, u64::MAX - 1, u64::MAX] {
+        let mut trace = trace.clone();
+        trace[tail + 52..].copy_from_slice(&at.to_le_bytes());
+        let checksum = crc32fast::hash(&trace[tail + 52..]);
+        trace[tail + 44..tail + 48].copy_from_slice(&checksum.to_le_bytes());
+        let checksum = crc32fast::hash(&trace[tail..tail + 48]);
+        trace[tail + 48..tail + 52].copy_from_slice(&checksum.to_le_bytes());
+        assert_eq!(check(&trace, &expected), Some((0, Vec::new())));
+        assert!(ending(&trace).is_some(), "it is found on the way");
+    }
 }
 
 proptest! {

@@ -90,9 +90,9 @@ impl Unfold {
         cursors: &mut Cursors<'_>,
         into: &mut Vec<Record>,
     ) -> Result<(), Stop> {
-        into.reserve(records);
         let kinds = cursors.rest(Column::Kinds, records)?;
         let times = cursors.rest(Column::Times, records)?;
+        into.reserve(records);
         for (kind, later) in kinds.iter().zip(times) {
             self.record(*kind, *later, cursors, into)?;
         }
