@@ -67,9 +67,9 @@ pub fn here() -> Option<Here> {
 
 impl Here {
     /// The number of the process's entry.
-    pub fn number(self) -> u32 {
+    pub fn number(self) -> u16 {
         let bytes = ptr::from_ref(self.process) as usize - ptr::from_ref(&self.shared.processes) as usize;
-        (bytes / size_of::<Process>()) as u32
+        (bytes / size_of::<Process>()) as u16
     }
 }
 
@@ -94,6 +94,7 @@ fn arrive() {
     if WIPED.progress.compare_exchange(new, arriving, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return;
     }
+    real::find_all();
     let progress = if take_place().is_some() { Progress::Recorded } else { Progress::Silent };
     WIPED.progress.store(progress as u32, Ordering::Release);
 }

@@ -32,12 +32,19 @@ fn is_another_thread(entry: &Entry) -> bool {
     exit::has_left(entry) && entry.thread.load(Ordering::Relaxed) != system::thread_id()
 }
 
+/// A ring that was taken.
+struct Taken {
+    ring: &'static Ring,
+    slots: *const Slot,
+    tenancy: Tenancy,
+}
+
 /// Gives the thread a ring and an entry.
 fn enrol(here: Here) -> Option<&'static Entry> {
     let _undisturbed = Undisturbed::begin();
     let taken = take_ring(here)?;
-    let Some(entry) = Entry::take(|entry| set(entry, taken)) else {
-        give_up(here, taken.0);
+    let Some(entry) = Entry::take(|entry| fill(entry, &taken)) else {
+        give_up(here, taken.ring);
         return None;
     };
     begin(here.shared, entry);
@@ -47,38 +54,36 @@ fn enrol(here: Here) -> Option<&'static Entry> {
 /// Gives the thread a ring and an entry that was another's.
 fn enrol_again(here: Here, entry: &'static Entry) -> Option<&'static Entry> {
     let _undisturbed = Undisturbed::begin();
-    // SAFETY: the entry was set up for its first thread.
-    let ring = unsafe { Lane::of(entry) }.ring();
-    advance(ring, Stage::Left);
-    set(entry, take_ring(here)?);
+    advance(entry, Stage::Left);
+    fill(entry, &take_ring(here)?);
     begin(here.shared, entry);
     Some(entry)
 }
 
-/// Fills in an entry.
-fn set(entry: &Entry, (ring, slots): (&'static Ring, *const Slot)) {
+fn fill(entry: &Entry, taken: &Taken) {
     let thread = system::thread_id();
-    entry.slots.store(slots.cast_mut(), Ordering::Relaxed);
-    entry.ring.store(ptr::from_ref(ring).cast_mut(), Ordering::Relaxed);
-    let cursor = ring.reader.head.load(Ordering::Acquire);
-    ring.cursor.store(cursor, Ordering::Relaxed);
+    let cursor = taken.ring.reader.head.load(Ordering::Relaxed);
+    taken.ring.cursor.store(cursor, Ordering::Relaxed);
+    taken.ring.lost.store(0, Ordering::Relaxed);
+    taken.ring.waits.store(0, Ordering::Relaxed);
+    let known = if arrival::names_are_shared() { thread } else { 0 };
+    taken.ring.thread.store(known, Ordering::Relaxed);
+    entry.slots.store(taken.slots.cast_mut(), Ordering::Relaxed);
+    entry.ring.store(ptr::from_ref(taken.ring).cast_mut(), Ordering::Relaxed);
     entry.cursor.store(cursor, Ordering::Relaxed);
     entry.limit.store(0, Ordering::Relaxed);
     entry.program_break.store(0, Ordering::Relaxed);
+    entry.tenancy.store(taken.tenancy.word(), Ordering::Relaxed);
     entry.thread.store(thread, Ordering::Relaxed);
     entry.farewells.store(0, Ordering::Relaxed);
-    let known = if arrival::names_are_shared() { thread } else { 0 };
-    ring.thread.store(known, Ordering::Relaxed);
-    ring.lost.store(0, Ordering::Relaxed);
-    ring.waits.store(0, Ordering::Relaxed);
-    advance(ring, Stage::Open);
 }
 
 /// Says that the thread is there, and sees to it that we hear when it goes.
 fn begin(shared: &Shared, entry: &'static Entry) {
+    advance(entry, Stage::Open);
     shared.control.arrivals.fetch_add(1, Ordering::Release);
     if room::make(shared, entry) {
-        // SAFETY: the entry has been set.
+        // SAFETY: the entry has been filled in.
         let lane = unsafe { Lane::of(entry) };
         lane.write(Kind::ThreadStart, 0, entry.thread.load(Ordering::Relaxed).into(), 0);
     }
@@ -87,14 +92,11 @@ fn begin(shared: &Shared, entry: &'static Entry) {
 }
 
 /// Takes a ring nobody has.
-fn take_ring(here: Here) -> Option<(&'static Ring, *const Slot)> {
-    let taken = Tenancy { process: here.number(), stage: Stage::Taken }.word();
-    let free = here.shared.rings.iter().enumerate().find(|(_, ring)| {
-        let none = Tenancy::NONE;
-        ring.tenancy.load(Ordering::Relaxed) == none
-            && ring.tenancy.compare_exchange(none, taken, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    });
-    let Some((number, ring)) = free else {
+fn take_ring(here: Here) -> Option<Taken> {
+    let rings = here.shared.rings.iter().enumerate();
+    let found =
+        rings.map(|(number, ring)| Some((number, ring, take(ring, here.number())?))).find(Option::is_some);
+    let Some((number, ring, tenancy)) = found.flatten() else {
         here.process.lost.fetch_add(1, Ordering::Relaxed);
         return None;
     };
@@ -103,7 +105,18 @@ fn take_ring(here: Here) -> Option<(&'static Ring, *const Slot)> {
         give_up(here, ring);
         return None;
     };
-    Some((ring, slots))
+    Some(Taken { ring, slots, tenancy })
+}
+
+/// Takes this ring, if nobody has it.
+fn take(ring: &Ring, process: u16) -> Option<Tenancy> {
+    if ring.tenancy.load(Ordering::Acquire) != Tenancy::NONE {
+        return None;
+    }
+    let tenancy = Tenancy::taking(process, ring.reader.head.load(Ordering::Relaxed));
+    let order = Ordering::AcqRel;
+    let taken = ring.tenancy.compare_exchange(Tenancy::NONE, tenancy.word(), order, Ordering::Relaxed);
+    taken.is_ok().then_some(tenancy)
 }
 
 /// Gives back a ring that was not used.
@@ -112,9 +125,15 @@ fn give_up(here: Here, ring: &Ring) {
     here.process.lost.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Brings a ring's tenancy to this stage.
-pub fn advance(ring: &Ring, stage: Stage) {
-    if let Some(tenancy) = Tenancy::read(ring.tenancy.load(Ordering::Relaxed)) {
-        ring.tenancy.store(Tenancy { stage, ..tenancy }.word(), Ordering::Release);
+/// Brings the tenancy of an entry's ring to this stage, unless it is over: the recorder may have
+/// seen the thread go, and given the ring to another.
+pub fn advance(entry: &'static Entry, stage: Stage) {
+    let from = entry.tenancy.load(Ordering::Relaxed);
+    let Some(tenancy) = Tenancy::read(from) else { return };
+    let to = tenancy.at(stage).word();
+    // SAFETY: only entries that were filled in are advanced.
+    let ring = unsafe { Lane::of(entry) }.ring();
+    if ring.tenancy.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        entry.tenancy.store(to, Ordering::Relaxed);
     }
 }

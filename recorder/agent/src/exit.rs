@@ -10,7 +10,6 @@ use core::sync::atomic::Ordering;
 use malloscope_wire::ring::Stage;
 use malloscope_wire::slot::Kind;
 
-use crate::lane::Lane;
 use crate::threads::Entry;
 use crate::{calls, enrol, shortcut};
 
@@ -41,8 +40,7 @@ pub fn has_left(entry: &Entry) -> bool {
 
 fn leave(entry: &'static Entry) {
     calls::did(Kind::ThreadExit, 0, 0, 0);
-    // SAFETY: an entry that is found has been set.
-    enrol::advance(unsafe { Lane::of(entry) }.ring(), Stage::Leaving);
+    enrol::advance(entry, Stage::Leaving);
     // From now on every call asks whether it is still this thread that makes it.
     entry.limit.store(0, Ordering::Relaxed);
 }

@@ -51,6 +51,8 @@ macro_rules! real {
         mod first {
             use super::*;
             $(pub unsafe extern "C" fn $name($($argument: $type),*) -> $returned {
+                // Before the real call, which may move the program break.
+                arrival::here();
                 find_all();
                 // SAFETY: as the caller promises.
                 unsafe { super::$name($($argument),*) }
@@ -120,17 +122,17 @@ pub fn realloc_is_shadowed() -> bool {
     REALLOC_IS_SHADOWED.load(Ordering::Relaxed)
 }
 
-/// Finds all functions, and the recorder.
-#[cold]
-fn find_all() {
+/// Finds all functions, unless that was done.
+pub fn find_all() {
+    if REAL.malloc.load(Ordering::Relaxed) != first::malloc as *mut () {
+        return;
+    }
     find_missing();
     REAL.each(|_, kept, first, missing| {
         if kept.load(Ordering::Relaxed) == first {
             kept.store(missing, Ordering::Relaxed);
         }
     });
-    // Before the real call, which may move the program break.
-    arrival::here();
 }
 
 /// Finds those that have not been found: the first of each among the objects behind us.

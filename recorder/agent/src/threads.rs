@@ -47,11 +47,15 @@ pub struct Entry {
     pub limit: AtomicU64,
     /// The program break as this thread last recorded it.
     pub program_break: AtomicUsize,
+    /// Under which [`Tenancy`](malloscope_wire::ring::Tenancy) the thread has the ring.
+    pub tenancy: AtomicU64,
     /// The kernel's name for the thread.
     pub thread: AtomicU32,
     /// How often the thread's end was announced: see [`exit`](crate::exit).
     pub farewells: AtomicU32,
 }
+
+const _: () = assert!(size_of::<Entry>() == 64);
 
 impl Entry {
     const EMPTY: Entry = Entry {
@@ -61,6 +65,7 @@ impl Entry {
         cursor: AtomicU64::new(0),
         limit: AtomicU64::new(0),
         program_break: AtomicUsize::new(0),
+        tenancy: AtomicU64::new(0),
         thread: AtomicU32::new(0),
         farewells: AtomicU32::new(0),
     };

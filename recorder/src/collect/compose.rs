@@ -133,9 +133,8 @@ impl<W: Write> Composer<W> {
     }
 
     /// The writer back, and where forks were.
-    pub fn into_parts(mut self) -> Result<(Writer<W>, Forks), Error> {
-        self.release()?;
-        Ok((self.writer, self.forks))
+    pub fn into_parts(self) -> (Writer<W>, Forks) {
+        (self.writer, self.forks)
     }
 
     /// Takes the slot with this index, of this kind.
@@ -236,7 +235,7 @@ impl<W: Write> Composer<W> {
 
     /// Writes the `free` that was held back, if there is one.
     #[inline]
-    fn release(&mut self) -> Result<(), Error> {
+    pub fn release(&mut self) -> Result<(), Error> {
         let Some(Freed { time, thread, address, program_break }) = self.freed.take() else {
             return Ok(());
         };

@@ -224,7 +224,7 @@ impl<'m> Collector<'m> {
             let is_next = self.waiting.iter().all(|earlier| earlier.pid != arrival.pid);
             if arrival.copy_of == 0 && is_next {
                 self.begin_trace(arrival, Origin::Launched)?;
-            } else if let Some(parent) = self.parent(&arrival).filter(|_| is_next) {
+            } else if let Some(parent) = self.parent(&arrival)?.filter(|_| is_next) {
                 let Parent { facts, trace, point } = parent;
                 let origin = Origin::Forked { parent: arrival.parent, trace, after: point.records };
                 let program_break = point.program_break;
@@ -237,21 +237,24 @@ impl<'m> Collector<'m> {
     }
 
     /// What the parent of a copy was when the copy was made; `None` if that may yet become known.
-    fn parent(&self, arrival: &Arrival<'m>) -> Option<Parent> {
-        let is_late =
-            self.is_ending || arrival.ticket == 0 || arrival.since.elapsed() > FORK || arrival.has_ended();
-        if let Some(traced) = self.traced.iter().find(|traced| traced.arrival.serial == arrival.copy_of) {
-            let now = is_late.then(|| traced.point());
-            let point = traced.fork_point(arrival.ticket).or(now)?;
-            let facts = traced.arrival.facts.clone();
-            return Some(Parent { facts, trace: file_name(&traced.path), point });
+    fn parent(&mut self, arrival: &Arrival<'m>) -> Result<Option<Parent>, Error> {
+        let is_late = self.is_ending || arrival.since.elapsed() > FORK;
+        let parent = self.traced.iter_mut().find(|traced| traced.arrival.serial == arrival.copy_of);
+        if let Some(parent) = parent {
+            // If nobody saw it being made, it was made before it began.
+            let until = if is_late { clock::now(self.clock) } else { arrival.began };
+            parent.advance(until, &mut self.rings)?;
+            let now = (is_late || arrival.ticket == 0).then(|| parent.point());
+            let point = parent.fork_point(arrival.ticket).or(now);
+            let facts = parent.arrival.facts.clone();
+            return Ok(point.map(|point| Parent { facts, trace: file_name(&parent.path), point }));
         }
         if let Some(past) = self.past.get(&arrival.copy_of) {
             let point = past.forks.get(&arrival.ticket).copied().unwrap_or(past.point);
-            return Some(Parent { facts: past.facts.clone(), trace: past.trace.clone(), point });
+            return Ok(Some(Parent { facts: past.facts.clone(), trace: past.trace.clone(), point }));
         }
         let point = ForkPoint { records: 0, program_break: arrival.program_break };
-        is_late.then(|| Parent { facts: Facts::default(), trace: String::new(), point })
+        Ok(is_late.then(|| Parent { facts: Facts::default(), trace: String::new(), point }))
     }
 
     fn begin_trace(&mut self, arrival: Arrival<'m>, origin: Origin) -> Result<(), Error> {
@@ -271,6 +274,7 @@ impl<'m> Collector<'m> {
         let file = File::create(&path).map_err(Error::Writing)?;
         let writer = Writer::new(file, &self.header(&arrival, origin))?;
         self.traced.push(Traced::begin(arrival, path, writer, self.scale));
+        self.look_for_threads();
         Ok(())
     }
 
@@ -318,7 +322,8 @@ impl<'m> Collector<'m> {
     /// Follows threads that came, and notes those whose place another has.
     fn look_for_threads(&mut self) {
         for taken in self.rings.taken() {
-            let is_its = |traced: &&mut Traced<'_>| traced.arrival.number == taken.tenancy.process as usize;
+            let is_its =
+                |traced: &&mut Traced<'_>| traced.arrival.number == usize::from(taken.tenancy.process);
             let Some(traced) = self.traced.iter_mut().find(is_its) else {
                 continue;
             };

@@ -82,7 +82,7 @@ impl<'m> Rings<'m> {
     pub fn abandon(&mut self, process: usize) {
         for ring in &self.memory.shared().rings {
             let tenancy = Tenancy::read(ring.tenancy.load(Ordering::Acquire));
-            if tenancy.is_some_and(|tenancy| tenancy.process as usize == process) {
+            if tenancy.is_some_and(|tenancy| usize::from(tenancy.process) == process) {
                 ring.tenancy.store(Tenancy::NONE, Ordering::Release);
             }
         }

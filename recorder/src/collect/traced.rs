@@ -116,7 +116,8 @@ impl<'m> Traced<'m> {
             self.losses.add(follower, rings);
             rings.give_back(follower.ring, follower.strand.next());
         }
-        let tally = self.tally();
+        self.composer.release()?;
+        let (tally, point) = (self.tally(), self.point());
         self.losses.calls += tally.misfits + self.arrival.entry.lost.load(Ordering::Relaxed);
         let ending = Ending {
             cause: cause.clone(),
@@ -128,8 +129,7 @@ impl<'m> Traced<'m> {
                 bytes: tally.slots * size_of::<Slot>() as u64,
             },
         };
-        let point = self.point();
-        let (writer, forks) = self.composer.into_parts()?;
+        let (writer, forks) = self.composer.into_parts();
         writer.finish(&ending)?;
         rings.abandon(self.arrival.number);
         self.arrival.give_back();

@@ -65,16 +65,21 @@ pub struct Reader {
 /// Who has a ring, and how far it has come with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tenancy {
-    /// The number of the process entry.
-    pub process: u32,
     /// How far.
     pub stage: Stage,
+    /// The number of the process entry.
+    pub process: u16,
+    /// The low end of the ring's lap when it was taken, which is another each time: a thread that
+    /// speaks of a ring it had can be told from the one that has it.
+    pub lap: u32,
 }
+
+const _: () = assert!(crate::PROCESSES <= 1 << u16::BITS);
 
 /// How far a thread has come with its ring. It goes forward only; the reader ends it by
 /// storing [`Tenancy::NONE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u32)]
+#[repr(u16)]
 pub enum Stage {
     /// It is being set up.
     Taken = 1,
@@ -90,20 +95,27 @@ impl Tenancy {
     /// Nobody has the ring.
     pub const NONE: u64 = 0;
 
+    /// A ring whose next slot has this index is taken by that process.
+    #[expect(clippy::cast_possible_truncation, reason = "the low end is what is wanted")]
+    pub const fn taking(process: u16, index: u64) -> Tenancy {
+        Tenancy { stage: Stage::Taken, process, lap: (index >> SLOTS_LOG2) as u32 }
+    }
+
+    /// The same, but this far.
+    pub const fn at(self, stage: Stage) -> Tenancy {
+        Tenancy { stage, ..self }
+    }
+
     /// The word that says this.
     pub const fn word(self) -> u64 {
-        (self.stage as u64) << 32 | self.process as u64
+        (self.stage as u64) << 48 | (self.process as u64) << 32 | self.lap as u64
     }
 
     /// Reads the word back; `None` if nobody has the ring, or if it is nonsense.
-    pub const fn read(word: u64) -> Option<Tenancy> {
-        let stage = match word >> 32 {
-            1 => Stage::Taken,
-            2 => Stage::Open,
-            3 => Stage::Leaving,
-            4 => Stage::Left,
-            _ => return None,
-        };
-        Some(Tenancy { process: word as u32, stage })
+    #[expect(clippy::cast_possible_truncation, reason = "each part is cut out of the word")]
+    pub fn read(word: u64) -> Option<Tenancy> {
+        let stages = [Stage::Taken, Stage::Open, Stage::Leaving, Stage::Left];
+        let stage = stages.into_iter().find(|stage| *stage as u64 == word >> 48)?;
+        Some(Tenancy { stage, process: (word >> 32) as u16, lap: word as u32 })
     }
 }

@@ -1,0 +1,357 @@
+//! Real programs under the recorder: what is recorded is what they say they did.
+
+mod apart;
+mod programs;
+mod run;
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use malloscope_recorder::program::Refusal;
+use malloscope_recorder::{Error, Options, Target, WhenFull, WhyNot, record};
+use malloscope_traces::header::Origin;
+use malloscope_traces::{Call, Cause, Thread};
+use tempfile::TempDir;
+
+use programs::{cpp_program, library, program, program_with};
+use run::{Run, Trace, assert_same, assert_within, bare, run, run_with};
+
+/// Checks that a single-threaded program's records are exactly what it said.
+fn check_exact(name: &str, arguments: &[&str]) -> Run {
+    let run = run(&program(name), arguments);
+    let trace = run.trace();
+    let [speaker] = run.speakers()[..] else { panic!("{name} has one thread") };
+    assert_same(&run.said_by(speaker), &trace.told_of(speaker));
+    assert_eq!(trace.ending.lost, 0);
+    assert_eq!(trace.header.program.pid, speaker);
+    run
+}
+
+#[test]
+fn every_function_is_recorded_with_what_it_was_asked_and_returned_and_errno_is_left_alone() {
+    let run = check_exact("family", &[]);
+    assert!(run.remarks().is_empty(), "{:?}", run.remarks());
+    assert_eq!(run.recorded.exit_code(), 7);
+}
+
+#[test]
+fn a_growing_and_shrinking_heap_is_recorded_call_by_call() {
+    let trace = check_exact("peak", &[]).trace();
+    let mut placed = trace.calls().filter_map(Call::placed).filter(|to| !to.pointer.is_null());
+    assert!(placed.all(|to| to.head >= 32), "every payload has the head of a chunk before it");
+    assert_eq!(trace.totals.oddities, Default::default());
+    let breaks: HashSet<u64> = trace.records.iter().map(|record| record.program_break).collect();
+    assert!(breaks.len() > 2, "the program break moved, and was seen to");
+    assert!(breaks.iter().all(|at| *at >= trace.header.heap.initial_break));
+}
+
+#[test]
+fn a_trim_is_seen_in_the_record_of_the_free_that_did_it() {
+    let trace = check_exact("peak", &[]).trace();
+    let sinks = trace.records.windows(2).filter(|pair| pair[1].program_break < pair[0].program_break);
+    let causes: Vec<&Call> = sinks.map(|pair| &pair[1].call).collect();
+    assert!(!causes.is_empty());
+    let can_trim = |call: &&Call| matches!(call, Call::Free { .. } | Call::Realloc { .. });
+    assert!(causes.iter().all(can_trim), "{causes:?}");
+}
+
+#[test]
+fn calls_libc_makes_for_itself_are_recorded() {
+    let run = run(&program("libc_inside"), &[]);
+    let trace = run.trace();
+    for (_, said) in &run.said {
+        let (request, address) = said.strip_prefix("returned ").unwrap().split_once(" = ").unwrap();
+        let told = trace.told_of(trace.header.program.pid);
+        let asked = told.iter().any(|told| told.ends_with(address) && told.contains(&format!(" {request} ")));
+        assert!(asked, "{said}");
+    }
+}
+
+#[test]
+fn calls_before_main_and_from_libraries_loaded_late_are_recorded() {
+    let library = library("early_library");
+    let run = run(&program("early"), &[library.to_str().unwrap()]);
+    let trace = run.trace();
+    let told = trace.told_of(trace.header.program.pid);
+    assert_eq!(told[0].split(" = ").next(), Some("malloc 1001"), "the constructors' are the first");
+    assert_eq!(told[1].split(" = ").next(), Some("malloc 1002"));
+    let late =
+        told.iter().find(|told| told.starts_with("malloc 1004 ")).expect("the late library's is there");
+    let address = late.split(" = ").nth(1).unwrap();
+    assert!(told.contains(&format!("free {address}")), "and what it frees when it is unloaded");
+}
+
+#[test]
+fn memory_that_goes_from_thread_to_thread_never_goes_back_in_time() {
+    let run = run(&program("threads"), &[]);
+    let trace = run.trace();
+    assert_eq!(trace.totals.oddities, Default::default(), "no free comes before its malloc");
+    for speaker in run.speakers() {
+        assert_same(&run.said_by(speaker), &without_libc(&trace.told_of(speaker)));
+    }
+    assert_eq!(run.speakers().len(), 4);
+}
+
+/// Leaves out what libc frees when a thread ends, which programs do not tell.
+fn without_libc(told: &[String]) -> Vec<String> {
+    told.iter().filter(|told| *told != "free 0").cloned().collect()
+}
+
+#[test]
+fn threads_that_come_and_go_are_told_apart() {
+    let run = run(&program("churn"), &["200", "8"]);
+    let trace = run.trace();
+    assert_eq!(trace.ending.lost, 0);
+    assert_eq!(trace.totals.oddities, Default::default());
+    let is_start = |call: &&Call| matches!(call, Call::ThreadStart { .. });
+    let starts = trace.calls().filter(is_start).count();
+    assert_eq!(starts, 1 + 200 * 8);
+    check_ends_come_last(&trace);
+    for speaker in run.speakers() {
+        assert_within(&run.said_by(speaker), &trace.told_of(speaker));
+    }
+}
+
+/// Checks that every thread but the first ends once, and with its last record.
+fn check_ends_come_last(trace: &Trace) {
+    let mut ended = HashSet::new();
+    for record in &trace.records {
+        assert!(!ended.contains(&record.thread), "{:?} goes on after its end", record.thread);
+        if record.call == Call::ThreadExit {
+            ended.insert(record.thread);
+        }
+    }
+    let threads: HashSet<Thread> = trace.records.iter().map(|record| record.thread).collect();
+    assert_eq!(ended.len(), threads.len() - 1);
+}
+
+#[test]
+fn more_threads_than_rings_are_counted_and_not_waited_for() {
+    let run = run(&program("crowd"), &["4500"]);
+    let threads = run.number("threads ");
+    let trace = run.trace();
+    let recorded = trace.threads().len() as u64;
+    assert!(recorded > threads.min(4096) * 9 / 10, "{recorded} of {threads}");
+    if threads > 4096 {
+        assert!(trace.ending.lost > 0);
+    }
+}
+
+#[test]
+fn what_was_called_before_the_end_is_recorded_whatever_the_end() {
+    let ends = [
+        ("exit", Cause::Exited { status: 3 }, 3),
+        ("_exit", Cause::Exited { status: 4 }, 4),
+        ("return", Cause::Exited { status: 5 }, 5),
+        ("kill", Cause::Killed { signal: 9 }, 137),
+        ("abort", Cause::Killed { signal: 6 }, 134),
+        ("segv", Cause::Killed { signal: 11 }, 139),
+    ];
+    for (how, cause, code) in ends {
+        let run = check_exact("ends", &[how]);
+        assert_eq!(run.trace().ending.cause, cause, "{how}");
+        assert_eq!(run.recorded.exit_code(), code, "{how}");
+    }
+}
+
+#[test]
+fn a_forked_child_has_a_trace_that_says_where_it_began() {
+    let run = run(&program("forks"), &[]);
+    let parent = run.trace();
+    let pid = parent.header.program.pid;
+    assert_eq!(run.remarks(), Vec::<&str>::new());
+    assert_same(&run.said_by(pid), &parent.told_of(pid));
+    let children: Vec<(&_, Trace)> = run
+        .others()
+        .into_iter()
+        .filter(|(_, trace)| trace.header.program.path == parent.header.program.path)
+        .collect();
+    assert_eq!(children.len(), 3, "a child, a grandchild of a child that called nothing, one by clone");
+    for (process, trace) in &children {
+        assert!(process.is_copy);
+        assert_same(&run.said_by(process.pid), &trace.told_of(process.pid));
+        assert_eq!(trace.header.program.arguments, parent.header.program.arguments);
+        assert_eq!(trace.totals.oddities.strays, 1, "what it inherited, it frees");
+    }
+    check_origins(&parent, &children);
+}
+
+/// Checks that each child's trace points at the record of its fork, or at least at a place where
+/// what it freed was there.
+fn check_origins(parent: &Trace, children: &[(&malloscope_recorder::RecordedProcess, Trace)]) {
+    let mut at_forks = 0;
+    for (process, trace) in children {
+        let Origin::Forked { parent: _, trace: name, after } = &trace.header.origin else {
+            panic!("{} is a copy", process.pid)
+        };
+        assert_eq!(name, "app.mscope");
+        let after = usize::try_from(*after).unwrap();
+        at_forks += usize::from(matches!(parent.records[after].call, Call::Fork { .. }));
+        let freed = trace.calls().find_map(Call::handed).unwrap();
+        let before = &parent.records[..after];
+        assert!(
+            before
+                .iter()
+                .any(|record| record.call.placed().is_some_and(|to| to.pointer.address == freed.address))
+        );
+    }
+    assert_eq!(at_forks, 2, "those made by fork begin at the record of the fork");
+}
+
+#[test]
+fn each_program_a_process_becomes_has_a_trace_and_the_last_has_the_name() {
+    let run = run(&program("execs"), &[]);
+    assert_eq!(run.recorded.exit_code(), 9);
+    let last = run.trace();
+    assert_eq!(last.header.program.arguments[2], "0");
+    assert_eq!(last.ending.cause, Cause::Exited { status: 9 });
+    let earlier = run.others();
+    assert_eq!(earlier.len(), 3);
+    for (n, (process, trace)) in earlier.iter().enumerate() {
+        let name = format!("app.execs.{}.{}.mscope", process.pid, n + 1);
+        assert_eq!(process.path.file_name().unwrap().to_str(), Some(name.as_str()));
+        assert!(matches!(&trace.ending.cause, Cause::Replaced { by } if by.ends_with("execs")));
+    }
+    let told: usize = earlier.iter().map(|(process, trace)| trace.told_of(process.pid).len()).sum();
+    assert_eq!(told + last.told_of(last.header.program.pid).len(), run.said.len());
+}
+
+#[test]
+fn signal_handlers_may_call_malloc_whatever_they_interrupt() {
+    let run = run(&program("signals"), &["return", "300"]);
+    let trace = run.trace();
+    assert_eq!(trace.ending.lost, 0);
+    let calls = trace.calls().filter(|call| matches!(call, Call::Malloc { .. } | Call::Free { .. })).count();
+    assert_eq!(calls as u64, run.number("calls "));
+}
+
+#[test]
+fn signal_handlers_may_jump_out_of_the_agent() {
+    let run = run(&program("signals"), &["jump", "300"]);
+    let jumped = run.number("jumped ");
+    let lost = run.trace().ending.lost;
+    assert!(jumped > 0);
+    assert!(lost <= jumped, "{lost} lost with {jumped} jumps: at most one with each");
+}
+
+#[test]
+fn a_ring_that_is_full_is_waited_for() {
+    let run = run(&program("busy"), &["3000000"]);
+    let trace = run.trace();
+    assert_eq!(trace.ending.lost, 0);
+    assert_eq!(trace.ending.observed.calls, run.number("calls "));
+}
+
+#[test]
+fn a_ring_that_is_full_may_drop_calls_and_then_says_how_many() {
+    let run = run_with(&program("busy"), &["10000000"], WhenFull::Drop);
+    let trace = run.trace();
+    assert_eq!(trace.ending.observed.calls, run.number("calls "), "recorded and lost together are all");
+    assert_eq!(run.recorded.traces[0].waits, 0);
+}
+
+#[test]
+fn the_heap_is_where_it_would_be_without_us() {
+    for arguments in [&[][..], &["threads"]] {
+        let recorded = run(&program("places"), arguments);
+        let bare = bare(&program("places"), arguments);
+        assert_eq!(recorded.said, bare);
+        assert!(bare.len() > 10_000);
+    }
+}
+
+#[test]
+fn a_program_sees_nothing_of_us_among_its_descriptors_and_variables() {
+    let recorded = run(&program("descriptors"), &[]);
+    assert_eq!(recorded.said, bare(&program("descriptors"), &[]));
+    let calls = recorded.trace().calls().filter(|call| matches!(call, Call::Malloc { .. })).count();
+    assert!(calls > 100_000, "and closing all descriptors does not end the recording");
+}
+
+#[test]
+fn exceptions_pass_through_us() {
+    let Some(program) = cpp_program("throws") else {
+        eprintln!("there is no compiler for C++");
+        return;
+    };
+    let run = run(&program, &[]);
+    assert_eq!(run.number("caught "), 200);
+    let trace = run.trace();
+    assert_eq!(trace.totals.oddities, Default::default());
+    assert!(trace.calls().any(|call| matches!(call, Call::Malloc { request: 100..200, .. })));
+}
+
+#[test]
+fn a_program_that_brings_its_own_malloc_keeps_it_and_is_reported() {
+    let library = library("allocator");
+    let flags = ["-Wl,--no-as-needed", library.to_str().unwrap()];
+    let run = run(&program_with("ends", &flags), &["exit"]);
+    assert_eq!(run.recorded.exit_code(), 3);
+    assert_eq!(run.recorded.traces.len(), 0);
+    let [not_recorded] = &run.recorded.not_recorded[..] else { panic!("{:?}", run.recorded.not_recorded) };
+    assert!(matches!(&not_recorded.why, WhyNot::AnotherAllocator(file) if file.ends_with("liballocator.so")));
+}
+
+#[test]
+fn a_script_is_recorded_as_what_its_interpreter_makes_of_it() {
+    let directory = TempDir::new().unwrap();
+    let script = directory.path().join("script");
+    fs::write(&script, "#! /bin/sh\nexit 12\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let run = run(&script, &[]);
+    assert_eq!(run.recorded.exit_code(), 12);
+    assert!(run.trace().header.program.path.contains("sh"));
+}
+
+#[test]
+fn a_program_that_lies_about_everything_ends_its_recording_and_nothing_else() {
+    for seed in ["1", "2", "3"] {
+        let directory = TempDir::new().unwrap();
+        let said = directory.path().join("said");
+        let target =
+            Target { program: program("liar").into(), arguments: vec![said.clone().into(), seed.into()] };
+        let options = Options { output: directory.path().join("app.mscope"), when_full: WhenFull::Wait };
+        let recorded = record(&target, &options, &mut |_| ()).unwrap();
+        assert!(run::read_said(&said).iter().any(|(_, what)| what.starts_with("found ")));
+        drop(recorded);
+    }
+}
+
+/// What comes of recording this file.
+fn refusal(program: &Path) -> Refusal {
+    let directory = TempDir::new().unwrap();
+    let target = Target { program: program.into(), arguments: Vec::new() };
+    let options = Options { output: directory.path().join("app.mscope"), when_full: WhenFull::Wait };
+    match record(&target, &options, &mut |_| ()) {
+        Err(Error::Refused(refusal)) => refusal,
+        other => panic!("{} is not refused: {other:?}", program.display()),
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_is_refused_with_an_explanation() {
+    let directory = TempDir::new().unwrap();
+    let text = directory.path().join("text");
+    fs::write(&text, "hello").unwrap();
+    let set_uid = directory.path().join("set_uid");
+    fs::copy(program("ends"), &set_uid).unwrap();
+    fs::set_permissions(&set_uid, fs::Permissions::from_mode(0o4755)).unwrap();
+    let link = directory.path().join("link");
+    symlink(&set_uid, &link).unwrap();
+    let looping = directory.path().join("looping");
+    fs::write(&looping, format!("#!{}\n", looping.display())).unwrap();
+
+    let static_program = refusal(&program_with("ends", &["-static"]));
+    assert!(matches!(static_program, Refusal::Static(_)));
+    assert!(static_program.to_string().contains("dynamically"), "{static_program}");
+    let musl = refusal(&program_with("ends", &["-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1"]));
+    assert!(matches!(&musl, Refusal::NotGlibc { linker, .. } if linker.contains("musl")));
+    assert!(matches!(refusal(&set_uid), Refusal::Privileged { how: "set-user-ID", .. }));
+    assert!(matches!(refusal(&link), Refusal::Privileged { .. }));
+    assert!(matches!(refusal(&text), Refusal::NotAProgram(_)));
+    assert!(matches!(refusal(&looping), Refusal::NotAProgram(_)));
+    assert!(matches!(refusal(Path::new("no-such-program")), Refusal::NotFound(_)));
+    assert!(matches!(refusal(Path::new("/no/such/program")), Refusal::NotFound(_)));
+}

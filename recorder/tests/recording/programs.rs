@@ -1,0 +1,62 @@
+//! The programs in `tests/programs`, built by the C compiler of the machine.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+/// Where the programs are built, once for all tests.
+fn directory() -> &'static Path {
+    static DIRECTORY: OnceLock<TempDir> = OnceLock::new();
+    DIRECTORY.get_or_init(|| TempDir::new().unwrap()).path()
+}
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name)
+}
+
+/// Builds a program, a library or what else these flags say, under a name of its own.
+fn build(compiler: &str, source_name: &str, name: &str, flags: &[&str]) -> PathBuf {
+    let built = directory().join(name);
+    // Under another name first: another test may be building or running the same program.
+    let unfinished = tempfile::Builder::new().prefix(name).tempfile_in(directory()).unwrap().into_temp_path();
+    let status = Command::new(compiler)
+        .args(["-O1", "-fno-builtin", "-pthread", "-Wall", "-Wextra", "-o"])
+        .arg(&unfinished)
+        .arg(source(source_name))
+        .args(flags)
+        .status()
+        .expect("there is a compiler");
+    assert!(status.success(), "{source_name}");
+    unfinished.persist(&built).unwrap();
+    built
+}
+
+/// A program of one file.
+pub fn program(name: &str) -> PathBuf {
+    built_once(name, || build("cc", &format!("{name}.c"), name, &[]))
+}
+
+/// A library of one file.
+pub fn library(name: &str) -> PathBuf {
+    let file = format!("lib{name}.so");
+    built_once(&file, || build("cc", &format!("{name}.c"), &file, &["-shared", "-fPIC"]))
+}
+
+/// A program of one file, linked in another way.
+pub fn program_with(name: &str, flags: &[&str]) -> PathBuf {
+    let file = format!("{name}{}", flags.concat().replace('/', "_"));
+    built_once(&file, || build("cc", &format!("{name}.c"), &file, flags))
+}
+
+/// A program in C++; `None` where there is no compiler for it.
+pub fn cpp_program(name: &str) -> Option<PathBuf> {
+    Command::new("c++").arg("--version").output().ok()?;
+    Some(built_once(name, || build("c++", &format!("{name}.cc"), name, &[])))
+}
+
+fn built_once(file: &str, build: impl FnOnce() -> PathBuf) -> PathBuf {
+    let built = directory().join(file);
+    if built.exists() { built } else { build() }
+}
