@@ -296,3 +296,33 @@ impl Fold {
         self.first_birth.wrapping_add(self.births.last())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::Unfold;
+    use crate::record::{Nanos, Slot, Thread};
+
+    #[test]
+    fn an_allocation_older_than_four_billion_others_is_not_taken_for_a_young_one() {
+        let at = |address| Placed { pointer: Pointer::seen(address), head: 0x21 };
+        let malloc = |address| Call::Malloc { request: 24, to: at(address) };
+        let free = |address| Call::Free { pointer: Pointer::seen(address) };
+        let (mut fold, mut live) = (Fold::new(true, 1), Live::default());
+        // The numbers of births come round to 0 within this batch, and pass that of an old allocation.
+        fold.first_birth = u32::MAX - 1;
+        live.place(0x9000, 0).unwrap();
+        for call in
+            [malloc(0x10), malloc(0x30), malloc(0x50), malloc(0x70), free(0x70), free(0x9000), free(0x50)]
+        {
+            let record = Record { time: Nanos(0), thread: Thread(0), program_break: 0, call };
+            fold.put(&record, &mut live).unwrap();
+        }
+        let (mut unfold, mut records) = (Unfold::new(true, 1), Vec::new());
+        unfold.forget();
+        unfold.batch(0, fold.opening(), fold.columns(), fold.records(), &mut records).unwrap();
+        let freed = records[4..].iter().map(|record| record.call.handed().unwrap());
+        let freed = freed.map(|pointer| (pointer.slot, pointer.address)).collect::<Vec<_>>();
+        assert_eq!(freed, [(Slot(4), 0x70), (Slot(0), Pointer::UNKNOWN), (Slot(3), 0x50)]);
+    }
+}

@@ -8,6 +8,9 @@
 //! takes nothing with it.
 //!
 //! Every column is compressed on its own, since what is regular in one is noise in the next.
+//!
+//! What is done for every record is inlined by decree: left to the compiler, calls and results passed
+//! through memory took a third of the time.
 
 mod birth;
 mod cursors;

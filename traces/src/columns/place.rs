@@ -9,7 +9,7 @@
 //!
 //! These are habits that allocators have, not a model of one: a guess that fails costs two or three
 //! bytes and is never wrong. Remembering what was freed in earlier batches too would save less than
-//! 0.03 bytes a call on ten programs out of eleven, and chain every batch to the ones before.
+//! 0.04 bytes a call on ten programs out of eleven, and chain every batch to the ones before.
 
 use super::birth::{Birth, Births, Nth};
 use super::cursors::{Cursors, Stop};
@@ -30,7 +30,8 @@ const SIXTEENS: u8 = 3;
 const BYTES: u8 = 4;
 /// What is added to a depth in the stack of left places.
 const STACK: u8 = 5;
-/// How deep one looks into a stack.
+/// How deep one looks into a stack: glibc's tcache holds seven, and threads take turns. With 4, traces
+/// are up to 19 % longer, with 16 up to 2 % shorter.
 const DEPTH: u8 = 10;
 
 /// In a trace without placements: somewhere.

@@ -19,7 +19,7 @@ pub enum ExportError {
     Writing(#[from] io::Error),
 }
 
-/// Writes a trace as a script. Damaged parts are left out, with a comment that says so. Returns how
+/// Writes a trace as a script, line by line, so `script` should be buffered. Damaged parts are left out, with a comment that says so. Returns how
 /// many records a script cannot say.
 pub fn export<R: Read + Seek>(trace: &mut Reader<R>, script: &mut impl Write) -> Result<u64, ExportError> {
     let mut export = Export { running: HashSet::from([0]), script, unsaid: 0 };

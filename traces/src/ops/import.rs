@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read, Write};
 
 use super::line::{Line, Problem, Verb};
 use crate::error::Error;
-use crate::header::{Header, Origin};
+use crate::header::{Clock, Header, Origin};
 use crate::record::{Call, Nanos, Placed, Pointer, Record, Thread};
 use crate::write::Writer;
 
@@ -46,7 +46,8 @@ pub enum ImportError {
 
 /// The header of a trace that is imported from a script.
 pub fn header() -> Header {
-    Header { origin: Origin::Imported("ops".to_owned()), ..Header::default() }
+    let clock = Clock { resolution: 1, ..Clock::default() };
+    Header { origin: Origin::Imported("ops".to_owned()), clock, ..Header::default() }
 }
 
 /// Appends the calls of a script to a trace that has [`header`], or one like it without placements.
