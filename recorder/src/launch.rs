@@ -39,7 +39,7 @@ pub fn record(
     let since = Moment::now();
     let file = program::find(&target.program)?;
     program::check(&file)?;
-    let clock = clock::choose();
+    let clock = options.clock.unwrap_or_else(clock::choose);
     let memory = Memory::new(clock, options.when_full).map_err(Error::Memory)?;
     let agent = Agent::for_memory(&memory.path()).map_err(Error::Memory)?;
     let scale = Scale::measured(clock, since);

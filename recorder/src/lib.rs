@@ -32,7 +32,7 @@ use malloscope_traces::Cause;
 use collect::Collector;
 use collect::traced::Finished;
 pub use collect::{NotRecorded, Progress, WhyNot};
-pub use malloscope_wire::WhenFull;
+pub use malloscope_wire::{Clock, WhenFull};
 use rustix::time::ClockId;
 
 /// What to record.
@@ -51,6 +51,8 @@ pub struct Options {
     pub output: PathBuf,
     /// What a thread of the program does when we are behind.
     pub when_full: WhenFull,
+    /// Where times come from; the best there is if nothing is said.
+    pub clock: Option<Clock>,
 }
 
 /// Runs a program to its end and records it. `report` is called now and then while it runs.

@@ -145,7 +145,9 @@ pub fn moved(begun: Option<u64>, payload: *mut c_void) -> *mut c_void {
 #[cold]
 #[inline(never)]
 fn moved_slowly(begun: Option<u64>, payload: *mut c_void) -> *mut c_void {
-    if let (Some(begun), Some(lane)) = (begun, Lane::made()) {
+    if let Some(begun) = begun
+        && let Some(lane) = Lane::made_to_end()
+    {
         lane.write(Kind::Reallocated, slot::low(begun), payload as u64, head_if_any(payload));
     }
     unknown(payload)

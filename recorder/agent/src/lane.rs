@@ -11,7 +11,7 @@ use malloscope_wire::ring::{self, Ring};
 use malloscope_wire::slot::{self, Kind, Slot, WIDE};
 
 use crate::threads::Entry;
-use crate::{clock, enrol, real, shortcut};
+use crate::{clock, enrol, real, room, shortcut};
 
 /// A thread's way to its ring, as loaded for one call.
 #[derive(Clone, Copy)]
@@ -53,6 +53,18 @@ impl Lane {
     /// The way of the thread that asks, whatever that takes; `None` if the call is not to be recorded.
     pub fn made() -> Option<Lane> {
         let lane = Self::enrolled()?;
+        lane.note_break(Kind::BreakIs);
+        Some(lane)
+    }
+
+    /// The same, for the second half of a call whose first half is recorded: that has a place even
+    /// in a ring that is full.
+    pub fn made_to_end() -> Option<Lane> {
+        let lane = match Entry::mine() {
+            // SAFETY: an entry that is found has been filled in.
+            Some(entry) if room::is_left_to_end(entry) => unsafe { Lane::of(entry) },
+            _ => Self::enrolled()?,
+        };
         lane.note_break(Kind::BreakIs);
         Some(lane)
     }

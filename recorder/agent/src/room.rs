@@ -59,6 +59,14 @@ pub fn make(shared: &Shared, entry: &'static Entry) -> bool {
     true
 }
 
+/// Whether there is room for the second half of a call: half of the margin, which calls that begin leave free.
+pub fn is_left_to_end(entry: &'static Entry) -> bool {
+    // SAFETY: an entry that is found has been filled in.
+    let ring = unsafe { Lane::of(entry) }.ring();
+    let head = ring.reader.head.load(Ordering::Acquire);
+    entry.cursor.load(Ordering::Relaxed).wrapping_sub(head) < SLOTS - MARGIN / 2
+}
+
 fn is_full(ring: &Ring, cursor: u64) -> bool {
     let head = ring.reader.head.load(Ordering::Acquire);
     cursor.wrapping_sub(head) >= SLOTS - MARGIN

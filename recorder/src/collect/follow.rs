@@ -131,6 +131,8 @@ impl<'m, W: Write> Follower<'m, W> {
             self.awaited = None;
             return false;
         }
+        // The last slot of a thread that is gone belongs to a call that never returned.
+        self.strand.unread += u64::from(self.strand.goes_on());
         self.strand.skip();
         true
     }
@@ -189,6 +191,148 @@ impl<W: Write> Source for Follower<'_, W> {
                     rest => return Ok(rest),
                 },
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+    use std::sync::atomic::Ordering;
+
+    use malloscope_traces::{Header, Writer};
+    use malloscope_wire::ring::{self, Ring};
+    use malloscope_wire::slot::{self, Slot};
+    use proptest::prelude::*;
+
+    use super::super::merge::Merge;
+    use super::*;
+    use crate::clock::{Moment, Scale};
+
+    /// A ring in memory of our own.
+    struct Written {
+        ring: Ring,
+        slots: Vec<Slot>,
+    }
+
+    impl Written {
+        fn new() -> Self {
+            let slots = iter::repeat_with(Slot::default).take(1 << ring::SLOTS_LOG2).collect();
+            Written { ring: Ring::default(), slots }
+        }
+
+        /// Writes a slot as an agent does.
+        fn write(&self, index: u64, kind: Kind, time: u64, first: u64) {
+            let words = &self.slots[ring::place(index)].words;
+            words[1].store(time, Ordering::Relaxed);
+            words[2].store(first, Ordering::Relaxed);
+            words[0].store(slot::label(index, kind as u8, 8), Ordering::Release);
+            self.ring.cursor.store(index + 1, Ordering::Release);
+        }
+
+        fn follow(&self, first: u64) -> Follower<'_, Vec<u8>> {
+            Follower::new(0, Strand::new(&self.ring, &self.slots, first), Task::GONE)
+        }
+    }
+
+    fn composer() -> Composer<Vec<u8>> {
+        let clock = malloscope_wire::Clock::Monotonic;
+        let scale = Scale::measured(clock, Moment::now());
+        Composer::new(Writer::new(Vec::new(), &Header::default()).unwrap(), scale, 0, 0)
+    }
+
+    /// Follows to the end, in as many rounds as there are.
+    fn follow_all(followers: &mut [Follower<'_, Vec<u8>>], sink: &mut Composer<Vec<u8>>) {
+        let mut merge = Merge::default();
+        for follower in &mut *followers {
+            follower.strand.look();
+        }
+        merge.run(followers, u64::MAX, sink).unwrap();
+    }
+
+    #[test]
+    fn a_slot_that_is_never_written_is_stepped_over_when_its_thread_is_gone() {
+        let written = Written::new();
+        let first = ring::FIRST;
+        written.write(first, Kind::Malloc, 1, 0x1000);
+        written.write(first + 2, Kind::Malloc, 3, 0x2000);
+        let mut followers = [written.follow(first)];
+        let mut sink = composer();
+        follow_all(&mut followers, &mut sink);
+        assert_eq!(sink.tally().calls, 2);
+        assert_eq!(followers[0].strand.unread, 1);
+    }
+
+    #[test]
+    fn a_handler_that_is_stamped_before_what_it_interrupted_comes_after_it() {
+        let written = Written::new();
+        let first = ring::FIRST;
+        written.write(first, Kind::Malloc, 10, 0x1000);
+        written.write(first + 1, Kind::Malloc, 7, 0x2000);
+        let mut strand = Strand::new(&written.ring, &written.slots, first);
+        strand.look();
+        for _ in 0..2 {
+            assert_eq!(strand.peek(), Next::At(10));
+            assert_eq!(strand.take().map(|(_, slot)| slot.time), Some(10));
+        }
+    }
+
+    #[test]
+    fn a_reallocation_that_another_one_interrupts_ends_as_it_began() {
+        let written = Written::new();
+        let first = ring::FIRST;
+        for (i, (kind, address)) in
+            [(Kind::Malloc, 0x1000), (Kind::Malloc, 0x2000), (Kind::Realloc, 0x1000), (Kind::Realloc, 0x2000)]
+                .into_iter()
+                .enumerate()
+        {
+            written.write(first + i as u64, kind, i as u64, address);
+        }
+        for (index, began, address) in [(first + 4, first + 3, 0x2100), (first + 5, first + 2, 0x1100)] {
+            written.write(index, Kind::Reallocated, index - first, address);
+            let label = slot::label(index, Kind::Reallocated as u8, slot::low(began));
+            written.slots[ring::place(index)].words[0].store(label, Ordering::Release);
+        }
+        let mut followers = [written.follow(first)];
+        let mut sink = composer();
+        follow_all(&mut followers, &mut sink);
+        assert_eq!((sink.tally().calls, sink.tally().misfits), (4, 0));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Nothing a program writes makes us panic, go on for ever or take memory without end.
+        #[test]
+        fn following_ends_whatever_lies_in_the_ring(
+            seed in any::<u64>(),
+            cursors in prop::collection::vec(prop_oneof![any::<u64>(), ring::FIRST..ring::FIRST + 40_000], 1..8),
+            sense in 0..100_u64,
+        ) {
+            let written = Written::new();
+            let mut random = seed | 1;
+            let mut next = || {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                random >> 8
+            };
+            for (place, slot) in written.slots.iter().enumerate() {
+                for word in &slot.words {
+                    word.store(next(), Ordering::Relaxed);
+                }
+                if next() % 100 < sense {
+                    let index = ring::FIRST + place as u64;
+                    let kind = (next() % 200) as u8;
+                    slot.words[0].store(slot::label(index, kind, next() & 0xffff), Ordering::Relaxed);
+                }
+            }
+            let mut followers = [written.follow(ring::FIRST)];
+            let mut sink = composer();
+            for cursor in cursors {
+                written.ring.cursor.store(cursor, Ordering::Relaxed);
+                follow_all(&mut followers, &mut sink);
+                prop_assert!(followers[0].strand.is_read());
+            }
+            prop_assert!(sink.tally().slots <= 8 * ring::SLOTS);
         }
     }
 }

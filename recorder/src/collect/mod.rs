@@ -19,6 +19,8 @@ pub mod traced;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -246,8 +248,10 @@ impl<'m> Collector<'m> {
             parent.advance(until, &mut self.rings)?;
             let now = (is_late || arrival.ticket == 0).then(|| parent.point());
             let point = parent.fork_point(arrival.ticket).or(now);
+            let Some(point) = point else { return Ok(None) };
             let facts = parent.arrival.facts.clone();
-            return Ok(point.map(|point| Parent { facts, trace: file_name(&parent.path), point }));
+            let trace = file_name(parent.lasting_path(&mut self.names));
+            return Ok(Some(Parent { facts, trace, point }));
         }
         if let Some(past) = self.past.get(&arrival.copy_of) {
             let point = past.forks.get(&arrival.ticket).copied().unwrap_or(past.point);
@@ -271,26 +275,33 @@ impl<'m> Collector<'m> {
         } else {
             self.names.for_process(arrival.facts.name(), arrival.pid)
         };
-        let file = File::create(&path).map_err(Error::Writing)?;
+        let file = create(&path).map_err(Error::Writing)?;
         let writer = Writer::new(file, &self.header(&arrival, origin))?;
         self.traced.push(Traced::begin(arrival, path, writer, self.scale));
         self.look_for_threads();
         Ok(())
     }
 
-    /// Gives the name that was asked for up to the program the launched process is now.
+    /// Takes the name that was asked for from the program the launched process was, for the one it is now.
     fn make_way(&mut self) {
-        let Some(earlier) = self.finished.iter_mut().rfind(|finished| finished.arrival.pid == self.launched)
-        else {
+        let output = self.names.output();
+        let Some(earlier) = self.finished.iter_mut().find(|finished| finished.path == output) else {
             return;
         };
-        if earlier.path != self.names.output() {
-            return;
+        let name = earlier.arrival.facts.name();
+        let renamed = match earlier.lasting_path.take() {
+            // It has another name already; `rename` from one to the other would do nothing.
+            Some(name) => fs::remove_file(output).map(|()| name),
+            None => {
+                let name = self.names.for_image(name, self.launched);
+                fs::rename(self.names.output(), &name).map(|()| name)
+            }
+        };
+        let Ok(name) = renamed else { return };
+        if let Some(past) = self.past.get_mut(&earlier.arrival.serial) {
+            past.trace = file_name(&name);
         }
-        let name = self.names.for_image(earlier.arrival.facts.name(), self.launched);
-        if fs::rename(&earlier.path, &name).is_ok() {
-            earlier.path = name;
-        }
+        earlier.path = name;
     }
 
     fn header(&self, arrival: &Arrival<'m>, origin: Origin) -> Header {
@@ -355,7 +366,7 @@ impl<'m> Collector<'m> {
         let finished = traced.finish(cause, &mut self.rings)?;
         let past = Past {
             facts: finished.arrival.facts.clone(),
-            trace: file_name(&finished.path),
+            trace: file_name(finished.lasting_path.as_ref().unwrap_or(&finished.path)),
             forks: finished.forks.clone(),
             point: finished.point,
         };
@@ -434,6 +445,14 @@ fn why_not(verdict: Verdict, arrival: &Arrival<'_>) -> Option<WhyNot> {
         Verdict::AnotherAllocator => Some(WhyNot::AnotherAllocator(arrival.facts.libc.path.clone())),
         Verdict::OldKernel => Some(WhyNot::OldKernel),
     }
+}
+
+/// A new file of this name. What was there before and has other names keeps its contents under them.
+fn create(path: &Path) -> io::Result<File> {
+    if fs::symlink_metadata(path).is_ok_and(|about| about.is_file() && about.nlink() > 1) {
+        fs::remove_file(path)?;
+    }
+    File::create(path)
 }
 
 /// The last part of a path, as text.

@@ -150,7 +150,6 @@ impl<'m> Strand<'m> {
 
     /// Steps over what comes next.
     pub fn skip(&mut self) {
-        self.unread += 1;
         self.advance();
     }
 

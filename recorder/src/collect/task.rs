@@ -13,7 +13,7 @@ pub struct Task {
 /// What it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// It runs, or would if a processor were free.
+    /// It runs, or would if a processor were free or nobody had stopped it.
     Running,
     /// It waits for something.
     Waiting,
@@ -52,7 +52,8 @@ impl Task {
         // The state follows the name, which is in parentheses and may hold any character.
         let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
         match state {
-            Some('R' | 'D') => Doing::Running,
+            // Stopped threads run again, and who stops one of a program stops all.
+            Some('R' | 'D' | 'T' | 't') => Doing::Running,
             Some('Z' | 'X') => Doing::Nothing,
             _ => Doing::Waiting,
         }

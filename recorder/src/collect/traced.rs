@@ -1,7 +1,7 @@
 //! One process that is recorded: its threads, its trace, its end.
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use malloscope_traces::{Cause, Ending, Observed};
@@ -12,6 +12,7 @@ use super::arrival::Arrival;
 use super::compose::{Composer, ForkPoint, Forks, Tally};
 use super::follow::Follower;
 use super::merge::Merge;
+use super::names::Names;
 use super::rings::Rings;
 use crate::clock::Scale;
 
@@ -22,6 +23,7 @@ pub struct Traced<'m> {
     pub arrival: Arrival<'m>,
     /// The file of its trace.
     pub path: PathBuf,
+    lasting_path: Option<PathBuf>,
     composer: Composer<File>,
     followers: Vec<Follower<'m, File>>,
     merge: Merge,
@@ -43,8 +45,21 @@ impl<'m> Traced<'m> {
     /// Begins the trace of a process.
     pub fn begin(arrival: Arrival<'m>, path: PathBuf, writer: Writer<File>, scale: Scale) -> Self {
         let composer = Composer::new(writer, scale, arrival.began, arrival.program_break);
-        let (followers, merge, losses) = Default::default();
-        Traced { arrival, path, composer, followers, merge, losses }
+        let (lasting_path, followers, merge, losses) = Default::default();
+        Traced { arrival, path, lasting_path, composer, followers, merge, losses }
+    }
+
+    /// A path of its trace that will not become another's: traces of copies speak of it.
+    ///
+    /// The name that was asked for goes from one program of the launched process to the next. If
+    /// this is not the last, its file has this second name from now on; if it is, it has both.
+    pub fn lasting_path(&mut self, names: &mut Names) -> &Path {
+        if self.path == names.output() && self.lasting_path.is_none() {
+            let name = names.for_image(self.arrival.facts.name(), self.arrival.pid);
+            // Where a file can have one name only, copies speak of that.
+            self.lasting_path = fs::hard_link(&self.path, &name).is_ok().then_some(name);
+        }
+        self.lasting_path.as_ref().unwrap_or(&self.path)
     }
 
     /// What was composed so far.
@@ -136,6 +151,7 @@ impl<'m> Traced<'m> {
         Ok(Finished {
             arrival: self.arrival,
             path: self.path,
+            lasting_path: self.lasting_path,
             tally,
             losses: self.losses,
             forks,
@@ -152,6 +168,8 @@ pub struct Finished<'m> {
     pub arrival: Arrival<'m>,
     /// The file of its trace.
     pub path: PathBuf,
+    /// Another name of that file, if copies speak of it.
+    pub lasting_path: Option<PathBuf>,
     /// What was composed.
     pub tally: Tally,
     /// What was lost.

@@ -1,4 +1,4 @@
-/* A program that becomes itself three times. */
+/* A program that becomes itself three times, and is copied once in between. */
 #include "said.h"
 
 int main(int count, char **arguments)
@@ -8,6 +8,15 @@ int main(int count, char **arguments)
     for (int i = 0; i < 10 + left; i++)
         do_malloc((size_t)100 + (size_t)left);
     write_down();
+    if (left == 2) {
+        pid_t child = fork();
+        if (child == 0) {
+            do_free(do_malloc(2222));
+            write_down();
+            _exit(0);
+        }
+        waitpid(child, NULL, 0);
+    }
     if (left > 0) {
         char less[16];
         snprintf(less, sizeof less, "%d", left - 1);

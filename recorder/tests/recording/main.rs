@@ -10,8 +10,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use malloscope_recorder::program::Refusal;
-use malloscope_recorder::{Error, Options, Target, WhenFull, WhyNot, record};
-use malloscope_traces::header::Origin;
+use malloscope_recorder::{Clock, Error, Options, Target, WhenFull, WhyNot, record};
+use malloscope_traces::header::{ClockSource, Origin};
 use malloscope_traces::{Call, Cause, Thread};
 use tempfile::TempDir;
 
@@ -186,7 +186,8 @@ fn check_origins(parent: &Trace, children: &[(&malloscope_recorder::RecordedProc
         let Origin::Forked { parent: _, trace: name, after } = &trace.header.origin else {
             panic!("{} is a copy", process.pid)
         };
-        assert_eq!(name, "app.mscope");
+        let named = Trace::read(&parent.path.with_file_name(name));
+        assert_eq!(named.records, parent.records, "the trace it names is the parent's");
         let after = usize::try_from(*after).unwrap();
         at_forks += usize::from(matches!(parent.records[after].call, Call::Fork { .. }));
         let freed = trace.calls().find_map(Call::handed).unwrap();
@@ -205,17 +206,30 @@ fn each_program_a_process_becomes_has_a_trace_and_the_last_has_the_name() {
     let run = run(&program("execs"), &[]);
     assert_eq!(run.recorded.exit_code(), 9);
     let last = run.trace();
+    let pid = last.header.program.pid;
     assert_eq!(last.header.program.arguments[2], "0");
     assert_eq!(last.ending.cause, Cause::Exited { status: 9 });
-    let earlier = run.others();
-    assert_eq!(earlier.len(), 3);
+    let others = run.others();
+    let (earlier, copies): (Vec<_>, Vec<_>) = others.iter().partition(|(process, _)| process.pid == pid);
+    assert_eq!((earlier.len(), copies.len()), (3, 1));
     for (n, (process, trace)) in earlier.iter().enumerate() {
-        let name = format!("app.execs.{}.{}.mscope", process.pid, n + 1);
+        let name = format!("app.execs.{pid}.{}.mscope", n + 1);
         assert_eq!(process.path.file_name().unwrap().to_str(), Some(name.as_str()));
         assert!(matches!(&trace.ending.cause, Cause::Replaced { by } if by.ends_with("execs")));
     }
     let told: usize = earlier.iter().map(|(process, trace)| trace.told_of(process.pid).len()).sum();
-    assert_eq!(told + last.told_of(last.header.program.pid).len(), run.said.len());
+    assert_eq!(
+        told + last.told_of(pid).len(),
+        run.said_by(pid).len() + 1,
+        "and a fork, of which it did not speak"
+    );
+    let Origin::Forked { trace: name, after, .. } = &copies[0].1.header.origin else { panic!("a copy") };
+    let parent = Trace::read(&last.path.with_file_name(name));
+    assert_eq!(
+        parent.header.program.arguments[2], "2",
+        "the trace it names is that of the program it was copied from"
+    );
+    assert!(matches!(parent.records[usize::try_from(*after).unwrap()].call, Call::Fork { .. }));
 }
 
 #[test]
@@ -246,10 +260,22 @@ fn a_ring_that_is_full_is_waited_for() {
 
 #[test]
 fn a_ring_that_is_full_may_drop_calls_and_then_says_how_many() {
-    let run = run_with(&program("busy"), &["10000000"], WhenFull::Drop);
+    let run = run_with(&program("busy"), &["10000000"], WhenFull::Drop, None);
     let trace = run.trace();
     assert_eq!(trace.ending.observed.calls, run.number("calls "), "recorded and lost together are all");
     assert_eq!(run.recorded.traces[0].waits, 0);
+}
+
+#[test]
+fn without_the_processors_clock_times_are_the_kernels() {
+    let run = run_with(&program("threads"), &[], WhenFull::Wait, Some(Clock::Monotonic));
+    let trace = run.trace();
+    assert_eq!(trace.header.clock.source, ClockSource::Monotonic);
+    assert_eq!(trace.totals.oddities, Default::default());
+    assert!(trace.ending.duration.0 > 1_000_000);
+    for speaker in run.speakers() {
+        assert_same(&run.said_by(speaker), &without_libc(&trace.told_of(speaker)));
+    }
 }
 
 #[test]
@@ -312,7 +338,8 @@ fn a_program_that_lies_about_everything_ends_its_recording_and_nothing_else() {
         let said = directory.path().join("said");
         let target =
             Target { program: program("liar").into(), arguments: vec![said.clone().into(), seed.into()] };
-        let options = Options { output: directory.path().join("app.mscope"), when_full: WhenFull::Wait };
+        let options =
+            Options { output: directory.path().join("app.mscope"), when_full: WhenFull::Wait, clock: None };
         let recorded = record(&target, &options, &mut |_| ()).unwrap();
         assert!(run::read_said(&said).iter().any(|(_, what)| what.starts_with("found ")));
         drop(recorded);
@@ -323,7 +350,8 @@ fn a_program_that_lies_about_everything_ends_its_recording_and_nothing_else() {
 fn refusal(program: &Path) -> Refusal {
     let directory = TempDir::new().unwrap();
     let target = Target { program: program.into(), arguments: Vec::new() };
-    let options = Options { output: directory.path().join("app.mscope"), when_full: WhenFull::Wait };
+    let options =
+        Options { output: directory.path().join("app.mscope"), when_full: WhenFull::Wait, clock: None };
     match record(&target, &options, &mut |_| ()) {
         Err(Error::Refused(refusal)) => refusal,
         other => panic!("{} is not refused: {other:?}", program.display()),

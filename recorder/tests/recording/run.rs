@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use malloscope_recorder::{Options, Recorded, RecordedProcess, Target, WhenFull, record};
+use malloscope_recorder::{Clock, Options, Recorded, RecordedProcess, Target, WhenFull, record};
 use malloscope_traces::{Call, Ending, Header, Reader, Record, Thread, Totals};
 use tempfile::TempDir;
 
@@ -21,17 +21,17 @@ pub struct Run {
 
 /// Records a program that is told where to say what it does, and these arguments.
 pub fn run(program: &Path, arguments: &[&str]) -> Run {
-    run_with(program, arguments, WhenFull::Wait)
+    run_with(program, arguments, WhenFull::Wait, None)
 }
 
-/// The same, with a choice of what happens when the rings are full.
-pub fn run_with(program: &Path, arguments: &[&str], when_full: WhenFull) -> Run {
+/// The same, with a choice of what happens when the rings are full, and of the clock.
+pub fn run_with(program: &Path, arguments: &[&str], when_full: WhenFull, clock: Option<Clock>) -> Run {
     let directory = TempDir::new().unwrap();
     let said = directory.path().join("said");
     let mut all: Vec<OsString> = vec![said.clone().into()];
     all.extend(arguments.iter().map(OsString::from));
     let target = Target { program: program.into(), arguments: all };
-    let options = Options { output: directory.path().join("app.mscope"), when_full };
+    let options = Options { output: directory.path().join("app.mscope"), when_full, clock };
     let recorded = record(&target, &options, &mut |_| ()).unwrap();
     assert!(recorded.trouble.is_none(), "{:?}", recorded.trouble);
     Run { recorded, said: read_said(&said), _directory: directory }

@@ -34,7 +34,7 @@ pub const fn place(index: u64) -> usize {
 pub const MARGIN: u64 = 128;
 
 /// A ring's header: a cache line for its writer, and one for its reader.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub struct Ring {
     /// The index of the next slot to reserve, as the thread last told: a signal handler that
@@ -53,7 +53,7 @@ pub struct Ring {
 }
 
 /// The reader's part of a ring.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct Reader {
     /// All slots before this index have been read and may be written again.
