@@ -92,3 +92,49 @@ impl Table {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::Columns;
+
+    /// Does something to a table that holds one allocation. Returns what it comes to.
+    fn check(
+        before: impl Fn(&mut Table),
+        step: impl Fn(&mut Table, &mut Cursors<'_>) -> Result<u64, Stop>,
+    ) -> Result<u64, Fault> {
+        let columns = Columns::default();
+        let mut cursors = Cursors::new(&columns);
+        let mut table = Table::default();
+        table.expect(1);
+        table.occupy(0, 0x10, &mut cursors).expect("the first slot is vacant");
+        before(&mut table);
+        step(&mut table, &mut cursors).map_err(|Stop| cursors.fault())
+    }
+
+    #[test]
+    fn before_a_loss_whatever_does_not_fit_is_a_fault() {
+        let take = |slot| {
+            move |table: &mut Table, cursors: &mut Cursors<'_>| table.occupy(slot, 0x20, cursors).map(|()| 0)
+        };
+        assert_eq!(check(|_| (), |table, cursors| table.address(0, cursors)), Ok(0x10));
+        assert_eq!(check(|_| (), |table, cursors| table.address(1, cursors)), Err(Fault::Vacant(Slot(1))));
+        assert_eq!(check(|_| (), |table, cursors| table.vacate(1, cursors)), Err(Fault::Vacant(Slot(1))));
+        assert_eq!(check(|_| (), take(0)), Err(Fault::Occupied(Slot(0))));
+        assert_eq!(check(|_| (), take(2)), Err(Fault::Skipped(Slot(2))));
+    }
+
+    #[test]
+    fn after_a_loss_everything_may_be_and_nothing_far_away_is_remembered() {
+        let take = |slot| {
+            move |table: &mut Table, cursors: &mut Cursors<'_>| {
+                table.occupy(slot, 0x20, cursors)?;
+                table.address(slot, cursors)
+            }
+        };
+        assert_eq!(check(Table::forget, |table, cursors| table.vacate(0, cursors)), Ok(Pointer::UNKNOWN));
+        assert_eq!(check(Table::forget, take(0)), Ok(0x20));
+        assert_eq!(check(Table::forget, take(1000)), Ok(0x20));
+        assert_eq!(check(Table::forget, take(u32::MAX - 1)), Ok(Pointer::UNKNOWN));
+    }
+}
