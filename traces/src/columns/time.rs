@@ -72,3 +72,28 @@ impl Times {
         Ok(Nanos(nanos))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_does_not_fit_is_a_fault() {
+        let check = |resolution, begin, byte, gap: u64| {
+            let mut columns = Columns::default();
+            varint::put(&mut columns[Column::Gaps], gap);
+            let mut cursors = Cursors::new(&columns);
+            let mut times = Times::new(resolution);
+            times.begin(begin);
+            times.take(byte, &mut cursors).map_err(|Stop| cursors.fault())
+        };
+        assert_eq!(check(10, 5, 2, 0), Ok(Nanos(70)));
+        assert_eq!(check(10, 5, LATER, 300), Ok(Nanos(3050)));
+        assert_eq!(check(10, 5, EARLIER, 5), Ok(Nanos(0)));
+        for (resolution, begin, byte, gap) in
+            [(10, 5, EARLIER, 6), (10, 5, LATER, u64::MAX), (10, u64::MAX / 9, 0, 0), (1, u64::MAX, 1, 0)]
+        {
+            assert_eq!(check(resolution, begin, byte, gap), Err(Fault::Number(Column::Times)));
+        }
+    }
+}
