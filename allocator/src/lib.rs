@@ -76,7 +76,7 @@ pub mod memory;
 pub mod observe;
 mod realloc;
 pub mod release;
+pub mod snapshot;
 mod system;
 pub mod thread;
 pub mod tunables;
-pub mod undo;

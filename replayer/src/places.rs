@@ -15,7 +15,7 @@ use malloscope_traces::Placed;
 use std::collections::{BTreeMap, HashMap};
 
 /// What of theirs corresponds to what of ours.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Places {
     recorded_break: u64,
     initial_break: Address,
@@ -27,7 +27,7 @@ pub(crate) struct Places {
 }
 
 /// Two sets of addresses of which each one of the one belongs to one of the other.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Pairs {
     ours: HashMap<u64, u64>,
     theirs: HashMap<u64, u64>,

@@ -43,7 +43,7 @@ pub fn run_program(output: &Path, drop: bool, program: &[OsString]) -> anyhow::R
     let (program, arguments) = program.split_first().context("no program was given")?;
     let target = Target { program: program.clone(), arguments: arguments.to_vec() };
     let when_full = if drop { WhenFull::Drop } else { WhenFull::Wait };
-    let options = Options { output: output.to_owned(), when_full };
+    let options = Options { output: output.to_owned(), when_full, clock: None };
     let mut meter = Meter::new("recording");
     let recorded = record(&target, &options, &mut |progress| {
         meter.update(Progress { done: progress.calls, total: None });

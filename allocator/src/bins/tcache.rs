@@ -33,14 +33,6 @@ pub(crate) struct Tcache {
     heads: [Address; STACKS],
 }
 
-/// What one stack was before it changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    number: u8,
-    count: u16,
-    head: Address,
-}
-
 impl Default for Tcache {
     fn default() -> Tcache {
         Tcache { chunk: Chunk::NONE, closed: false, counts: [0; STACKS], heads: [Address::NULL; STACKS] }
@@ -177,18 +169,15 @@ impl Tcache {
         Ok(())
     }
 
-    /// What the one stack that differs from an earlier state was then.
-    pub(crate) fn change_since(&self, earlier: &Tcache) -> Option<Change> {
-        let number = (0..STACKS).find(|&number| self.counts[number] != earlier.counts[number])?;
-        let (count, head) = (earlier.counts[number], earlier.heads[number]);
-        Some(Change { number: narrow(number), count, head })
-    }
-
-    /// Makes a stack what it was.
-    pub(crate) fn revert(&mut self, Change { number, count, head }: Change) {
-        let number = usize::from(number) % STACKS;
-        self.counts[number] = count;
-        self.heads[number] = head;
+    /// All that is cached, from the top of each stack.
+    pub(crate) fn each<M: Memory, O: Observer>(&self, cx: &Context<M, O>, mut f: impl FnMut(Chunk)) {
+        for (&count, &head) in self.counts.iter().zip(&self.heads) {
+            let mut payload = head;
+            for _ in 0..count {
+                f(Chunk::of(payload));
+                payload = cx.revealed(payload);
+            }
+        }
     }
 
     /// Stops caching, for good. What was cached must now be freed: every stack from its top, the

@@ -16,31 +16,29 @@
 //! A call happened between its own stamp and its thread's neighbouring one. What was tried is taken
 //! back by a [`Journal`].
 
-use crate::engine::{Answer, Engine, Held};
-use crate::machine::Machine;
-use crate::places::Places;
-use crate::trial::Touch;
-use malloscope_allocator::address::Address;
 use malloscope_allocator::arena::ArenaId;
-use malloscope_allocator::bins::Bin;
-use malloscope_allocator::chunk::{Chunk, PREVIOUS_IN_USE};
-use malloscope_allocator::heap::Heap;
-use malloscope_allocator::memory::journal::{Journal, Moment};
-use malloscope_allocator::observe::{Event, KernelCall, Observer, Source};
-use malloscope_allocator::undo::Undo;
-use malloscope_traces::{Call, Pointer, Record, Thread};
+use malloscope_traces::{Call, Record, Thread};
+use past::{Made, Past};
 use serde::{Deserialize, Serialize};
 use slots::Slots;
 use std::collections::{HashMap, VecDeque};
 
+pub(crate) use past::{Listener, Twin};
+
+mod past;
 mod search;
 mod slots;
 
-/// Records that are looked ahead.
-const AHEAD: usize = 4096;
-/// Calls that can be taken back, at least; a thread may sleep through so many of other threads'
-/// between its call and its stamp.
-const REACH: usize = 50_000;
+/// Records that are looked ahead: a thread may sleep through so many of other threads' in a call.
+const AHEAD: usize = 1 << 17;
+/// Calls that can be taken back, at least, for the same reason.
+const REACH: usize = 1 << 17;
+/// Calls beyond those before the earliest have their place for good.
+const BEYOND: usize = 1 << 15;
+/// Calls that are made in search of other orders, for each record.
+const EFFORT: usize = 400;
+/// The most such calls that are saved up.
+const MOST_EFFORT: usize = 100_000_000;
 
 /// A record, and its number in the trace.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +54,8 @@ pub struct Reordering {
     pub doubts: u64,
     /// Of those, the ones for which another order that the stamps allow gave the recorded one.
     pub resolved: u64,
-    /// The record of the first that was not resolved; from there on the order is that of the stamps.
+    /// The record of the first that was not resolved; from there on the calls in its arena are in the
+    /// order of the stamps, until that gives the recorded placements again.
     pub unresolved: Option<u64>,
 }
 
@@ -66,6 +65,8 @@ struct Item {
     numbered: Numbered,
     from: u64,
     until: u64,
+    /// Whether it was made before its turn came.
+    is_made: bool,
 }
 
 impl Item {
@@ -79,78 +80,37 @@ impl Item {
     }
 }
 
-/// A call that has been made, and how to take it back.
-struct Step {
-    item: Item,
-    moment: Moment,
-    undo: Undo,
-    slots: [(Pointer, Held); 2],
-    /// The arena it concerned, if it concerned more than its thread's own cache.
-    arena: Option<ArenaId>,
-}
-
-/// Listens for what concerns more than a thread's own cache, and for mappings.
-#[derive(Debug, Default)]
-pub(crate) struct Listener {
-    is_shared: bool,
-    mappings: Vec<KernelCall>,
-}
-
-impl Observer for Listener {
-    #[inline]
-    fn event(&mut self, event: Event) {
-        match event {
-            Event::Asked { .. }
-            | Event::Missed { .. }
-            | Event::Served { from: Source::Tcache(_), .. }
-            | Event::Released { into: Bin::Tcache(_), .. } => {}
-            Event::Kernel(call @ (KernelCall::Map { .. } | KernelCall::Unmap { .. })) => {
-                self.is_shared = true;
-                self.mappings.push(call);
-            }
-            _ => self.is_shared = true,
-        }
-    }
-}
-
-/// The twin of the recorded malloc.
-pub(crate) type Twin = Heap<Journal, Listener>;
-
 /// Puts the records of a trace into the order in which they happened.
 pub(crate) struct Orderer {
-    engine: Engine<Journal, Listener>,
-    places: Places,
+    past: Past,
     slots: Slots,
     /// Calls not yet made, in the order of their stamps.
     ahead: VecDeque<Item>,
     /// Calls whose turn has come and that have been kept waiting: one of a thread at most.
     waiting: Vec<Item>,
-    /// The latest stamp of each thread.
-    stamps: HashMap<Thread, u64>,
-    /// Calls made that can be taken back.
-    history: Vec<Step>,
+    /// The latest record of each thread that was taken: its stamp, and how many were before it.
+    latest: HashMap<Thread, (u64, u64)>,
+    /// Records taken.
+    taken: u64,
+    /// Calls that may still be made in search of other orders.
+    effort: usize,
     out: Vec<Numbered>,
     result: Reordering,
-    is_begun: bool,
-    is_lost: bool,
 }
 
 impl Orderer {
     /// An orderer for a trace that was recorded with a malloc like this, which nobody has called yet.
     pub(crate) fn new(twin: Twin, recorded_break: u64) -> Orderer {
-        let places = Places::new(recorded_break, twin.memory().program_break());
         Orderer {
-            engine: Engine::new(twin, Touch::None, true),
-            places,
+            past: Past::new(twin, recorded_break),
             slots: Slots::default(),
             ahead: VecDeque::new(),
             waiting: Vec::new(),
-            stamps: HashMap::new(),
-            history: Vec::new(),
+            latest: HashMap::new(),
+            taken: 0,
+            effort: MOST_EFFORT,
             out: Vec::new(),
             result: Reordering::default(),
-            is_begun: false,
-            is_lost: false,
         }
     }
 
@@ -158,9 +118,13 @@ impl Orderer {
     pub(crate) fn push(&mut self, numbered: Numbered) {
         let record = self.slots.renumber(&numbered.record);
         let stamp = record.time.0;
-        let before = self.stamps.insert(record.thread, stamp).unwrap_or(0);
-        let (from, until) = if is_stamped_first(&record.call) { (stamp, u64::MAX) } else { (before, stamp) };
-        self.ahead.push_back(Item { numbered: Numbered { record, ..numbered }, from, until });
+        let before = self.latest.insert(record.thread, (stamp, self.taken));
+        self.close(before, stamp);
+        let begun = before.map_or(0, |(stamp, _)| stamp);
+        let (from, until) = if is_stamped_first(&record.call) { (stamp, u64::MAX) } else { (begun, stamp) };
+        self.ahead.push_back(Item { numbered: Numbered { record, ..numbered }, from, until, is_made: false });
+        self.taken += 1;
+        self.effort = (self.effort + EFFORT).min(MOST_EFFORT);
         if self.ahead.len() > AHEAD {
             self.advance();
         }
@@ -174,7 +138,7 @@ impl Orderer {
         while !self.waiting.is_empty() {
             self.end_waiting_of(0);
         }
-        self.settle();
+        self.settle_all_but(0);
     }
 
     /// The records whose place is certain, in order, since this was last called.
@@ -187,33 +151,36 @@ impl Orderer {
         self.result
     }
 
+    /// A call that is stamped first was over when its thread made the next.
+    fn close(&mut self, before: Option<(u64, u64)>, stamp: u64) {
+        let Some((_, number)) = before else { return };
+        let gone = self.taken - self.ahead.len() as u64;
+        let place = number.checked_sub(gone).and_then(|place| usize::try_from(place).ok());
+        // If it is not ahead any more, nobody knows for how long its thread slept.
+        if let Some(item) = place.and_then(|place| self.ahead.get_mut(place))
+            && is_stamped_first(&item.numbered.record.call)
+            && stamp >= item.from
+        {
+            item.until = stamp;
+        }
+    }
+
     /// Makes the next call.
     fn advance(&mut self) {
         let Some(item) = self.ahead.pop_front() else { return };
-        if self.is_lost {
-            self.put_out(item.numbered);
+        if item.is_made {
             return;
         }
-        if self.stamps.len() < 2 {
+        if self.past.made().is_empty() && self.latest.len() < 2 {
             self.make_for_good(item);
             return;
-        }
-        if !self.is_begun {
-            self.engine.heap_mut().memory_mut().begin();
-            self.is_begun = true;
         }
         // Its thread went on, so what it called before has been made.
         if let Some(number) = self.waiting.iter().position(|waiting| waiting.thread() == item.thread()) {
             self.end_waiting_of(number);
         }
-        if self.is_lost {
-            self.put_out(item.numbered);
-            return;
-        }
-        if !self.make(item) {
-            self.resolve();
-        }
-        if self.history.len() > 2 * REACH {
+        self.make(item);
+        if self.past.made().len() > REACH + BEYOND {
             self.settle_all_but(REACH);
         }
     }
@@ -221,37 +188,37 @@ impl Orderer {
     /// Makes a call that has been kept waiting.
     fn end_waiting_of(&mut self, number: usize) {
         let item = self.waiting.remove(number);
-        if self.is_lost {
-            self.put_out(item.numbered);
-        } else if !self.make(item) {
+        self.make(item);
+    }
+
+    /// Makes a call; if it does not come out as recorded, looks for an order in which it does.
+    fn make(&mut self, item: Item) {
+        if !self.past.make(item) {
             self.resolve();
         }
     }
 
-    /// What has been made has its place for good.
-    fn settle(&mut self) {
-        self.settle_all_but(0);
+    /// Makes a call whose place is certain: there is only one thread.
+    fn make_for_good(&mut self, item: Item) {
+        let is_right = self.past.make_for_good(&item.numbered.record);
+        if !is_right {
+            let arena = self.past.arena_of(item.thread());
+            self.lose(item.numbered.index, arena);
+        }
+        self.put_out(item.numbered);
     }
 
-    /// What has been made has its place for good, except for the latest calls.
-    fn settle_all_but(&mut self, kept: usize) {
-        let certain = self.history.len().saturating_sub(kept);
-        for step in self.history.drain(..certain) {
-            self.slots.release(&step.item.numbered.record);
-            self.out.push(step.item.numbered);
+    /// The twin has lost track of an arena.
+    fn lose(&mut self, index: u64, arena: Option<ArenaId>) {
+        if self.past.lose(arena) {
+            self.result.unresolved.get_or_insert(index);
         }
-        if !self.is_begun {
-            return;
-        }
-        let memory = self.engine.heap_mut().memory_mut();
-        match self.history.first().map(|step| step.moment) {
-            None => memory.begin(),
-            Some(moment) => {
-                let earlier = memory.forget_before(moment);
-                for step in &mut self.history {
-                    step.moment = earlier(step.moment);
-                }
-            }
+    }
+
+    /// What has been made has its place for good, except for about the latest calls.
+    fn settle_all_but(&mut self, latest: usize) {
+        for Made { item, .. } in self.past.settle_all_but(latest) {
+            self.put_out(item.numbered);
         }
     }
 
@@ -260,98 +227,9 @@ impl Orderer {
         self.slots.release(&numbered.record);
         self.out.push(numbered);
     }
-
-    /// Makes a call whose place is certain: there is only one thread.
-    fn make_for_good(&mut self, item: Item) {
-        self.put_out(item.numbered);
-        let answer = self.engine.execute(&item.numbered.record);
-        self.note_mappings();
-        if !answer.is_ok_and(|answer| self.is_right(&item.numbered.record, answer)) {
-            self.lose(item.numbered.index);
-        }
-    }
-
-    /// The twin has lost track.
-    fn lose(&mut self, index: u64) {
-        self.is_lost = true;
-        self.result.unresolved = Some(index);
-        self.settle();
-        while !self.waiting.is_empty() {
-            self.end_waiting_of(0);
-        }
-    }
-
-    /// Makes a call, which can be taken back. Returns whether it comes out as recorded.
-    fn make(&mut self, item: Item) -> bool {
-        let record = &item.numbered.record;
-        let pointers = [record.call.handed(), record.call.placed().map(|placed| placed.pointer)];
-        let pointers = pointers.map(|pointer| pointer.unwrap_or(Pointer::NULL));
-        let slots = pointers.map(|pointer| (pointer, self.engine.slot(pointer)));
-        let thread = self.engine.thread_of(record.thread);
-        let handed = slots[0].1.payload;
-        let heap = self.engine.heap_mut();
-        heap.observer_mut().is_shared = false;
-        let moment = heap.memory().now();
-        let before = if concerns_one(&record.call) {
-            heap.before_call(thread, handed)
-        } else {
-            heap.before_anything()
-        };
-        let theirs = heap.arena_of_payload(handed);
-        let answer = self.engine.execute(record);
-        let heap = self.engine.heap();
-        let is_shared = heap.observer().is_shared;
-        let arena = theirs.or(heap.arena_of_thread(thread)).filter(|_| is_shared);
-        self.history.push(Step { item, moment, undo: heap.undo_of(before, !is_shared), slots, arena });
-        self.note_mappings();
-        answer.is_ok_and(|answer| self.is_right(record, answer))
-    }
-
-    fn note_mappings(&mut self) {
-        for call in std::mem::take(&mut self.engine.heap_mut().observer_mut().mappings) {
-            self.places.note(call);
-        }
-    }
-
-    /// Whether a call's chunk lies where the recorded one lay, and is as long.
-    fn is_right(&mut self, record: &Record, answer: Answer) -> bool {
-        let Some(theirs) = record.call.placed() else { return true };
-        if theirs.pointer.address == Pointer::UNKNOWN {
-            return true;
-        }
-        let payload = match answer {
-            Answer::Payload(payload) => payload,
-            _ => Address::NULL,
-        };
-        if payload.is_null() || theirs.pointer.is_null() {
-            return payload.is_null() == theirs.pointer.is_null();
-        }
-        let memory = self.engine.heap().memory();
-        let head = Chunk::of(payload).head(memory);
-        // Whether the chunk below is in use may have changed before it was seen.
-        let same_head = theirs.head == 0 || (theirs.head ^ head.0) & !PREVIOUS_IN_USE == 0;
-        same_head && self.places.are_same(memory.program_break(), theirs, payload, head)
-    }
-
-    /// Takes calls back until only so many are made.
-    fn take_back(&mut self, kept: usize) {
-        let Some(first) = self.history.get(kept) else { return };
-        self.engine.heap_mut().memory_mut().back_to(first.moment);
-        for step in self.history.drain(kept..).rev() {
-            self.engine.heap_mut().undo(&step.undo);
-            for (pointer, held) in step.slots.into_iter().filter(|(pointer, _)| !pointer.is_null()) {
-                self.engine.restore_slot(pointer, held);
-            }
-        }
-    }
 }
 
 /// Whether a call is stamped before it is made, not after.
 fn is_stamped_first(call: &Call) -> bool {
     call.placed().is_none()
-}
-
-/// Whether a call is about one allocation.
-fn concerns_one(call: &Call) -> bool {
-    call.placed().is_some() || matches!(call, Call::Free { .. } | Call::UsableSize { .. })
 }

@@ -8,116 +8,151 @@
 //!    arena's lock keeps all others waiting. They wait on until their own threads go on;
 //! 3. the doubtful call came earlier: its thread slept before it could stamp it;
 //! 4. an allocation of another thread that is stamped later came before it;
-//! 5. two earlier calls in the same arena came the other way round, and it only shows now.
+//! 5. an earlier call in the same arena came before or after others that it overlaps, and it only
+//!    shows now; or two such calls did.
 //!
 //! An order is believed when the doubtful call and those that follow come out as recorded.
 
+use super::past::Outcome;
 use super::{Item, Orderer, is_stamped_first};
 use malloscope_allocator::arena::ArenaId;
-use malloscope_traces::Thread;
 use std::collections::{HashMap, HashSet};
 
 /// Calls after the doubtful one that are looked at: all of them right is proof.
-const PROOF: usize = 1500;
+const PROOF: usize = 3000;
 /// So many of them right is enough not to look further afield.
 const ENOUGH: usize = 60;
-/// Calls that are looked at for one that came before the doubtful one and is stamped after it.
-const LATECOMERS: usize = 64;
 /// The most frees that are tried to wait, or to wait no longer.
 const WAITING: usize = 32;
-/// How far apart two calls are that are tried the other way round, in calls of the same arena.
-const APART: usize = 16;
+/// The most places in which an allocation that is stamped late is tried.
+const LATE: usize = 200;
+/// Places near its own that are tried first for a call.
+const NEAR: usize = 4;
+/// The most moves of earlier calls that are tried.
+const MOVES: usize = 4096;
+/// Calls whose threads' arenas are searched when nothing in the doubtful call's own explains it.
+const ELSEWHERE: usize = 4096;
+/// Calls between two fingerprints.
+const PRINTS_APART: usize = 128;
+/// Calls for which fingerprints are found together.
+const PRINTS_AT_ONCE: usize = 8192;
 /// Calls made in search of one order, at most.
-const PATIENCE: usize = 4_000_000;
+const PATIENCE: usize = 20_000_000;
+/// Calls made in search of a better order than one that explains enough, at most.
+const SECOND_THOUGHTS: usize = 5_000_000;
 
 /// The calls around a doubtful one. They are known by their places: first those made, the doubtful
 /// one last; then those ahead; then those that wait.
 struct Window {
-    items: Vec<Item>,
     /// Where the doubtful one is.
     doubtful: usize,
-    /// Where the first of those that wait is.
-    waiting: usize,
-    /// For each call made, the arena it concerned, if it concerned more than its thread's cache.
-    arenas: Vec<Option<ArenaId>>,
-    /// The arena the doubtful one concerned.
+    /// The arena it concerned.
     arena: Option<ArenaId>,
-    /// How many calls stand made, in the order of their places.
-    made: usize,
-    /// How many more calls may be made.
-    patience: usize,
+    /// The calls after it, and where they are from.
+    beyond: Vec<(Item, Origin)>,
+    /// How many of those are next ahead: these are proof.
+    next: usize,
+    /// The search ends when the twin has made so many calls.
+    limit: usize,
     /// The best order so far, and how many of the calls after it come out right.
     best: Option<(Order, usize)>,
+    /// Fingerprints of the arena after so many of the calls made, as they were made.
+    prints: Prints,
+}
+
+/// Fingerprints of an arena while calls are made in the order that is in doubt. What leads to the
+/// same state as that order explains no more than it does.
+#[derive(Debug, Default)]
+struct Prints {
+    arena: Option<ArenaId>,
+    by_calls: HashMap<usize, u64>,
+    /// From here on they are known; nothing is if this is 0.
+    known_from: usize,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    /// Everything that is looked at comes out as recorded.
+    Proven,
+    /// The doubtful call comes out as recorded, and something later does not.
+    Promising,
+    /// Everything up to the doubtful call comes out as recorded, but that does not.
+    Idle,
+    /// It contradicts what was recorded before, or makes no difference.
+    Vain,
+}
+
+/// Where a call that was not made yet is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Ahead(usize),
+    Waiting(usize),
 }
 
 /// Another order for the calls of a window, from one place on up to the doubtful call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Order {
-    /// The first place that another call has.
-    first: usize,
-    /// The calls from there on, by their places.
-    places: Vec<usize>,
+    /// Calls that have other places.
+    moves: Vec<Move>,
     /// Calls that were made and now wait.
     wait: Vec<usize>,
+}
+
+/// A call is made beside another.
+#[derive(Clone, Copy, Debug)]
+struct Move {
+    from: usize,
+    to: usize,
+    is_after: bool,
 }
 
 impl Orderer {
     /// The call made last gave another placement than was recorded: finds an order that does not.
     pub(super) fn resolve(&mut self) {
         self.result.doubts += 1;
-        let index = self.history.last().map_or(0, |step| step.item.numbered.index);
         let mut window = self.window();
+        let before = self.past.executions();
         self.search(&mut window);
+        self.effort = self.effort.saturating_sub(self.past.executions() - before);
         match window.best.take() {
             Some((order, _)) => {
                 self.result.resolved += 1;
-                self.adopt(&mut window, &order);
+                self.adopt(&window, &order);
             }
             None => {
                 // The call stands made in the order of its stamp, whatever comes of it.
-                let all = window.doubtful + 1;
-                self.stand_at(&mut window, all);
-                self.lose(index);
+                self.past.stand_at(window.doubtful + 1);
+                let index = self.item(&window, window.doubtful).numbered.index;
+                self.lose(index, window.arena);
             }
         }
     }
 
     fn window(&self) -> Window {
-        let mut items: Vec<Item> = self.history.iter().map(|step| step.item).collect();
-        let doubtful = items.len() - 1;
-        items.extend(self.ahead.iter().take(PROOF + LATECOMERS));
-        let waiting = items.len();
-        items.extend(&self.waiting);
-        self.close(&mut items, doubtful + 1, waiting);
-        let thread = self.engine.thread_of(items[doubtful].thread());
+        let doubtful = self.past.made().len() - 1;
+        let thread = self.past.made()[doubtful].item.thread();
+        let ahead = self.ahead.iter().enumerate().filter(|(_, item)| !item.is_made).take(PROOF);
+        let mut beyond: Vec<_> = ahead.map(|(number, &item)| (item, Origin::Ahead(number))).collect();
+        let next = beyond.len();
+        let waiting = self.waiting.iter().enumerate();
+        beyond.extend(waiting.map(|(number, &item)| (item, Origin::Waiting(number))));
         Window {
-            arenas: self.history.iter().map(|step| step.arena).collect(),
-            arena: self.engine.heap().arena_of_thread(thread),
-            made: doubtful + 1,
-            patience: PATIENCE,
-            best: None,
-            items,
             doubtful,
-            waiting,
+            arena: self.past.arena_of(thread),
+            beyond,
+            next,
+            limit: self.past.executions() + PATIENCE.min(self.effort),
+            best: None,
+            prints: Prints::default(),
         }
     }
 
-    /// A call that is stamped first was over when its thread made the next. The items are those made,
-    /// those ahead, and those that wait; what a thread has waiting lies between its others.
-    fn close(&self, items: &mut [Item], made: usize, ahead: usize) {
-        let mut next: HashMap<Thread, u64> = HashMap::new();
-        for item in self.ahead.iter().skip(ahead - made).rev() {
-            next.insert(item.thread(), item.numbered.record.time.0);
-        }
-        let (before, waiting) = items.split_at_mut(ahead);
-        let (made, ahead) = before.split_at_mut(made);
-        for item in ahead.iter_mut().rev().chain(waiting).chain(made.iter_mut().rev()) {
-            let stamp = item.numbered.record.time.0;
-            if is_stamped_first(&item.numbered.record.call) {
-                item.until =
-                    next.get(&item.thread()).copied().filter(|&next| next >= stamp).unwrap_or(u64::MAX);
-            }
-            next.insert(item.thread(), stamp);
+    /// The call with this place.
+    fn item<'a>(&'a self, window: &'a Window, place: usize) -> &'a Item {
+        match place.checked_sub(window.doubtful + 1) {
+            None => &self.past.made()[place].item,
+            Some(beyond) => &window.beyond[beyond].0,
         }
     }
 
@@ -125,147 +160,308 @@ impl Orderer {
     fn search(&mut self, window: &mut Window) {
         let _ = self.end_waiting(window)
             || self.begin_waiting(window)
-            || window.is_satisfied()
-            || self.put_earlier(window, window.doubtful)
+            || self.tire_if_satisfied(window)
+            || self.put_earlier(window, window.doubtful, usize::MAX)
             || self.put_latecomers_first(window)
+            || self.tire_if_satisfied(window)
+            || self.move_some(window, window.arena)
             || window.is_satisfied()
-            || self.swap_earlier(window);
+            || self.move_some_elsewhere(window);
+    }
+
+    /// If the best order explains enough, only a little more effort is spent on looking for a better one.
+    fn tire_if_satisfied(&self, window: &mut Window) -> bool {
+        if window.is_satisfied() {
+            window.limit = window.limit.min(self.past.executions() + SECOND_THOUGHTS);
+        }
+        false
     }
 
     /// Tries calls that wait before the doubtful one: those that began first, each alone, all.
     fn end_waiting(&mut self, window: &mut Window) -> bool {
-        let doubtful = window.doubtful;
-        let waiting: Vec<usize> = (window.waiting..window.items.len()).take(WAITING).collect();
-        let sets = (1..=waiting.len()).map(|count| waiting[..count].to_vec());
-        let sets = sets.chain(waiting.iter().skip(1).map(|&place| vec![place]));
-        sets.collect::<Vec<_>>().into_iter().any(|mut places| {
-            places.push(doubtful);
-            self.attempt(window, Order { first: doubtful, places, wait: Vec::new() })
+        let waiting: Vec<usize> = window.waiting().take(WAITING).collect();
+        let first = (1..=waiting.len()).map(|count| &waiting[..count]);
+        let sets: Vec<&[usize]> = first.chain(waiting.chunks(1).skip(1)).collect();
+        sets.into_iter().any(|set| {
+            let moves = set.iter().map(|&from| window.before_doubtful(from)).collect();
+            self.attempt(window, Order { moves, wait: Vec::new() })
         })
     }
 
     /// Tries to let the latest calls of other threads wait: all that may have been kept waiting so
     /// long, those that began last, each alone.
     fn begin_waiting(&mut self, window: &mut Window) -> bool {
-        let able = window.able_to_wait();
-        let sets = (1..=able.len()).rev().map(|count| able[..count].to_vec());
-        let sets = sets.chain(able.iter().skip(1).map(|&place| vec![place]));
-        sets.collect::<Vec<_>>().into_iter().any(|wait| self.attempt(window, window.without(wait)))
+        let able = self.able_to_wait(window);
+        let last = (1..=able.len()).rev().map(|count| &able[..count]);
+        let sets: Vec<&[usize]> = last.chain(able.chunks(1).skip(1)).collect();
+        sets.into_iter().any(|set| self.attempt(window, Order { moves: Vec::new(), wait: set.to_vec() }))
     }
 
-    /// Tries a call ever earlier: its thread may have slept between the call and its stamp. The
-    /// doubtful call must come out right there, or when its turn comes.
-    fn put_earlier(&mut self, window: &mut Window, from: usize) -> bool {
+    /// The latest call of each other thread, if it may have been kept waiting until after the
+    /// doubtful one; the latest first.
+    fn able_to_wait(&self, window: &Window) -> Vec<usize> {
+        let mut seen = HashSet::from([self.item(window, window.doubtful).thread()]);
+        seen.extend(self.waiting.iter().map(Item::thread));
+        let mut able = Vec::new();
+        let mut soonest = self.item(window, window.doubtful).until;
+        for (place, made) in self.past.made()[..window.doubtful].iter().enumerate().rev() {
+            let item = &made.item;
+            if seen.insert(item.thread())
+                && is_stamped_first(&item.numbered.record.call)
+                && window.concerns(made.outcome.arena)
+                && soonest >= item.from
+            {
+                able.push(place);
+            }
+            soonest = soonest.min(item.until);
+            if able.len() == WAITING || seen.len() > 4 * WAITING {
+                break;
+            }
+        }
+        able
+    }
+
+    /// Tries a call ever earlier: its thread may have slept between the call and its stamp. It must come
+    /// out right there.
+    fn put_earlier(&mut self, window: &mut Window, from: usize, most: usize) -> bool {
+        let mut tried = 0;
         for to in (0..from.min(window.doubtful)).rev() {
-            let passed = window.items[to];
-            if !window.items[from].may_precede(&passed) || window.patience == 0 {
+            let passed = self.past.made()[to];
+            let item = *self.item(window, from);
+            if !item.may_precede(&passed.item) || tried >= most || self.is_tired(window) {
                 return false;
             }
             // Passing a call in another arena, or a private one, changes nothing.
-            if window.arenas[to] != window.arena {
+            if !window.concerns(passed.outcome.arena) {
                 continue;
             }
-            let is_likely = from != window.doubtful || self.comes_out_right(window, from, to);
-            if is_likely && self.attempt(window, window.moved(from, to)) {
+            tried += 1;
+            self.past.stand_at(to);
+            let outcome = self.past.attempt(&item);
+            let is_likely = outcome.is_right && window.concerns(outcome.arena);
+            if is_likely && self.attempt(window, Order::from(Move { from, to, is_after: false })) {
                 return true;
             }
         }
         false
     }
 
-    /// Whether a call comes out right in another place, nothing else being looked at.
-    fn comes_out_right(&mut self, window: &mut Window, from: usize, to: usize) -> bool {
-        self.stand_at(window, to);
-        window.patience = window.patience.saturating_sub(1);
-        let is_right = self.make(window.items[from]);
-        self.take_back(to);
-        is_right
-    }
-
-    /// Tries allocations of other threads that are stamped after the doubtful call before it.
+    /// Tries the next call of each other thread, if it is an allocation that may have been made
+    /// already, before the doubtful call and ever earlier.
     fn put_latecomers_first(&mut self, window: &mut Window) -> bool {
-        let mut seen = HashSet::from([window.items[window.doubtful].thread()]);
-        for late in window.doubtful + 1..window.waiting.min(window.doubtful + 1 + LATECOMERS) {
-            if seen.insert(window.items[late].thread())
-                && window.allows(late, window.doubtful)
-                && (self.attempt(window, window.moved(late, window.doubtful))
-                    || self.put_earlier(window, late))
+        let doubtful = *self.item(window, window.doubtful);
+        let mut seen = HashSet::from([doubtful.thread()]);
+        let mut soonest = doubtful.until;
+        let mut late = Vec::new();
+        for (number, &item) in self.ahead.iter().enumerate() {
+            if seen.insert(item.thread())
+                && !item.is_made
+                && !is_stamped_first(&item.numbered.record.call)
+                && item.from <= soonest
             {
-                return true;
+                late.push((item, Origin::Ahead(number)));
+            }
+            // What is passed must be able to come later.
+            soonest = soonest.min(item.until);
+            if seen.len() > 4 * WAITING || late.len() == WAITING {
+                break;
             }
         }
-        false
+        late.into_iter().any(|late| {
+            let from = window.place_of(late);
+            let order = Order::from(window.before_doubtful(from));
+            !self.is_tired(window) && self.attempt(window, order) || self.put_earlier(window, from, LATE)
+        })
     }
 
-    /// Tries every two calls of the same arena that are near each other the other way round, the
-    /// latest first.
-    fn swap_earlier(&mut self, window: &mut Window) -> bool {
-        let concerned: Vec<usize> =
-            (0..window.doubtful).rev().filter(|&place| window.arenas[place] == window.arena).collect();
-        for (number, &later) in concerned.iter().enumerate() {
-            for &earlier in concerned[number + 1..].iter().take(APART) {
-                for (from, to) in [(earlier, later), (later, earlier)] {
-                    if window.patience == 0 {
-                        return false;
-                    }
-                    if window.allows(from, to) && self.attempt(window, window.moved(from, to)) {
-                        return true;
-                    }
+    /// Tries every earlier call of the same arena in every other place it may have, the latest first;
+    /// then those two together that contradict nothing.
+    fn move_some(&mut self, window: &mut Window, arena: Option<ArenaId>) -> bool {
+        window.prints = Prints { arena, ..Prints::default() };
+        let mut idle = Vec::new();
+        for one in self.moves(window) {
+            if self.is_tired(window) {
+                return false;
+            }
+            match self.try_order(window, Order::from(one)) {
+                Attempt::Proven => return true,
+                Attempt::Idle => idle.push(one),
+                Attempt::Promising | Attempt::Vain => {}
+            }
+        }
+        window.is_satisfied() || self.move_two(window, &idle)
+    }
+
+    /// Does the same in other arenas. What threads have cached of their own arenas decides whether a
+    /// chunk they free goes back to its arena.
+    fn move_some_elsewhere(&mut self, window: &mut Window) -> bool {
+        let mut arenas: Vec<ArenaId> = Vec::new();
+        for made in self.past.made().iter().rev().take(ELSEWHERE) {
+            let arena = self.past.arena_of(made.item.thread());
+            if let Some(arena) = arena.filter(|arena| window.arena != Some(*arena) && !arenas.contains(arena))
+            {
+                arenas.push(arena);
+            }
+        }
+        arenas.into_iter().any(|arena| self.move_some(window, Some(arena)))
+    }
+
+    fn move_two(&mut self, window: &mut Window, idle: &[Move]) -> bool {
+        idle.iter().enumerate().any(|(number, &later)| {
+            idle[number + 1..].iter().filter(|earlier| earlier.from != later.from).any(|&earlier| {
+                let order = Order { moves: vec![earlier, later], wait: Vec::new() };
+                !self.is_tired(window) && self.attempt(window, order)
+            })
+        })
+    }
+
+    /// The places that calls of the arena may have among others of it: the likely ones first, of those
+    /// the latest calls' first. A thread that slept did so just before it called or just after, so what
+    /// is likely is near the call's own place and at the end of those it may have.
+    fn moves(&self, window: &Window) -> Vec<Move> {
+        let made = &self.past.made()[..window.doubtful];
+        let arena = window.prints.arena;
+        let is_concerned = |place: &usize| arena.is_some() && made[*place].outcome.arena == arena;
+        let (mut likely, mut others) = (Vec::new(), Vec::new());
+        for from in (0..made.len()).rev().filter(is_concerned) {
+            let item = &made[from].item;
+            let later = (from + 1..made.len())
+                .take_while(|&to| made[to].item.may_precede(item))
+                .filter(is_concerned)
+                .map(|to| Move { from, to, is_after: true });
+            let earlier = (0..from)
+                .rev()
+                .take_while(|&to| item.may_precede(&made[to].item))
+                .filter(is_concerned)
+                .map(|to| Move { from, to, is_after: false });
+            for moves in [later.collect::<Vec<_>>(), earlier.collect()] {
+                for (distance, &one) in moves.iter().enumerate() {
+                    let is_likely = distance < NEAR || distance + 1 == moves.len();
+                    (if is_likely { &mut likely } else { &mut others }).push(one);
                 }
             }
-        }
-        false
-    }
-
-    /// Tries an order. Returns whether it explains everything that is looked at; if it explains the
-    /// doubtful call, and more of what follows than any before, it is remembered.
-    fn attempt(&mut self, window: &mut Window, order: Order) -> bool {
-        self.stand_at(window, order.first);
-        let explains = order.places.iter().all(|&place| self.try_one(window, place));
-        let mut proven = 0;
-        let proof = if explains { window.proof(&order) } else { Vec::new() };
-        while proven < proof.len() && self.try_one(window, proof[proven]) {
-            proven += 1;
-        }
-        self.take_back(order.first);
-        if explains && window.best.as_ref().is_none_or(|&(_, most)| proven > most) {
-            window.best = Some((order, proven));
-        }
-        explains && proven == proof.len()
-    }
-
-    fn try_one(&mut self, window: &mut Window, place: usize) -> bool {
-        window.patience = window.patience.saturating_sub(1);
-        self.make(window.items[place])
-    }
-
-    /// Makes the first `count` calls of the window stand made in its own order, and no others.
-    fn stand_at(&mut self, window: &mut Window, count: usize) {
-        self.take_back(window.made.min(count));
-        for place in window.made.min(count)..count {
-            self.try_one(window, place);
-        }
-        window.made = count;
-    }
-
-    /// Makes the calls up to the doubtful one for good, in the order found.
-    fn adopt(&mut self, window: &mut Window, order: &Order) {
-        self.stand_at(window, order.first);
-        for &place in &order.places {
-            self.make(window.items[place]);
-        }
-        // What was made before its turn is not made again.
-        let mut early: Vec<usize> =
-            order.places.iter().copied().filter(|&place| place > window.doubtful).collect();
-        early.sort_unstable_by(|a, b| b.cmp(a));
-        for place in early {
-            match place.checked_sub(window.waiting) {
-                Some(number) => drop(self.waiting.remove(number)),
-                None => drop(self.ahead.remove(place - window.doubtful - 1)),
+            if likely.len() > MOVES {
+                break;
             }
         }
-        self.waiting.extend(order.wait.iter().map(|&place| window.items[place]));
+        likely.extend(others.into_iter().take(MOVES));
+        likely
+    }
+
+    /// Whether it is time to give up.
+    fn is_tired(&self, window: &Window) -> bool {
+        self.past.executions() >= window.limit
+    }
+
+    /// Tries an order. Returns whether it explains everything that is looked at.
+    fn attempt(&mut self, window: &mut Window, order: Order) -> bool {
+        self.try_order(window, order) == Attempt::Proven
+    }
+
+    /// Tries an order; if it explains the doubtful call, and more of what follows than any before, it
+    /// is remembered.
+    fn try_order(&mut self, window: &mut Window, order: Order) -> Attempt {
+        let first = order.first(window);
+        // From here on the calls made are those that were made.
+        let mut settled = order.settled(window);
+        if settled < window.doubtful {
+            self.find_prints(window, first);
+        }
+        self.past.stand_at(first);
+        for place in order.places(window) {
+            if !self.attempt_one(window, place).is_right {
+                return if place == window.doubtful { Attempt::Idle } else { Attempt::Vain };
+            }
+            if place < settled {
+                continue;
+            }
+            if let (Some(arena), Some(&print)) = window.prints.after(place) {
+                if self.past.fingerprint(arena) == print {
+                    return Attempt::Vain;
+                }
+                settled = place + (place - order.settled(window));
+            }
+        }
+        let proof = self.proof(window, &order);
+        let proven = proof.iter().take_while(|&&place| {
+            let outcome = self.attempt_one(window, place);
+            // What is wrong in another arena is another doubt.
+            outcome.is_right || {
+                let thread = self.item(window, place).thread();
+                outcome.arena.or_else(|| self.past.arena_of(thread)) != window.arena
+            }
+        });
+        let proven = proven.count();
+        if window.best.as_ref().is_none_or(|&(_, most)| proven > most) {
+            window.best = Some((order, proven));
+        }
+        if proven == proof.len() { Attempt::Proven } else { Attempt::Promising }
+    }
+
+    /// Finds fingerprints of the arena from a place on.
+    fn find_prints(&mut self, window: &mut Window, from: usize) {
+        let Some(arena) = window.prints.arena else { return };
+        let known = if window.prints.known_from == 0 { window.doubtful } else { window.prints.known_from };
+        if from >= known {
+            return;
+        }
+        let from = from.saturating_sub(PRINTS_AT_ONCE).max(1);
+        for calls in (from.next_multiple_of(PRINTS_APART)..known).step_by(PRINTS_APART) {
+            self.past.stand_at(calls);
+            window.prints.by_calls.insert(calls, self.past.fingerprint(arena));
+        }
+        window.prints.known_from = from;
+    }
+
+    fn attempt_one(&mut self, window: &Window, place: usize) -> Outcome {
+        let item = *self.item(window, place);
+        self.past.attempt(&item)
+    }
+
+    /// The calls to come after an order: those ahead, and what waits when its thread goes on.
+    fn proof(&self, window: &Window, order: &Order) -> Vec<usize> {
+        let is_moved = |place: usize| order.moves.iter().any(|one| one.from == place);
+        let mut waiting: Vec<usize> = window.waiting().filter(|&place| !is_moved(place)).collect();
+        waiting.extend(&order.wait);
+        let mut proof = Vec::new();
+        for place in window.ahead().filter(|&place| !is_moved(place)) {
+            let thread = self.item(window, place).thread();
+            let waits = |&place: &usize| self.item(window, place).thread() == thread;
+            if let Some(number) = waiting.iter().position(waits) {
+                proof.push(waiting.remove(number));
+            }
+            proof.push(place);
+        }
+        proof
+    }
+
+    /// Makes the calls up to the doubtful one, in the order found.
+    fn adopt(&mut self, window: &Window, order: &Order) {
+        let items: Vec<Item> = order.places(window).map(|place| *self.item(window, place)).collect();
+        let wait: Vec<Item> = order.wait.iter().map(|&place| *self.item(window, place)).collect();
+        self.past.replace(order.first(window), items);
+        // What was made before its turn is not made again.
+        let early = order.moves.iter().filter_map(|one| one.from.checked_sub(window.doubtful + 1));
+        let mut ended = Vec::new();
+        for beyond in early {
+            match window.beyond[beyond].1 {
+                Origin::Ahead(number) => self.ahead[number].is_made = true,
+                Origin::Waiting(number) => ended.push(number),
+            }
+        }
+        ended.sort_unstable_by(|a, b| b.cmp(a));
+        for number in ended {
+            self.waiting.remove(number);
+        }
+        self.waiting.extend(wait);
         self.waiting.sort_by_key(|item| item.numbered.record.time);
+    }
+}
+
+impl Prints {
+    /// The arena, and its fingerprint after the call with this place.
+    fn after(&self, place: usize) -> (Option<ArenaId>, Option<&u64>) {
+        (self.arena, self.by_calls.get(&(place + 1)))
     }
 }
 
@@ -275,72 +471,69 @@ impl Window {
         self.best.as_ref().is_some_and(|&(_, proven)| proven >= ENOUGH)
     }
 
-    /// The latest call of each other thread, if it may have been kept waiting until after the
-    /// doubtful one; the latest first.
-    fn able_to_wait(&self) -> Vec<usize> {
-        let mut seen = HashSet::from([self.items[self.doubtful].thread()]);
-        seen.extend(self.items[self.waiting..].iter().map(Item::thread));
-        let mut able = Vec::new();
-        for place in (0..self.doubtful).rev() {
-            let item = &self.items[place];
-            if !seen.insert(item.thread()) {
-                continue;
-            }
-            let concerns_arena = self.arenas[place].is_some() && self.arenas[place] == self.arena;
-            if is_stamped_first(&item.numbered.record.call)
-                && concerns_arena
-                && self.allows(place, self.doubtful)
-            {
-                able.push(place);
-            }
-            if able.len() == WAITING || seen.len() > 4 * WAITING {
-                break;
-            }
-        }
-        able
+    /// Whether a call that concerned this arena may matter to the doubtful one.
+    fn concerns(&self, arena: Option<ArenaId>) -> bool {
+        arena.is_some() && arena == self.arena
     }
 
-    /// The order in which some calls wait; the latest first.
-    fn without(&self, wait: Vec<usize>) -> Order {
-        let first = wait.last().copied().unwrap_or(self.doubtful);
-        let places = (first..=self.doubtful).filter(|place| !wait.contains(place)).collect();
-        Order { first, places, wait }
+    /// The places of the calls next ahead.
+    fn ahead(&self) -> impl Iterator<Item = usize> + use<> {
+        let first = self.doubtful + 1;
+        first..first + self.next
     }
 
-    /// The order in which one call is moved to another place.
-    fn moved(&self, from: usize, to: usize) -> Order {
-        let first = from.min(to);
-        let mut places: Vec<usize> = (first..=self.doubtful).filter(|&place| place != from).collect();
-        places.insert(to - first, from);
-        Order { first, places, wait: Vec::new() }
+    /// The places of the calls that wait.
+    fn waiting(&self) -> impl Iterator<Item = usize> {
+        let first = self.doubtful + 1;
+        let waits = |&(_, &(_, origin)): &(usize, &(Item, Origin))| matches!(origin, Origin::Waiting(_));
+        self.beyond.iter().enumerate().filter(waits).map(move |(number, _)| first + number)
     }
 
-    /// The calls to come after an order: those ahead, and what waits when its thread goes on.
-    fn proof(&self, order: &Order) -> Vec<usize> {
-        let mut waiting: Vec<usize> = (self.waiting..self.items.len()).collect();
-        waiting.extend(&order.wait);
-        waiting.retain(|place| !order.places.contains(place));
-        let mut proof = Vec::new();
-        for place in self.doubtful + 1..self.waiting.min(self.doubtful + 1 + PROOF) {
-            if order.places.contains(&place) {
-                continue;
-            }
-            let thread = self.items[place].thread();
-            if let Some(number) = waiting.iter().position(|&waiting| self.items[waiting].thread() == thread) {
-                proof.push(waiting.remove(number));
-            }
-            proof.push(place);
-        }
-        proof
+    /// The place of a call ahead, which may be too far ahead to have had one till now.
+    fn place_of(&mut self, (item, origin): (Item, Origin)) -> usize {
+        let known = self.beyond.iter().position(|&(_, other)| other == origin);
+        self.doubtful
+            + 1
+            + known.unwrap_or_else(|| {
+                self.beyond.push((item, origin));
+                self.beyond.len() - 1
+            })
     }
 
-    /// Whether the stamps allow a call to be moved.
-    fn allows(&self, from: usize, to: usize) -> bool {
-        let moved = &self.items[from];
-        if from < to {
-            self.items[from + 1..=to].iter().all(|item| item.may_precede(moved))
-        } else {
-            self.items[to..from].iter().all(|item| moved.may_precede(item))
-        }
+    fn before_doubtful(&self, from: usize) -> Move {
+        Move { from, to: self.doubtful, is_after: false }
+    }
+}
+
+impl From<Move> for Order {
+    fn from(one: Move) -> Order {
+        Order { moves: vec![one], wait: Vec::new() }
+    }
+}
+
+impl Order {
+    /// The place from which on no call has another place.
+    fn settled(&self, window: &Window) -> usize {
+        let moved = self.moves.iter().map(|one| one.from.max(one.to));
+        let waits = self.wait.iter().map(|_| window.doubtful);
+        moved.chain(waits).max().unwrap_or(window.doubtful)
+    }
+
+    /// The first place that another call has.
+    fn first(&self, window: &Window) -> usize {
+        let moved = self.moves.iter().map(|one| one.from.min(one.to));
+        moved.chain(self.wait.iter().copied()).min().unwrap_or(window.doubtful)
+    }
+
+    /// The calls from there on up to the doubtful one, by their places.
+    fn places(&self, window: &Window) -> impl Iterator<Item = usize> {
+        (self.first(window)..=window.doubtful).flat_map(move |place| {
+            let beside = move |is_after: bool| {
+                let beside = move |one: &&Move| one.to == place && one.is_after == is_after;
+                self.moves.iter().filter(beside).map(|one| one.from)
+            };
+            let is_here = !self.moves.iter().any(|one| one.from == place) && !self.wait.contains(&place);
+            beside(false).chain(is_here.then_some(place)).chain(beside(true))
+        })
     }
 }

@@ -1,0 +1,313 @@
+//! The calls made so far on a twin of the recorded malloc, and how to go back to any of them.
+//!
+//! Now and then the twin is kept as it stands; to go back to a call, it is made to stand as it was
+//! kept last before, and the calls from there on are made again.
+
+use super::Item;
+use crate::engine::{Answer, Engine, Held};
+use crate::machine::Machine;
+use crate::places::Places;
+use crate::trial::Touch;
+use malloscope_allocator::address::Address;
+use malloscope_allocator::arena::ArenaId;
+use malloscope_allocator::bins::Bin;
+use malloscope_allocator::chunk::{Chunk, PREVIOUS_IN_USE};
+use malloscope_allocator::heap::Heap;
+use malloscope_allocator::memory::journal::{Journal, Moment};
+use malloscope_allocator::observe::{Event, KernelCall, Observer, Source};
+use malloscope_allocator::snapshot::Snapshot;
+use malloscope_traces::{Pointer, Record, Thread};
+use std::collections::HashMap;
+
+/// The least calls between two moments at which the twin is kept.
+const APART: usize = 256;
+/// Bytes that keeping the twin may take for each call in between.
+const BYTES_A_CALL: usize = 64;
+/// By how much closer the twin is kept on the way back.
+const CLOSER: usize = 16;
+/// So many right placements in a row in an arena show that the twin is on the track again.
+const FOUND_AGAIN: u32 = 500;
+
+/// Listens for what concerns more than a thread's own cache, and for mappings.
+#[derive(Debug, Default)]
+pub(crate) struct Listener {
+    is_shared: bool,
+    mappings: Vec<KernelCall>,
+}
+
+impl Observer for Listener {
+    #[inline]
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Asked { .. }
+            | Event::Missed { .. }
+            | Event::Served { from: Source::Tcache(_), .. }
+            | Event::Released { into: Bin::Tcache(_), .. } => {}
+            Event::Kernel(call @ (KernelCall::Map { .. } | KernelCall::Unmap { .. })) => {
+                self.is_shared = true;
+                self.mappings.push(call);
+            }
+            _ => self.is_shared = true,
+        }
+    }
+}
+
+/// The twin of the recorded malloc.
+pub(crate) type Twin = Heap<Journal, Listener>;
+
+/// How a call came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// The arena it concerned, if it concerned more than its thread's own cache.
+    pub(super) arena: Option<ArenaId>,
+    /// Whether it came out as recorded.
+    pub(super) is_right: bool,
+}
+
+/// A call that has been made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    pub(super) item: Item,
+    pub(super) outcome: Outcome,
+}
+
+/// The twin as it stood after so many calls.
+struct Kept {
+    calls: usize,
+    moment: Moment,
+    slots: usize,
+    heap: Snapshot,
+    places: Places,
+}
+
+/// The calls made so far.
+pub(super) struct Past {
+    engine: Engine<Journal, Listener>,
+    places: Places,
+    made: Vec<Made>,
+    /// How many of the calls made the twin has behind it.
+    standing: usize,
+    /// Whether the twin has others behind it besides.
+    is_astray: bool,
+    kept: Vec<Kept>,
+    /// What slots stood for before they stood for something else.
+    slots: Vec<(Pointer, Held)>,
+    /// The arenas in which the twin has lost track, and how many placements in a row have been right
+    /// in each all the same.
+    lost: HashMap<ArenaId, u32>,
+    executions: usize,
+}
+
+impl Past {
+    /// A past without calls.
+    pub(super) fn new(twin: Twin, recorded_break: u64) -> Past {
+        let places = Places::new(recorded_break, twin.memory().program_break());
+        Past {
+            engine: Engine::new(twin, Touch::None, true),
+            places,
+            made: Vec::new(),
+            standing: 0,
+            is_astray: false,
+            kept: Vec::new(),
+            slots: Vec::new(),
+            lost: HashMap::new(),
+            executions: 0,
+        }
+    }
+
+    /// The calls made that can be gone back to, in order.
+    pub(super) fn made(&self) -> &[Made] {
+        &self.made
+    }
+
+    /// How many calls the twin has made, over again or not.
+    pub(super) fn executions(&self) -> usize {
+        self.executions
+    }
+
+    /// The arena a thread allocates from.
+    pub(super) fn arena_of(&self, thread: Thread) -> Option<ArenaId> {
+        self.engine.heap().arena_of_thread(self.engine.thread_of(thread))
+    }
+
+    /// Makes a call that will never be taken back. Returns whether it comes out as recorded.
+    pub(super) fn make_for_good(&mut self, record: &Record) -> bool {
+        let outcome = self.execute(record);
+        self.slots.clear();
+        outcome.is_right
+    }
+
+    /// Makes the next call. Returns whether it comes out as recorded, or nothing can be expected of it.
+    pub(super) fn make(&mut self, item: Item) -> bool {
+        debug_assert!(self.standing == self.made.len() && !self.is_astray);
+        if self.kept.is_empty() {
+            self.engine.heap_mut().memory_mut().begin();
+            self.slots.clear();
+        }
+        self.keep_now_and_then(1);
+        let outcome = self.execute(&item.numbered.record);
+        self.made.push(Made { item, outcome });
+        self.standing += 1;
+        let is_lost = !outcome.is_right && self.is_lost(&item, outcome);
+        self.find_again(&item, outcome);
+        outcome.is_right || is_lost
+    }
+
+    /// Makes a call to see how it comes out, without adding it to those made. It counts as right if
+    /// nothing can be expected of it.
+    pub(super) fn attempt(&mut self, item: &Item) -> Outcome {
+        self.is_astray = true;
+        let outcome = self.execute(&item.numbered.record);
+        Outcome { is_right: outcome.is_right || self.is_lost(item, outcome), ..outcome }
+    }
+
+    /// Goes to the moment after the first `calls` of the calls made. The others stay known.
+    pub(super) fn stand_at(&mut self, calls: usize) {
+        let mut closer = 1;
+        if self.is_astray || calls < self.standing {
+            self.go_back(calls);
+            // Likely the next step is a little further back.
+            closer = CLOSER;
+        }
+        while self.standing < calls {
+            self.keep_now_and_then(closer);
+            let Made { item, .. } = self.made[self.standing];
+            self.execute(&item.numbered.record);
+            self.standing += 1;
+        }
+        if self.kept.last().is_none_or(|kept| kept.calls != calls) {
+            self.keep();
+        }
+    }
+
+    /// A number that tells states of an arena apart.
+    pub(super) fn fingerprint(&self, arena: ArenaId) -> u64 {
+        self.engine.heap().fingerprint(arena)
+    }
+
+    /// Makes other calls in place of all but the first `calls` of those made.
+    pub(super) fn replace(&mut self, calls: usize, by: impl IntoIterator<Item = Item>) {
+        self.stand_at(calls);
+        self.made.truncate(calls);
+        for item in by {
+            self.make(item);
+        }
+    }
+
+    /// The calls made except about the latest so many: they cannot be gone back to any more.
+    pub(super) fn settle_all_but(&mut self, latest: usize) -> Vec<Made> {
+        self.stand_at(self.made.len());
+        let calls = self.made.len().saturating_sub(latest);
+        let first = self.kept.iter().rposition(|kept| kept.calls <= calls).unwrap_or(0);
+        let Some(&Kept { calls, moment, slots, .. }) = self.kept.get(first) else { return Vec::new() };
+        self.kept.drain(..first);
+        self.slots.drain(..slots);
+        let earlier = self.engine.heap_mut().memory_mut().forget_before(moment);
+        for kept in &mut self.kept {
+            kept.calls -= calls;
+            kept.slots -= slots;
+            kept.moment = earlier(kept.moment);
+        }
+        self.standing -= calls;
+        self.made.drain(..calls).collect()
+    }
+
+    /// The twin has lost track of an arena. Returns whether it had it till now.
+    pub(super) fn lose(&mut self, arena: Option<ArenaId>) -> bool {
+        arena.is_none_or(|arena| self.lost.insert(arena, 0).is_none())
+    }
+
+    /// Goes back to where the twin was kept last before so many calls.
+    fn go_back(&mut self, calls: usize) {
+        self.kept.truncate(self.kept.partition_point(|kept| kept.calls <= calls));
+        let Some(kept) = self.kept.last() else { return };
+        for (pointer, held) in self.slots.drain(kept.slots..).rev() {
+            self.engine.restore_slot(pointer, held);
+        }
+        let heap = self.engine.heap_mut();
+        heap.memory_mut().back_to(kept.moment);
+        heap.restore(&kept.heap);
+        self.places.clone_from(&kept.places);
+        self.standing = kept.calls;
+        self.is_astray = false;
+    }
+
+    fn keep_now_and_then(&mut self, closer: usize) {
+        let is_due =
+            |kept: &Kept| self.standing - kept.calls >= APART.max(kept.heap.bytes() / BYTES_A_CALL) / closer;
+        if self.kept.last().is_none_or(is_due) {
+            self.keep();
+        }
+    }
+
+    fn keep(&mut self) {
+        let heap = self.engine.heap();
+        self.kept.push(Kept {
+            calls: self.standing,
+            moment: heap.memory().now(),
+            slots: self.slots.len(),
+            heap: heap.snapshot(),
+            places: self.places.clone(),
+        });
+    }
+
+    fn execute(&mut self, record: &Record) -> Outcome {
+        self.executions += 1;
+        let handed = record.call.handed().unwrap_or(Pointer::NULL);
+        let placed = record.call.placed().map_or(Pointer::NULL, |placed| placed.pointer);
+        let held = self.engine.slot(handed);
+        for pointer in [handed, placed].into_iter().filter(|pointer| !pointer.is_null()) {
+            self.slots.push((pointer, self.engine.slot(pointer)));
+        }
+        let heap = self.engine.heap_mut();
+        heap.observer_mut().is_shared = false;
+        let theirs = heap.arena_of_payload(held.payload);
+        let answer = self.engine.execute(record);
+        let is_shared = self.engine.heap().observer().is_shared;
+        for call in std::mem::take(&mut self.engine.heap_mut().observer_mut().mappings) {
+            self.places.note(call);
+        }
+        let arena = theirs.or_else(|| self.arena_of(record.thread)).filter(|_| is_shared);
+        let is_right = answer.is_ok_and(|answer| self.is_right(record, answer));
+        Outcome { arena, is_right }
+    }
+
+    /// Whether a call's chunk lies where the recorded one lay, and is as long.
+    fn is_right(&mut self, record: &Record, answer: Answer) -> bool {
+        let Some(theirs) = record.call.placed() else { return true };
+        if theirs.pointer.address == Pointer::UNKNOWN {
+            return true;
+        }
+        let payload = match answer {
+            Answer::Payload(payload) => payload,
+            _ => Address::NULL,
+        };
+        if payload.is_null() || theirs.pointer.is_null() {
+            return payload.is_null() == theirs.pointer.is_null();
+        }
+        let memory = self.engine.heap().memory();
+        let head = Chunk::of(payload).head(memory);
+        // Whether the chunk below is in use may have changed before it was seen.
+        let same_head = theirs.head == 0 || (theirs.head ^ head.0) & !PREVIOUS_IN_USE == 0;
+        same_head && self.places.are_same(memory.program_break(), theirs, payload, head)
+    }
+
+    /// Whether the twin has lost track of the arena a call concerned.
+    fn is_lost(&self, item: &Item, outcome: Outcome) -> bool {
+        let arena = outcome.arena.or_else(|| self.arena_of(item.thread()));
+        arena.is_some_and(|arena| self.lost.contains_key(&arena))
+    }
+
+    /// Counts what came out right in an arena in which the twin has lost track.
+    fn find_again(&mut self, item: &Item, outcome: Outcome) {
+        if self.lost.is_empty() || item.numbered.record.call.placed().is_none() {
+            return;
+        }
+        let Some(arena) = outcome.arena else { return };
+        let Some(right) = self.lost.get_mut(&arena) else { return };
+        *right = if outcome.is_right { *right + 1 } else { 0 };
+        if *right > FOUND_AGAIN {
+            self.lost.remove(&arena);
+        }
+    }
+}
