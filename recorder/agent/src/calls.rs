@@ -21,7 +21,7 @@ use crate::{real, system};
 pub fn served(kind: Kind, request: usize, payload: *mut c_void) -> *mut c_void {
     match (NonNull::new(payload), Lane::at_hand_and_settled()) {
         (Some(payload), Some(lane)) => {
-            lane.write_ticks(kind, request as u64, payload.as_ptr() as u64, Some(head(payload)));
+            lane.write_end(kind, request as u64, payload.as_ptr() as u64, head(payload));
             payload.as_ptr()
         }
         _ => served_slowly(kind, request, payload),
@@ -50,7 +50,7 @@ pub fn cleared(count: usize, size: usize, payload: *mut c_void) -> *mut c_void {
     let small = slot::pack(count as u64, size as u64);
     match (NonNull::new(payload), Lane::at_hand_and_settled(), small) {
         (Some(payload), Some(lane), Some(small)) => {
-            lane.write_ticks(Kind::Calloc, small, payload.as_ptr() as u64, Some(head(payload)));
+            lane.write_end(Kind::Calloc, small, payload.as_ptr() as u64, head(payload));
             payload.as_ptr()
         }
         _ => cleared_slowly(count, size, payload),
@@ -83,7 +83,7 @@ pub unsafe fn free(payload: *mut c_void) {
         // SAFETY: as the caller promises.
         return unsafe { free_slowly(payload) };
     };
-    lane.write_ticks(Kind::Free, 0, payload as u64, None);
+    lane.write_begin(Kind::Free, 0, payload as u64);
     // SAFETY: as the caller promises.
     unsafe { real::free(payload) };
     lane.settle();
@@ -107,7 +107,7 @@ unsafe fn free_slowly(payload: *mut c_void) {
 pub fn moving(old: *mut c_void, request: usize) -> Option<u64> {
     let small = request as u64;
     match Lane::at_hand() {
-        Some(lane) if slot::is_small(small) => Some(lane.write_ticks(Kind::Realloc, small, old as u64, None)),
+        Some(lane) if slot::is_small(small) => Some(lane.write_begin(Kind::Realloc, small, old as u64)),
         _ => moving_slowly(old, small),
     }
 }
@@ -135,7 +135,7 @@ pub fn moved(begun: Option<u64>, payload: *mut c_void) -> *mut c_void {
     match (NonNull::new(payload), Lane::at_hand_and_settled(), begun) {
         (Some(payload), Some(lane), Some(begun)) => {
             let begun = slot::low(begun);
-            lane.write_ticks(Kind::Reallocated, begun, payload.as_ptr() as u64, Some(head(payload)));
+            lane.write_end(Kind::Reallocated, begun, payload.as_ptr() as u64, head(payload));
             payload.as_ptr()
         }
         _ => moved_slowly(begun, payload),

@@ -11,7 +11,7 @@ use malloscope_wire::{Shared, Slot};
 use crate::arrival::{self, Here};
 use crate::lane::Lane;
 use crate::system::{self, Undisturbed};
-use crate::threads::Entry;
+use crate::threads::{Entry, WIPED};
 use crate::{exit, memory, room, shortcut};
 
 /// The entry of the thread that asks, with room for a call; `None` if the call is not to be recorded.
@@ -43,7 +43,7 @@ struct Taken {
 fn enrol(here: Here) -> Option<&'static Entry> {
     let _undisturbed = Undisturbed::begin();
     let taken = take_ring(here)?;
-    let Some(entry) = Entry::take(|entry| fill(entry, &taken)) else {
+    let Some(entry) = Entry::take(|entry| fill(here.shared, entry, &taken)) else {
         give_up(here, taken.ring);
         return None;
     };
@@ -55,12 +55,12 @@ fn enrol(here: Here) -> Option<&'static Entry> {
 fn enrol_again(here: Here, entry: &'static Entry) -> Option<&'static Entry> {
     let _undisturbed = Undisturbed::begin();
     advance(entry, Stage::Left);
-    fill(entry, &take_ring(here)?);
+    fill(here.shared, entry, &take_ring(here)?);
     begin(here.shared, entry);
     Some(entry)
 }
 
-fn fill(entry: &Entry, taken: &Taken) {
+fn fill(shared: &Shared, entry: &Entry, taken: &Taken) {
     let thread = system::thread_id();
     let cursor = taken.ring.reader.head.load(Ordering::Relaxed);
     taken.ring.cursor.store(cursor, Ordering::Relaxed);
@@ -70,9 +70,12 @@ fn fill(entry: &Entry, taken: &Taken) {
     taken.ring.thread.store(known, Ordering::Relaxed);
     entry.slots.store(taken.slots.cast_mut(), Ordering::Relaxed);
     entry.ring.store(ptr::from_ref(taken.ring).cast_mut(), Ordering::Relaxed);
+    entry.heartbeat.store(ptr::from_ref(&shared.control.heartbeat).cast_mut(), Ordering::Relaxed);
     entry.cursor.store(cursor, Ordering::Relaxed);
     entry.limit.store(0, Ordering::Relaxed);
     entry.program_break.store(0, Ordering::Relaxed);
+    entry.beat.store(0, Ordering::Relaxed);
+    entry.has_company.store(0, Ordering::Relaxed);
     entry.tenancy.store(taken.tenancy.word(), Ordering::Relaxed);
     entry.thread.store(thread, Ordering::Relaxed);
     entry.farewells.store(0, Ordering::Relaxed);
@@ -80,6 +83,7 @@ fn fill(entry: &Entry, taken: &Taken) {
 
 /// Says that the thread is there, and sees to it that we hear when it goes.
 fn begin(shared: &Shared, entry: &'static Entry) {
+    keep_company(entry);
     advance(entry, Stage::Open);
     shared.control.arrivals.fetch_add(1, Ordering::Release);
     if room::make(shared, entry) {
@@ -89,6 +93,22 @@ fn begin(shared: &Shared, entry: &'static Entry) {
     }
     shortcut::prepare();
     shortcut::set(Some(entry));
+}
+
+/// Tells the first thread that it is not alone any more, if this is another.
+///
+/// Before this thread's first call is over. So a thread that is given memory by another knows by
+/// then that there is another.
+fn keep_company(entry: &'static Entry) {
+    let none = ptr::null_mut();
+    let this = ptr::from_ref(entry).cast_mut();
+    if let Err(first) = WIPED.first.compare_exchange(none, this, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: entries are static.
+        let first = unsafe { &*first };
+        for thread in [first, entry] {
+            thread.has_company.store(1, Ordering::Release);
+        }
+    }
 }
 
 /// Takes a ring nobody has.

@@ -6,6 +6,7 @@
 use core::arch::asm;
 use core::sync::atomic::Ordering;
 
+use malloscope_wire::Heartbeat;
 use malloscope_wire::clock::ticks;
 use malloscope_wire::ring::{self, Ring};
 use malloscope_wire::slot::{self, Kind, Slot, WIDE};
@@ -19,6 +20,7 @@ pub struct Lane {
     entry: &'static Entry,
     ring: &'static Ring,
     slots: *const Slot,
+    heartbeat: &'static Heartbeat,
 }
 
 impl Lane {
@@ -29,6 +31,7 @@ impl Lane {
         let entry = shortcut::entry()?;
         let ring = entry.ring.load(Ordering::Relaxed);
         let slots = entry.slots.load(Ordering::Relaxed);
+        let heartbeat = entry.heartbeat.load(Ordering::Relaxed);
         // The room last: if a signal handler forks while we are here and the child comes back to
         // this line, then either it finds none, or what it loaded before is still good to use.
         if entry.cursor.load(Ordering::Relaxed) >= entry.limit.load(Ordering::Relaxed) {
@@ -36,7 +39,9 @@ impl Lane {
         }
         // SAFETY: an entry with room has a ring, which stays mapped for as long as the process.
         let ring = unsafe { &*ring };
-        Some(Lane { entry, ring, slots })
+        // SAFETY: as above.
+        let heartbeat = unsafe { &*heartbeat };
+        Some(Lane { entry, ring, slots, heartbeat })
     }
 
     /// The same, if the program break is where this thread last saw it.
@@ -84,7 +89,10 @@ impl Lane {
         let ring = entry.ring.load(Ordering::Relaxed);
         // SAFETY: as promised.
         let ring = unsafe { &*ring };
-        Lane { entry, ring, slots: entry.slots.load(Ordering::Relaxed) }
+        let heartbeat = entry.heartbeat.load(Ordering::Relaxed);
+        // SAFETY: as promised.
+        let heartbeat = unsafe { &*heartbeat };
+        Lane { entry, ring, slots: entry.slots.load(Ordering::Relaxed), heartbeat }
     }
 
     /// The thread's ring.
@@ -115,20 +123,52 @@ impl Lane {
         self.write(Kind::MoveBreak, 0, by as u64, now as u64);
     }
 
-    /// Writes a slot, now by the processor's clock: what a lane [at hand](Self::at_hand) may do.
+    /// Writes that a call has returned: what a lane [at hand](Self::at_hand) may do.
     #[inline(always)]
-    pub fn write_ticks(self, kind: Kind, small: u64, first: u64, second: Option<u64>) -> u64 {
+    pub fn write_end(self, kind: Kind, small: u64, first: u64, second: u64) {
         let index = self.reserve(1);
         let label = slot::label(index, kind as u8, small);
         fill(self.slot(index), ticks(), first, second, label);
+    }
+
+    /// Writes that a call begins: what a lane [at hand](Self::at_hand) may do. Returns its index.
+    #[inline(always)]
+    pub fn write_begin(self, kind: Kind, small: u64, first: u64) -> u64 {
+        let index = self.reserve(1);
+        let label = slot::label(index, kind as u8, small);
+        let slot = self.slot(index);
+        slot.words[2].store(first, Ordering::Relaxed);
+        if self.needs_time() {
+            slot.words[1].store(ticks(), Ordering::Relaxed);
+        }
+        slot.words[0].store(label, Ordering::Release);
         index
+    }
+
+    /// Whether a call that begins is stamped.
+    ///
+    /// A thread that is alone needs no clock to be in order, and reading it is most of what a call
+    /// costs: so it is read when the recorder's heart has beaten since it was last read here. In between,
+    /// what lies in the slot is an earlier time, and the reader takes that of the record before.
+    /// What returns is always stamped.
+    #[inline(always)]
+    fn needs_time(self) -> bool {
+        if self.entry.has_company.load(Ordering::Acquire) != 0 {
+            return true;
+        }
+        let beat = self.heartbeat.0.load(Ordering::Relaxed);
+        let is_new = self.entry.beat.load(Ordering::Relaxed) != beat;
+        if is_new {
+            self.entry.beat.store(beat, Ordering::Relaxed);
+        }
+        is_new
     }
 
     /// Writes a slot. Returns its index.
     pub fn write(self, kind: Kind, small: u64, first: u64, second: u64) -> u64 {
         let index = self.reserve(1);
         let label = slot::label(index, kind as u8, small);
-        fill(self.slot(index), clock::now(), first, Some(second), label);
+        fill(self.slot(index), clock::now(), first, second, label);
         index
     }
 
@@ -137,9 +177,9 @@ impl Lane {
         let index = self.reserve(2);
         let time = clock::now();
         let label = slot::label(index, Kind::Arguments as u8, 0);
-        fill(self.slot(index), time, arguments[0], Some(arguments[1]), label);
+        fill(self.slot(index), time, arguments[0], arguments[1], label);
         let label = slot::label(index + 1, kind as u8 | WIDE, 0);
-        fill(self.slot(index + 1), time, first, Some(second), label);
+        fill(self.slot(index + 1), time, first, second, label);
         index + 1
     }
 
@@ -171,12 +211,10 @@ impl Lane {
 
 /// Writes the words of a slot, the label last.
 #[inline(always)]
-fn fill(slot: &Slot, time: u64, first: u64, second: Option<u64>, label: u64) {
+fn fill(slot: &Slot, time: u64, first: u64, second: u64, label: u64) {
     slot.words[1].store(time, Ordering::Relaxed);
     slot.words[2].store(first, Ordering::Relaxed);
-    if let Some(second) = second {
-        slot.words[3].store(second, Ordering::Relaxed);
-    }
+    slot.words[3].store(second, Ordering::Relaxed);
     slot.words[0].store(label, Ordering::Release);
 }
 

@@ -74,7 +74,7 @@ fn is_full(ring: &Ring, cursor: u64) -> bool {
 
 /// Waits until there is room. False if there will be none.
 fn wait(control: &Control, ring: &Ring, cursor: u64) -> bool {
-    let heartbeat = || control.heartbeat.load(Ordering::Relaxed);
+    let heartbeat = || control.heartbeat.0.load(Ordering::Relaxed);
     let given_up = UNATTENDED.load(Ordering::Relaxed);
     if control.when_full.load(Ordering::Relaxed) == WhenFull::Drop as u32
         || given_up == u64::from(heartbeat()) + 1

@@ -10,14 +10,15 @@
 //! no room, takes the slow path and begins a new recording; it costs nothing here.
 
 use core::arch::asm;
+use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use malloscope_wire::{Ring, Slot};
+use malloscope_wire::{Heartbeat, Ring, Slot};
 
 use crate::exit;
 
 /// How many threads of a process can have an entry, as a power of two.
-const ENTRIES_LOG2: u32 = 13;
+const ENTRIES_LOG2: u32 = 12;
 
 /// What is zeros in a forked child. It lies in memory the kernel gave us zeroed and no file is
 /// behind, which is what [`Advice::WipeOnFork`](crate::system::Advice) asks for.
@@ -25,15 +26,21 @@ const ENTRIES_LOG2: u32 = 13;
 pub struct Wiped {
     /// How far this process has come: see [`arrival`](crate::arrival).
     pub progress: AtomicU32,
+    /// The entry of the first thread; null before it has one.
+    pub first: AtomicPtr<Entry>,
     entries: [Entry; 1 << ENTRIES_LOG2],
 }
 
 /// Of this process, and no copy of it.
-pub static WIPED: Wiped =
-    Wiped { progress: AtomicU32::new(0), entries: [const { Entry::EMPTY }; 1 << ENTRIES_LOG2] };
+pub static WIPED: Wiped = Wiped {
+    progress: AtomicU32::new(0),
+    first: AtomicPtr::new(ptr::null_mut()),
+    entries: [const { Entry::EMPTY }; 1 << ENTRIES_LOG2],
+};
 
-/// A thread's entry: its way to its ring. Only the thread itself uses it, once it has it.
-#[repr(C, align(64))]
+/// A thread's entry: its way to its ring. Only the thread itself uses it, once it has it; but see
+/// `has_company`.
+#[repr(C, align(128))]
 pub struct Entry {
     /// The thread pointer; 0 in an entry never taken.
     key: AtomicUsize,
@@ -41,12 +48,19 @@ pub struct Entry {
     pub ring: AtomicPtr<Ring>,
     /// The ring's slots.
     pub slots: AtomicPtr<Slot>,
+    /// The recorder's heartbeat.
+    pub heartbeat: AtomicPtr<Heartbeat>,
     /// The index of the next slot to reserve.
     pub cursor: AtomicU64,
     /// The first index that may not be reserved without asking.
     pub limit: AtomicU64,
     /// The program break as this thread last recorded it.
     pub program_break: AtomicUsize,
+    /// The heartbeat when a call that began was last stamped.
+    pub beat: AtomicU32,
+    /// 1 once the process has more than one thread. Written by the second.
+    pub has_company: AtomicU32,
+    // What follows is not needed for every call, and in another cache line.
     /// Under which [`Tenancy`](malloscope_wire::ring::Tenancy) the thread has the ring.
     pub tenancy: AtomicU64,
     /// The kernel's name for the thread.
@@ -55,16 +69,17 @@ pub struct Entry {
     pub farewells: AtomicU32,
 }
 
-const _: () = assert!(size_of::<Entry>() == 64);
-
 impl Entry {
     const EMPTY: Entry = Entry {
         key: AtomicUsize::new(0),
-        ring: AtomicPtr::new(core::ptr::null_mut()),
-        slots: AtomicPtr::new(core::ptr::null_mut()),
+        ring: AtomicPtr::new(ptr::null_mut()),
+        slots: AtomicPtr::new(ptr::null_mut()),
+        heartbeat: AtomicPtr::new(ptr::null_mut()),
         cursor: AtomicU64::new(0),
         limit: AtomicU64::new(0),
         program_break: AtomicUsize::new(0),
+        beat: AtomicU32::new(0),
+        has_company: AtomicU32::new(0),
         tenancy: AtomicU64::new(0),
         thread: AtomicU32::new(0),
         farewells: AtomicU32::new(0),

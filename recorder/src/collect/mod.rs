@@ -157,7 +157,7 @@ impl<'m> Collector<'m> {
 
     /// Looks once at everything. Returns how many slots there were to read.
     pub fn round(&mut self) -> Result<u64, Error> {
-        self.memory.shared().control.heartbeat.fetch_add(1, Ordering::Relaxed);
+        self.memory.shared().control.heartbeat.0.fetch_add(1, Ordering::Relaxed);
         // The clock before anything we look at: see `merge`.
         let horizon = clock::now(self.clock).saturating_sub(self.scale.ticks(SLACK));
         self.look_around()?;

@@ -133,14 +133,15 @@ impl<'m> Traced<'m> {
         }
         self.composer.release()?;
         let (tally, point) = (self.tally(), self.point());
-        self.losses.calls += tally.misfits + self.arrival.entry.lost.load(Ordering::Relaxed);
+        let without_ring = self.arrival.entry.lost.load(Ordering::Relaxed);
+        self.losses.calls = self.losses.calls.saturating_add(tally.misfits).saturating_add(without_ring);
         let ending = Ending {
             cause: cause.clone(),
             duration: tally.latest,
             lost: self.losses.calls,
             lost_by_thread: self.losses.by_thread.clone(),
             observed: Observed {
-                calls: tally.calls + self.losses.calls,
+                calls: tally.calls.saturating_add(self.losses.calls),
                 bytes: tally.slots * size_of::<Slot>() as u64,
             },
         };

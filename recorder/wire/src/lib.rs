@@ -94,8 +94,6 @@ pub struct Control {
     pub recorder: AtomicU32,
     /// Not 0: nobody reads any more, and nobody will.
     pub ended: AtomicU32,
-    /// Moves while the recorder runs.
-    pub heartbeat: AtomicU32,
     /// 1 while the recorder sleeps, which a thread that needs it ends by storing 0 and waking it.
     pub asleep: AtomicU32,
     /// Moves with every ring and process taken or given up, by whoever does it: a reason to look at them all.
@@ -108,7 +106,15 @@ pub struct Control {
     pub serials: AtomicU64,
     /// Processes that found no entry free. Written by them.
     pub turned_away: AtomicU32,
+    /// Moves while the recorder runs.
+    pub heartbeat: Heartbeat,
 }
+
+/// A word that moves whenever the recorder has looked at everything: every 4 milliseconds at least.
+/// In a cache line of its own, because programs look at it with every call.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Heartbeat(pub AtomicU32);
 
 /// What a thread does when its ring is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
