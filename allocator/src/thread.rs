@@ -18,4 +18,6 @@ pub(crate) struct Thread {
     /// Where it allocates; `None` until it first needs to.
     pub(crate) arena: Option<ArenaId>,
     pub(crate) tcache: Tcache,
+    /// What is still to be freed of its cache, while the thread exits.
+    pub(crate) closing: Option<Box<Tcache>>,
 }

@@ -240,6 +240,11 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         Ok(answer)
     }
 
+    /// A step of a thread's exit: one chunk that it cached is freed.
+    pub(crate) fn give_back(&mut self, thread: Thread) -> Result<(), Corruption> {
+        self.heap.thread_gives_back(self.thread(thread)).map(drop)
+    }
+
     fn thread(&self, thread: Thread) -> ThreadId {
         match thread.0 {
             0 => ThreadId(self.threads.first),

@@ -4,7 +4,7 @@ use crate::engine::{Answer, Engine};
 use crate::fidelity::Comparison;
 use crate::machine::{Machine, Metered};
 use crate::metrics::Metrics;
-use crate::order::{Listener, Twin};
+use crate::order::{Extent, Listener, Twin};
 use crate::outcome::{self, ArenaRow, Corrupted, Cost, Outcome, Settings, Thresholds};
 use crate::placements::{KernelCalls, Placements};
 use crate::source::{Batch, Source};
@@ -315,8 +315,13 @@ fn settings(job: &Job, header: &Header, release: &Release, tunables: &Tunables) 
 impl<M: Machine> Run<'_, M> {
     /// Replays a batch, with everything that is to be known of it.
     fn replay(&mut self, batch: &Batch) -> Result<(), Stop> {
-        for (index, record) in batch.numbered() {
+        for (index, record, extent) in batch.numbered() {
             self.engine.heap_mut().observer_mut().record = index;
+            if extent == Extent::Step {
+                let given_back = self.engine.give_back(record.thread);
+                given_back.map_err(|corruption| Stop::Corrupted(index, corruption))?;
+                continue;
+            }
             let ending = self.metrics.before(&self.engine, record);
             let answer =
                 self.engine.execute(record).map_err(|corruption| Stop::Corrupted(index, corruption))?;
@@ -382,9 +387,13 @@ impl<M: Machine> Run<'_, M> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            for (index, record) in batch.numbered() {
+            for (index, record, extent) in batch.numbered() {
                 if index >= until {
                     break 'trace;
+                }
+                if extent == Extent::Step {
+                    let Ok(()) = self.engine.give_back(record.thread) else { break 'trace };
+                    continue;
                 }
                 let ending = self.metrics.before(&self.engine, record);
                 // The parent lived on, so its heap was sound.

@@ -4,7 +4,7 @@
 //! several threads were recorded, another one stands between the two, and finds the order in which
 //! their calls were made.
 
-use crate::order::{Numbered, Orderer, Reordering, Twin};
+use crate::order::{Extent, Numbered, Orderer, Reordering, Twin};
 use malloscope_traces::{Error, Header, Reader, Record};
 use std::fs::File;
 use std::path::Path;
@@ -21,16 +21,17 @@ pub(crate) struct Batch {
     /// The number of the first record.
     pub(crate) first: u64,
     pub(crate) records: Vec<Record>,
-    /// The numbers of all, where they are not in order.
-    pub(crate) numbers: Option<Vec<u64>>,
+    /// What they are, where they are not in order.
+    pub(crate) order: Option<Vec<(u64, Extent)>>,
 }
 
 impl Batch {
-    /// The records and their numbers.
-    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u64, &Record)> {
+    /// The records, their numbers, and how much of each is meant.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u64, &Record, Extent)> {
         self.records.iter().enumerate().map(|(place, record)| {
-            let number = self.numbers.as_ref().map_or(self.first + place as u64, |numbers| numbers[place]);
-            (number, record)
+            let in_order = (self.first + place as u64, Extent::Whole);
+            let (number, extent) = self.order.as_ref().map_or(in_order, |order| order[place]);
+            (number, record, extent)
         })
     }
 }
@@ -95,7 +96,7 @@ fn decode(
     loop {
         let mut records = unused.try_recv().unwrap_or_default();
         let batch = match reader.next_batch(&mut records) {
-            Ok(Some(first)) => Ok(Batch { first, records, numbers: None }),
+            Ok(Some(first)) => Ok(Batch { first, records, order: None }),
             Ok(None) => return,
             Err(error) => Err(error),
         };
@@ -116,8 +117,8 @@ fn order(
     while let Some(batch) = source.next() {
         let sent = match batch {
             Ok(batch) => {
-                for (index, &record) in batch.numbered() {
-                    orderer.push(Numbered { index, record });
+                for (index, &record, extent) in batch.numbered() {
+                    orderer.push(Numbered { index, record, extent });
                 }
                 source.recycle(batch);
                 sender.send(Ok(collect(orderer.take())))
@@ -135,7 +136,7 @@ fn order(
 }
 
 fn collect(numbered: Vec<Numbered>) -> Batch {
-    let numbers = numbered.iter().map(|numbered| numbered.index).collect();
+    let order = numbered.iter().map(|numbered| (numbered.index, numbered.extent)).collect();
     let records = numbered.iter().map(|numbered| numbered.record).collect();
-    Batch { first: 0, records, numbers: Some(numbers) }
+    Batch { first: 0, records, order: Some(order) }
 }

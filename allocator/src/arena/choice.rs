@@ -8,14 +8,13 @@
 use crate::address::{ALIGNMENT, Address, ChunkSize};
 use crate::arena::segment::{self, Segment};
 use crate::arena::{Arena, ArenaId};
-use crate::bins::tcache::Tcache;
 use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
 use crate::corruption::Corruption;
 use crate::heap::{Context, Heap};
 use crate::memory::{Memory, Words};
 use crate::observe::{Event, Observer};
 use crate::release::ArenaLimit;
-use crate::thread::ThreadId;
+use crate::thread::{Thread, ThreadId};
 use crate::tunables::ARENAS_PER_PROCESSOR;
 
 /// What is remembered between choices: glibc's static variables in arena.c.
@@ -152,10 +151,8 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// The thread is gone: what it cached is freed, then its arena waits for another thread if
     /// this was its last (glibc: `__malloc_arena_thread_freeres`).
     pub fn thread_exited(&mut self, thread: ThreadId) -> Result<(), Corruption> {
-        let mut closing: Tcache = self.meet(thread).tcache.close();
-        while let Some(chunk) = closing.next_to_free(&self.cx)? {
-            self.free(thread, chunk.payload())?;
-        }
+        while self.thread_gives_back(thread)? {}
+        self.meet(thread).closing = None;
         let Some(id) = self.meet(thread).arena.take() else { return Ok(()) };
         let arena = &mut self.arenas[id.0 as usize];
         arena.attached_threads -= 1;
@@ -163,6 +160,28 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             self.choice.free.push(id);
         }
         Ok(())
+    }
+
+    /// The first step of a thread's exit, or the next: one chunk that it cached is freed. Between
+    /// two, other threads may call. Returns whether there was one (glibc: `tcache_thread_shutdown`).
+    pub fn thread_gives_back(&mut self, thread: ThreadId) -> Result<bool, Corruption> {
+        let Thread { tcache, closing, .. } = self.meet(thread);
+        let mut rest = closing.take().unwrap_or_else(|| Box::new(tcache.close()));
+        let next = rest.next_to_free(&self.cx)?;
+        self.meet(thread).closing = Some(rest);
+        next.map_or(Ok(()), |chunk| self.free(thread, chunk.payload()))?;
+        Ok(next.is_some())
+    }
+
+    /// What the thread has cached and will give back next when it exits.
+    pub fn next_given_back(&mut self, thread: ThreadId) -> Option<Address> {
+        let Thread { tcache, closing, .. } = self.meet(thread);
+        closing.as_deref().unwrap_or(tcache).next()
+    }
+
+    /// How many chunks the thread gives back if it exits now.
+    pub fn cached_chunks(&mut self, thread: ThreadId) -> usize {
+        self.meet(thread).tcache.chunks()
     }
 
     /// The process is now the child of a `fork` by `thread`, the only thread left (glibc:

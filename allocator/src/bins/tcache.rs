@@ -186,6 +186,18 @@ impl Tcache {
         std::mem::replace(self, Tcache { closed: true, ..Tcache::default() })
     }
 
+    /// The payload of the chunk that is the next to free if the cache is closed.
+    pub(crate) fn next(&self) -> Option<Address> {
+        let cached = self.heads.iter().copied().find(|head| !head.is_null());
+        cached.or_else(|| (self.chunk != Chunk::NONE).then(|| self.chunk.payload()))
+    }
+
+    /// How many chunks there are to free, with the cache's own.
+    pub(crate) fn chunks(&self) -> usize {
+        let cached: usize = self.counts.iter().map(|&count| usize::from(count)).sum();
+        cached + usize::from(self.chunk != Chunk::NONE)
+    }
+
     /// The next chunk to free of a cache that was closed.
     pub(crate) fn next_to_free<M: Memory, O: Observer>(
         &mut self,

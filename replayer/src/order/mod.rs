@@ -37,14 +37,27 @@ const REACH: usize = 1 << 17;
 const BEYOND: usize = 1 << 15;
 /// Calls that are made in search of other orders, for each record.
 const EFFORT: usize = 400;
+/// The most steps of an exit that are told apart.
+const STEPS: usize = 1 << 10;
 /// The most such calls that are saved up.
 const MOST_EFFORT: usize = 100_000_000;
+
+/// How much of what a record says is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it, or what is left of it.
+    Whole,
+    /// One chunk that a thread gives back on exit: it frees one after another, and other threads
+    /// come in between.
+    Step,
+}
 
 /// A record, and its number in the trace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbered {
     pub(crate) index: u64,
     pub(crate) record: Record,
+    pub(crate) extent: Extent,
 }
 
 /// What was found about a trace's order.
@@ -67,11 +80,18 @@ struct Item {
     until: u64,
     /// Whether it was made before its turn came.
     is_made: bool,
+    /// The arena it concerned when it was made and then made to wait.
+    arena: Option<ArenaId>,
 }
 
 impl Item {
     fn thread(&self) -> Thread {
         self.numbered.record.thread
+    }
+
+    /// Whether this is a thread's exit, or a step of it.
+    fn is_exit(&self) -> bool {
+        self.numbered.record.call == Call::ThreadExit
     }
 
     /// Whether this call may have happened before another, of another thread.
@@ -86,7 +106,8 @@ pub(crate) struct Orderer {
     slots: Slots,
     /// Calls not yet made, in the order of their stamps.
     ahead: VecDeque<Item>,
-    /// Calls whose turn has come and that have been kept waiting: one of a thread at most.
+    /// Calls whose turn has come and that have been kept waiting: one of a thread at most, but all
+    /// that is left of an exit.
     waiting: Vec<Item>,
     /// The latest record of each thread that was taken: its stamp, and how many were before it.
     latest: HashMap<Thread, (u64, u64)>,
@@ -122,7 +143,8 @@ impl Orderer {
         self.close(before, stamp);
         let begun = before.map_or(0, |(stamp, _)| stamp);
         let (from, until) = if is_stamped_first(&record.call) { (stamp, u64::MAX) } else { (begun, stamp) };
-        self.ahead.push_back(Item { numbered: Numbered { record, ..numbered }, from, until, is_made: false });
+        let numbered = Numbered { record, ..numbered };
+        self.ahead.push_back(Item { numbered, from, until, is_made: false, arena: None });
         self.taken += 1;
         self.effort = (self.effort + EFFORT).min(MOST_EFFORT);
         if self.ahead.len() > AHEAD {
@@ -179,9 +201,20 @@ impl Orderer {
         if let Some(number) = self.waiting.iter().position(|waiting| waiting.thread() == item.thread()) {
             self.end_waiting_of(number);
         }
+        if item.is_exit() {
+            self.make_steps(item);
+        }
         self.make(item);
         if self.past.made().len() > REACH + BEYOND {
             self.settle_all_but(REACH);
+        }
+    }
+
+    /// Makes all of a thread's exit but the end.
+    fn make_steps(&mut self, exit: Item) {
+        let step = Item { numbered: Numbered { extent: Extent::Step, ..exit.numbered }, ..exit };
+        for _ in 0..self.past.cached_chunks(exit.thread()).min(STEPS) {
+            self.make(step);
         }
     }
 
@@ -200,7 +233,7 @@ impl Orderer {
 
     /// Makes a call whose place is certain: there is only one thread.
     fn make_for_good(&mut self, item: Item) {
-        let is_right = self.past.make_for_good(&item.numbered.record);
+        let is_right = self.past.make_for_good(&item.numbered);
         if !is_right {
             let arena = self.past.arena_of(item.thread());
             self.lose(item.numbered.index, arena);

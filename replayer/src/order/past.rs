@@ -3,7 +3,7 @@
 //! Now and then the twin is kept as it stands; to go back to a call, it is made to stand as it was
 //! kept last before, and the calls from there on are made again.
 
-use super::Item;
+use super::{Extent, Item, Numbered};
 use crate::engine::{Answer, Engine, Held};
 use crate::machine::Machine;
 use crate::places::Places;
@@ -71,6 +71,16 @@ pub(super) struct Made {
     pub(super) outcome: Outcome,
 }
 
+impl Made {
+    /// Whether the call matters to an arena. The end of an exit gives an arena away.
+    pub(super) fn concerns(&self, arena: ArenaId) -> bool {
+        match self.item.numbered.extent {
+            Extent::Step => self.outcome.arena == Some(arena),
+            Extent::Whole => self.outcome.arena == Some(arena) || self.item.is_exit(),
+        }
+    }
+}
+
 /// The twin as it stood after so many calls.
 struct Kept {
     calls: usize,
@@ -130,9 +140,15 @@ impl Past {
         self.engine.heap().arena_of_thread(self.engine.thread_of(thread))
     }
 
+    /// How many chunks a thread gives back if it exits now.
+    pub(super) fn cached_chunks(&mut self, thread: Thread) -> usize {
+        let thread = self.engine.thread_of(thread);
+        self.engine.heap_mut().cached_chunks(thread)
+    }
+
     /// Makes a call that will never be taken back. Returns whether it comes out as recorded.
-    pub(super) fn make_for_good(&mut self, record: &Record) -> bool {
-        let outcome = self.execute(record);
+    pub(super) fn make_for_good(&mut self, numbered: &Numbered) -> bool {
+        let outcome = self.execute(numbered);
         self.slots.clear();
         outcome.is_right
     }
@@ -145,7 +161,7 @@ impl Past {
             self.slots.clear();
         }
         self.keep_now_and_then(1);
-        let outcome = self.execute(&item.numbered.record);
+        let outcome = self.execute(&item.numbered);
         self.made.push(Made { item, outcome });
         self.standing += 1;
         let is_lost = !outcome.is_right && self.is_lost(&item, outcome);
@@ -157,7 +173,7 @@ impl Past {
     /// nothing can be expected of it.
     pub(super) fn attempt(&mut self, item: &Item) -> Outcome {
         self.is_astray = true;
-        let outcome = self.execute(&item.numbered.record);
+        let outcome = self.execute(&item.numbered);
         Outcome { is_right: outcome.is_right || self.is_lost(item, outcome), ..outcome }
     }
 
@@ -172,7 +188,7 @@ impl Past {
         while self.standing < calls {
             self.keep_now_and_then(closer);
             let Made { item, .. } = self.made[self.standing];
-            self.execute(&item.numbered.record);
+            self.execute(&item.numbered);
             self.standing += 1;
         }
         if self.kept.last().is_none_or(|kept| kept.calls != calls) {
@@ -251,8 +267,12 @@ impl Past {
         });
     }
 
-    fn execute(&mut self, record: &Record) -> Outcome {
+    fn execute(&mut self, numbered: &Numbered) -> Outcome {
         self.executions += 1;
+        let record = &numbered.record;
+        if numbered.extent == Extent::Step {
+            return self.give_back(record.thread);
+        }
         let handed = record.call.handed().unwrap_or(Pointer::NULL);
         let placed = record.call.placed().map_or(Pointer::NULL, |placed| placed.pointer);
         let held = self.engine.slot(handed);
@@ -264,12 +284,26 @@ impl Past {
         let theirs = heap.arena_of_payload(held.payload);
         let answer = self.engine.execute(record);
         let is_shared = self.engine.heap().observer().is_shared;
-        for call in std::mem::take(&mut self.engine.heap_mut().observer_mut().mappings) {
-            self.places.note(call);
-        }
+        self.note_mappings();
         let arena = theirs.or_else(|| self.arena_of(record.thread)).filter(|_| is_shared);
         let is_right = answer.is_ok_and(|answer| self.is_right(record, answer));
         Outcome { arena, is_right }
+    }
+
+    /// Makes a step of a thread's exit.
+    fn give_back(&mut self, thread: Thread) -> Outcome {
+        let id = self.engine.thread_of(thread);
+        let heap = self.engine.heap_mut();
+        let arena = heap.next_given_back(id).and_then(|payload| heap.arena_of_payload(payload));
+        let is_right = self.engine.give_back(thread).is_ok();
+        self.note_mappings();
+        Outcome { arena, is_right }
+    }
+
+    fn note_mappings(&mut self) {
+        for call in std::mem::take(&mut self.engine.heap_mut().observer_mut().mappings) {
+            self.places.note(call);
+        }
     }
 
     /// Whether a call's chunk lies where the recorded one lay, and is as long.

@@ -13,9 +13,11 @@
 //!
 //! An order is believed when the doubtful call and those that follow come out as recorded.
 
-use super::past::Outcome;
-use super::{Item, Orderer, is_stamped_first};
+use super::past::{Made, Outcome};
+use super::{Extent, Item, Orderer, is_stamped_first};
 use malloscope_allocator::arena::ArenaId;
+use malloscope_traces::Thread;
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 /// Calls after the doubtful one that are looked at: all of them right is proof.
@@ -179,12 +181,53 @@ impl Orderer {
 
     /// Tries calls that wait before the doubtful one: those that began first, each alone, all.
     fn end_waiting(&mut self, window: &mut Window) -> bool {
-        let waiting: Vec<usize> = window.waiting().take(WAITING).collect();
+        let waits = |place: &usize| !self.item(window, *place).is_exit();
+        let waiting: Vec<usize> = window.waiting().filter(waits).take(WAITING).collect();
         let first = (1..=waiting.len()).map(|count| &waiting[..count]);
         let sets: Vec<&[usize]> = first.chain(waiting.chunks(1).skip(1)).collect();
-        sets.into_iter().any(|set| {
+        let is_proven = sets.into_iter().any(|set| {
             let moves = set.iter().map(|&from| window.before_doubtful(from)).collect();
             self.attempt(window, Order { moves, wait: Vec::new() })
+        });
+        is_proven || self.go_on_exiting(window)
+    }
+
+    /// Tries to let threads that exit give back more: all up to a chunk of the arena in doubt. Before the
+    /// doubtful call, then ever earlier.
+    fn go_on_exiting(&mut self, window: &mut Window) -> bool {
+        let exiting: Vec<usize> =
+            window.waiting().filter(|&place| self.item(window, place).is_exit()).collect();
+        let threads: HashSet<Thread> =
+            exiting.iter().map(|&place| self.item(window, place).thread()).collect();
+        let mut sets: Vec<Vec<usize>> = Vec::new();
+        for thread in threads {
+            let steps: Vec<usize> = exiting
+                .iter()
+                .copied()
+                .filter(|&place| self.item(window, place).thread() == thread)
+                .collect();
+            let ends = (0..steps.len()).filter(|&last| {
+                let item = self.item(window, steps[last]);
+                item.arena == window.arena || item.numbered.extent == Extent::Whole
+            });
+            sets.extend(ends.map(|last| steps[..=last].to_vec()));
+        }
+        sets.sort_by_key(Vec::len);
+        let before = |set: &[usize], to| Order {
+            moves: set.iter().map(|&from| Move { from, to, is_after: false }).collect(),
+            wait: Vec::new(),
+        };
+        if sets.iter().any(|set| self.attempt(window, before(set, window.doubtful))) {
+            return true;
+        }
+        let made = &self.past.made()[..window.doubtful];
+        let concerned = (0..window.doubtful).rev().filter(|&place| window.concerns(&made[place]));
+        let earlier: Vec<usize> = concerned.take(LATE).collect();
+        sets.iter().any(|set| {
+            let item = *self.item(window, set[0]);
+            let able = earlier.iter().take_while(|&&to| item.may_precede(&self.past.made()[to].item));
+            let able: Vec<usize> = able.copied().collect();
+            able.into_iter().any(|to| !self.is_tired(window) && self.attempt(window, before(set, to)))
         })
     }
 
@@ -195,6 +238,26 @@ impl Orderer {
         let last = (1..=able.len()).rev().map(|count| &able[..count]);
         let sets: Vec<&[usize]> = last.chain(able.chunks(1).skip(1)).collect();
         sets.into_iter().any(|set| self.attempt(window, Order { moves: Vec::new(), wait: set.to_vec() }))
+            || self.pause_exits(window)
+    }
+
+    /// Tries to let threads that have exited give back less: nothing from some chunk of the arena in
+    /// doubt on.
+    fn pause_exits(&mut self, window: &mut Window) -> bool {
+        let made = &self.past.made()[..window.doubtful];
+        let mut steps: HashMap<Thread, Vec<usize>> = HashMap::new();
+        for (place, made) in made.iter().enumerate().filter(|(_, made)| made.item.is_exit()) {
+            steps.entry(made.item.thread()).or_default().push(place);
+        }
+        let mut sets = Vec::new();
+        for steps in steps.values() {
+            let begins = (0..steps.len()).filter(|&first| window.concerns(&made[steps[first]]));
+            sets.extend(begins.map(|first| steps[first..].to_vec()));
+        }
+        // The latest exit first, and what it gave back last.
+        sets.sort_by_key(|set| (Reverse(self.item(window, set[0]).numbered.index), set.len()));
+        sets.into_iter()
+            .any(|set| !self.is_tired(window) && self.attempt(window, Order { moves: Vec::new(), wait: set }))
     }
 
     /// The latest call of each other thread, if it may have been kept waiting until after the
@@ -208,7 +271,8 @@ impl Orderer {
             let item = &made.item;
             if seen.insert(item.thread())
                 && is_stamped_first(&item.numbered.record.call)
-                && window.concerns(made.outcome.arena)
+                && !item.is_exit()
+                && window.concerns(made)
                 && soonest >= item.from
             {
                 able.push(place);
@@ -232,13 +296,13 @@ impl Orderer {
                 return false;
             }
             // Passing a call in another arena, or a private one, changes nothing.
-            if !window.concerns(passed.outcome.arena) {
+            if !window.concerns(&passed) {
                 continue;
             }
             tried += 1;
             self.past.stand_at(to);
             let outcome = self.past.attempt(&item);
-            let is_likely = outcome.is_right && window.concerns(outcome.arena);
+            let is_likely = outcome.is_right && window.concerns(&Made { item, outcome });
             if is_likely && self.attempt(window, Order::from(Move { from, to, is_after: false })) {
                 return true;
             }
@@ -321,7 +385,7 @@ impl Orderer {
     fn moves(&self, window: &Window) -> Vec<Move> {
         let made = &self.past.made()[..window.doubtful];
         let arena = window.prints.arena;
-        let is_concerned = |place: &usize| arena.is_some() && made[*place].outcome.arena == arena;
+        let is_concerned = |place: &usize| arena.is_some_and(|arena| made[*place].concerns(arena));
         let (mut likely, mut others) = (Vec::new(), Vec::new());
         for from in (0..made.len()).rev().filter(is_concerned) {
             let item = &made[from].item;
@@ -438,7 +502,11 @@ impl Orderer {
     /// Makes the calls up to the doubtful one, in the order found.
     fn adopt(&mut self, window: &Window, order: &Order) {
         let items: Vec<Item> = order.places(window).map(|place| *self.item(window, place)).collect();
-        let wait: Vec<Item> = order.wait.iter().map(|&place| *self.item(window, place)).collect();
+        let waits = |&place: &usize| Item {
+            arena: self.past.made()[place].outcome.arena,
+            ..*self.item(window, place)
+        };
+        let wait: Vec<Item> = order.wait.iter().map(waits).collect();
         self.past.replace(order.first(window), items);
         // What was made before its turn is not made again.
         let early = order.moves.iter().filter_map(|one| one.from.checked_sub(window.doubtful + 1));
@@ -471,9 +539,9 @@ impl Window {
         self.best.as_ref().is_some_and(|&(_, proven)| proven >= ENOUGH)
     }
 
-    /// Whether a call that concerned this arena may matter to the doubtful one.
-    fn concerns(&self, arena: Option<ArenaId>) -> bool {
-        arena.is_some() && arena == self.arena
+    /// Whether a call may matter to the doubtful one.
+    fn concerns(&self, made: &Made) -> bool {
+        self.arena.is_some_and(|arena| made.concerns(arena))
     }
 
     /// The places of the calls next ahead.
