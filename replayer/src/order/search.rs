@@ -17,6 +17,7 @@ use super::past::{Made, Outcome};
 use super::{Extent, Item, Orderer, is_stamped_first};
 use malloscope_allocator::arena::ArenaId;
 use malloscope_traces::Thread;
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
@@ -60,6 +61,8 @@ struct Window {
     best: Option<(Order, usize)>,
     /// Fingerprints of the arena after so many of the calls made, as they were made.
     prints: Prints,
+    /// The places of each thread's calls among those made, once somebody asks.
+    by_thread: OnceCell<HashMap<Thread, Vec<usize>>>,
 }
 
 /// Fingerprints of an arena while calls are made in the order that is in doubt. What leads to the
@@ -147,6 +150,7 @@ impl Orderer {
             limit: self.past.executions() + PATIENCE.min(self.effort),
             best: None,
             prints: Prints::default(),
+            by_thread: OnceCell::new(),
         }
     }
 
@@ -289,9 +293,12 @@ impl Orderer {
     /// out right there.
     fn put_earlier(&mut self, window: &mut Window, from: usize, most: usize) -> bool {
         let mut tried = 0;
+        let item = *self.item(window, from);
         for to in (0..from.min(window.doubtful)).rev() {
             let passed = self.past.made()[to];
-            let item = *self.item(window, from);
+            if passed.item.thread() == item.thread() {
+                continue;
+            }
             if !item.may_precede(&passed.item) || tried >= most || self.is_tired(window) {
                 return false;
             }
@@ -300,10 +307,12 @@ impl Orderer {
                 continue;
             }
             tried += 1;
+            let order = self.order(window, &[Move { from, to, is_after: false }]);
             self.past.stand_at(to);
-            let outcome = self.past.attempt(&item);
-            let is_likely = outcome.is_right && window.concerns(&Made { item, outcome });
-            if is_likely && self.attempt(window, Order::from(Move { from, to, is_after: false })) {
+            let outcomes = order.moves.iter().map(|one| self.attempt_one(window, one.from));
+            let outcome = outcomes.take_while(|outcome| outcome.is_right).nth(order.moves.len() - 1);
+            let is_likely = outcome.is_some_and(|outcome| window.concerns(&Made { item, outcome }));
+            if is_likely && self.attempt(window, order) {
                 return true;
             }
         }
@@ -333,7 +342,7 @@ impl Orderer {
         }
         late.into_iter().any(|late| {
             let from = window.place_of(late);
-            let order = Order::from(window.before_doubtful(from));
+            let order = self.order(window, &[window.before_doubtful(from)]);
             !self.is_tired(window) && self.attempt(window, order) || self.put_earlier(window, from, LATE)
         })
     }
@@ -347,7 +356,8 @@ impl Orderer {
             if self.is_tired(window) {
                 return false;
             }
-            match self.try_order(window, Order::from(one)) {
+            let order = self.order(window, &[one]);
+            match self.try_order(window, order) {
                 Attempt::Proven => return true,
                 Attempt::Idle => idle.push(one),
                 Attempt::Promising | Attempt::Vain => {}
@@ -373,8 +383,8 @@ impl Orderer {
     fn move_two(&mut self, window: &mut Window, idle: &[Move]) -> bool {
         idle.iter().enumerate().any(|(number, &later)| {
             idle[number + 1..].iter().filter(|earlier| earlier.from != later.from).any(|&earlier| {
-                let order = Order { moves: vec![earlier, later], wait: Vec::new() };
-                !self.is_tired(window) && self.attempt(window, order)
+                let order = self.order(window, &[earlier, later]);
+                order.is_possible() && !self.is_tired(window) && self.attempt(window, order)
             })
         })
     }
@@ -389,12 +399,15 @@ impl Orderer {
         let (mut likely, mut others) = (Vec::new(), Vec::new());
         for from in (0..made.len()).rev().filter(is_concerned) {
             let item = &made[from].item;
+            let is_others = |to: &usize| made[*to].item.thread() != item.thread();
             let later = (from + 1..made.len())
+                .filter(is_others)
                 .take_while(|&to| made[to].item.may_precede(item))
                 .filter(is_concerned)
                 .map(|to| Move { from, to, is_after: true });
             let earlier = (0..from)
                 .rev()
+                .filter(is_others)
                 .take_while(|&to| item.may_precede(&made[to].item))
                 .filter(is_concerned)
                 .map(|to| Move { from, to, is_after: false });
@@ -410,6 +423,38 @@ impl Orderer {
         }
         likely.extend(others.into_iter().take(MOVES));
         likely
+    }
+
+    /// The order with these moves. Calls of the same threads in between move along: if a call may pass
+    /// another, then so may those its thread made before it, or after it, in the same direction.
+    fn order(&self, window: &Window, moves: &[Move]) -> Order {
+        let mut order = Order::default();
+        let by_thread = window.by_thread.get_or_init(|| self.places_by_thread());
+        for &Move { from, to, is_after } in moves {
+            let own = by_thread.get(&self.item(window, from).thread()).map_or(&[][..], Vec::as_slice);
+            let between = if is_after { from + 1..to } else { to + 1..from };
+            let rank = |place: usize| own.partition_point(|&own| own < place);
+            let own = &own[rank(between.start)..rank(between.end).max(rank(between.start))];
+            let own = own.iter().map(|&from| Move { from, to, is_after });
+            let this = Move { from, to, is_after };
+            if is_after {
+                order.moves.push(this);
+                order.moves.extend(own);
+            } else {
+                order.moves.extend(own);
+                order.moves.push(this);
+            }
+        }
+        order
+    }
+
+    /// The places of each thread's calls among those made.
+    fn places_by_thread(&self) -> HashMap<Thread, Vec<usize>> {
+        let mut places: HashMap<Thread, Vec<usize>> = HashMap::new();
+        for (place, made) in self.past.made().iter().enumerate() {
+            places.entry(made.item.thread()).or_default().push(place);
+        }
+        places
     }
 
     /// Whether it is time to give up.
@@ -573,13 +618,13 @@ impl Window {
     }
 }
 
-impl From<Move> for Order {
-    fn from(one: Move) -> Order {
-        Order { moves: vec![one], wait: Vec::new() }
-    }
-}
-
 impl Order {
+    /// Whether no call has two places.
+    fn is_possible(&self) -> bool {
+        let moved: HashSet<usize> = self.moves.iter().map(|one| one.from).collect();
+        moved.len() == self.moves.len()
+    }
+
     /// The place from which on no call has another place.
     fn settled(&self, window: &Window) -> usize {
         let moved = self.moves.iter().map(|one| one.from.max(one.to));
