@@ -139,14 +139,17 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     }
 
     /// Becomes the child of a fork by `thread`; `addresses` are the parent's live allocations as
-    /// they were recorded.
+    /// they were recorded, besides those it had inherited itself.
     pub fn fork(&mut self, thread: Thread, addresses: impl IntoIterator<Item = (u64, Slot)>, threads: u32) {
         let slots = &self.slots;
         let held = |slot: Slot| slots.get(slot.0 as usize).copied().unwrap_or_default();
-        self.inherited = addresses.into_iter().map(|(address, slot)| (address, held(slot))).collect();
+        self.inherited.retain(|_, held| !held.payload.is_null());
+        self.inherited.extend(addresses.into_iter().map(|(address, slot)| (address, held(slot))));
         self.slots.clear();
-        self.heap.forked(ThreadId(thread.0));
-        self.threads = Threads { first: thread.0, others: threads.saturating_sub(1) };
+        let survivor = self.thread(thread);
+        let last = self.thread(Thread(threads.saturating_sub(1)));
+        self.heap.forked(survivor);
+        self.threads = Threads { first: survivor.0, others: last.0 };
     }
 
     /// Makes one call. A request that was refused when it was recorded is refused again: the program
