@@ -1,0 +1,133 @@
+//! The only code that changes the model.
+
+use super::command::Command;
+use crate::jobs::replay::News;
+use crate::model::failure::Failure;
+use crate::model::{Model, Replayed, Tile, Which, differences};
+use malloscope_replayer::run::Job;
+use malloscope_replayer::trial::Trial;
+use std::path::Path;
+
+/// What has to be done outside the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Start this replay, in place of the one there may be.
+    Start(Which, Job),
+    /// Stop a replay.
+    Stop(Which),
+    /// Stop all.
+    StopAll,
+}
+
+/// Changes the model, and says what else is to be done.
+pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
+    match command {
+        Command::Open(trace) => {
+            let job = job(&trace, Trial::default());
+            *model = Model {
+                trace: Some(trace),
+                recorded: Tile::Loading(None),
+                sorting: model.sorting,
+                ..Model::default()
+            };
+            Some(Task::Start(Which::Recorded, job))
+        }
+        Command::Close => {
+            *model = Model { sorting: model.sorting, ..Model::default() };
+            Some(Task::StopAll)
+        }
+        Command::Cancel(Which::Recorded) => apply(model, Command::Close),
+        Command::Cancel(Which::Other) | Command::Forget => {
+            model.other = Tile::Missing;
+            model.differences = None;
+            model.shown = Which::Recorded;
+            Some(Task::Stop(Which::Other))
+        }
+        Command::ReplayWith(settings) => {
+            model.shown = Which::Recorded;
+            model.differences = None;
+            let trial = settings.trial();
+            model.settings = settings;
+            let trace = model.trace.as_deref()?;
+            match trial {
+                Ok(trial) => {
+                    model.other = Tile::Loading(None);
+                    Some(Task::Start(Which::Other, job(trace, trial)))
+                }
+                Err(what) => {
+                    let next = "K, M and G are multiples of 1024; -1 is never.".to_owned();
+                    model.other = Tile::Failed(Failure { what, next });
+                    Some(Task::Stop(Which::Other))
+                }
+            }
+        }
+        Command::Show(which) => {
+            model.shown = which;
+            None
+        }
+        Command::Sort(column) => {
+            model.sorting = model.sorting.clicked(column);
+            None
+        }
+        Command::Heard(which, news) => {
+            heard(model, which, news);
+            None
+        }
+    }
+}
+
+fn heard(model: &mut Model, which: Which, news: News) {
+    *model.replay_mut(which) = match news {
+        News::Progress(progress) => Tile::Loading(Some(progress)),
+        News::Failed(failure) => Tile::Failed(failure),
+        News::Done(report) => Tile::Ready(Replayed::new(*report)),
+    };
+    if let (Tile::Ready(recorded), Tile::Ready(other)) = (&model.recorded, &model.other) {
+        model.differences = differences(recorded, other, &model.settings.name());
+    }
+}
+
+/// Placements are compared where the settings are the recorded ones.
+fn job(trace: &Path, trial: Trial) -> Job {
+    let compare = trial.is_as_recorded();
+    Job { trace: trace.to_owned(), trial, compare, lines: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::settings::Settings;
+    use malloscope_replayer::run::Progress;
+
+    #[test]
+    fn a_trace_is_opened_replayed_and_closed() {
+        let mut model = Model::default();
+        let task = apply(&mut model, Command::Open("a.mscope".into()));
+        let expected = Job { trace: "a.mscope".into(), trial: Trial::default(), compare: true, lines: None };
+        assert_eq!(task, Some(Task::Start(Which::Recorded, expected)));
+        let progress = Progress { done: 3, total: Some(9) };
+        apply(&mut model, Command::Heard(Which::Recorded, News::Progress(progress)));
+        assert_eq!(model.recorded, Tile::Loading(Some(progress)));
+        assert_eq!(apply(&mut model, Command::Cancel(Which::Recorded)), Some(Task::StopAll));
+        assert_eq!((model.trace, model.recorded), (None, Tile::Missing));
+    }
+
+    #[test]
+    fn other_settings_are_replayed_beside_the_first() {
+        let mut model = Model::default();
+        apply(&mut model, Command::Open("a.mscope".into()));
+        let settings = Settings { mmap_threshold: "64K".to_owned(), ..Settings::default() };
+        let task = apply(&mut model, Command::ReplayWith(settings));
+        let Some(Task::Start(Which::Other, job)) = task else { panic!("{task:?}") };
+        assert!(!job.compare);
+        assert_eq!(job.trial.settings, vec![("mmap_threshold".to_owned(), 65536)]);
+        assert!(model.other.is_loading());
+        assert_eq!(
+            apply(&mut model, Command::ReplayWith(Settings::default())),
+            Some(Task::Stop(Which::Other))
+        );
+        assert!(matches!(model.other, Tile::Failed(_)));
+        apply(&mut model, Command::Forget);
+        assert_eq!(model.other, Tile::Missing);
+    }
+}

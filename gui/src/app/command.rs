@@ -1,0 +1,31 @@
+//! Everything that can happen, as data.
+
+use crate::jobs::replay::News;
+use crate::model::Which;
+use crate::model::bins::Column;
+use crate::model::settings::Settings;
+use std::path::PathBuf;
+
+/// Everything that can happen, as data: what a user does, and what is heard of a job.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Replay this trace and show it.
+    Open(PathBuf),
+    /// Back to the opening screen.
+    Close,
+    /// Stop a replay.
+    Cancel(Which),
+    /// Replay under other settings too.
+    ReplayWith(Settings),
+    /// Forget the replay under other settings.
+    Forget,
+    /// Show this replay in the tables.
+    Show(Which),
+    /// The title of a column was clicked.
+    Sort(Column),
+    /// Something was heard of a replay.
+    Heard(Which, News),
+}
+
+/// What was asked during a frame, in order.
+pub type Commands = Vec<Command>;

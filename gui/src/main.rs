@@ -1,0 +1,77 @@
+//! `malloscope-gui`: arguments, and a window.
+
+use anyhow::anyhow;
+use clap::Parser;
+use malloscope_gui::app::App;
+use malloscope_gui::jobs::leash;
+use malloscope_replayer::worker::{self, Launcher};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The word that makes this executable a worker.
+const WORK: &str = "work-for-malloscope";
+/// The window's size at first, in points.
+const SIZE: [f32; 2] = [1280.0, 800.0];
+/// Smaller than this, numbers would be cut.
+const LEAST_SIZE: [f32; 2] = [720.0, 480.0];
+
+/// Look at what malloc did: replay a trace and show its program break and its bins in a window
+#[derive(Debug, Parser)]
+#[command(name = "malloscope-gui", version)]
+#[command(after_help = "Example:\n  malloscope record -o app.mscope -- app\n  malloscope-gui app.mscope")]
+struct Cli {
+    /// The trace; without one, the window asks for it
+    trace: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    let outcome = match words.next() {
+        Some(word) if word == WORK => work(words.next().map(PathBuf::from)),
+        _ => show(Cli::parse()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("malloscope-gui: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One replay for the window that started us; without the window there is nobody to work for.
+fn work(leash: Option<PathBuf>) -> anyhow::Result<()> {
+    if let Some(leash) = leash {
+        leash::end_with(leash);
+    }
+    Ok(worker::work()?)
+}
+
+fn show(cli: Cli) -> anyhow::Result<()> {
+    // Not `current_exe`, whose answer names a file that may have been replaced since.
+    let launcher = Launcher { program: "/proc/self/exe".into(), arguments: vec![WORK.into()] };
+    let viewport = egui::ViewportBuilder::default()
+        .with_title("Malloscope")
+        .with_app_id("malloscope")
+        .with_inner_size(SIZE)
+        .with_min_inner_size(LEAST_SIZE);
+    let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
+    let shown = eframe::run_native(
+        "malloscope",
+        options,
+        Box::new(|cx| Ok(Box::new(Window(App::new(&cx.egui_ctx, launcher, cli.trace))))),
+    );
+    // Its error may be told to no other thread, as anyhow's must be.
+    shown.map_err(|error| {
+        anyhow!("{error}\nWithout a window, `malloscope replay TRACE` prints the same numbers in a terminal")
+    })
+}
+
+/// The application, as eframe wants it.
+struct Window(App);
+
+impl eframe::App for Window {
+    fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
+        self.0.ui(ui);
+    }
+}

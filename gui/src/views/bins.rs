@@ -1,0 +1,56 @@
+//! The table of bins.
+
+use crate::app::command::{Command, Commands};
+use crate::model::bins::{BinLine, Column};
+use crate::model::{Model, Which};
+use crate::theme;
+use crate::widgets::table::{self, Cell, Table};
+use egui::{RichText, Ui};
+
+/// Shows the bins of the run that was chosen.
+pub fn ui(ui: &mut Ui, model: &Model, commands: &mut Commands) {
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Bins").strong());
+        if model.other.ready().is_some() {
+            ui.add_space(theme::GAP);
+            let names =
+                [(Which::Recorded, "recorded settings".to_owned()), (Which::Other, model.settings.name())];
+            for (which, name) in names {
+                if ui.selectable_label(model.shown == which, name).clicked() {
+                    commands.push(Command::Show(which));
+                }
+            }
+        }
+    });
+    let Some(replayed) = model.shown() else { return };
+    if replayed.bins.is_empty() {
+        ui.label("No bin was looked into: nothing was asked for.");
+        return;
+    }
+    let rows = model.sorting.sorted(&replayed.bins).into_iter().map(row).collect();
+    let columns = Column::ALL.map(|column| heading(model, column)).into();
+    let clicked = Table { name: "Bins", columns, rows }.show_scrolled(ui);
+    commands.extend(clicked.map(|place| Command::Sort(Column::ALL[place])));
+}
+
+fn heading(model: &Model, column: Column) -> table::Column {
+    let mark = match model.sorting.by == column {
+        true if model.sorting.descending => " ▼",
+        true => " ▲",
+        false => "",
+    };
+    table::Column {
+        title: format!("{}{mark}", column.title()),
+        meaning: column.meaning(),
+        is_number: column.is_number(),
+    }
+}
+
+fn row(line: &BinLine) -> Vec<Cell> {
+    let cell = |column: Column| Cell {
+        text: line.cell(column),
+        share: (column == Column::HitRate).then(|| line.hit_rate()),
+        is_weak: column == Column::Sizes,
+    };
+    Column::ALL.map(cell).into()
+}

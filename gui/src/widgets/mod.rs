@@ -1,0 +1,4 @@
+//! Drawing that knows numbers and rectangles, and has never heard of heaps.
+
+pub mod message;
+pub mod table;
