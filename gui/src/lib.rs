@@ -1,6 +1,6 @@
 //! The window: a trace replayed, its program break and its bins looked at.
 //!
-//! Each frame the [`app`] polls the [`jobs`], shows the [`views`], and then applies what they asked.
+//! Each frame the [`app`] polls the [`jobs`], shows the `views`, and then applies what they asked.
 //! Views only read the [`model`]; what a user can do is a list of [`app::command::Command`]s, and
 //! `app::apply` is the only code that changes the model.
 //!

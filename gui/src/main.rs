@@ -3,13 +3,11 @@
 use anyhow::anyhow;
 use clap::Parser;
 use malloscope_gui::app::App;
-use malloscope_gui::jobs::leash;
+use malloscope_gui::jobs::{WORK, leash};
 use malloscope_replayer::worker::{self, Launcher};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The word that makes this executable a worker.
-const WORK: &str = "work-for-malloscope";
 /// The window's size at first, in points.
 const SIZE: [f32; 2] = [1280.0, 800.0];
 /// Smaller than this, numbers would be cut.

@@ -83,6 +83,11 @@ pub fn bar(visuals: &Visuals) -> Color32 {
     accent(visuals).gamma_multiply(if visuals.dark_mode { 0.55 } else { 0.40 })
 }
 
+/// The lines that divide a plot.
+pub fn grid(visuals: &Visuals) -> Color32 {
+    visuals.widgets.noninteractive.bg_stroke.color
+}
+
 /// A line that stands behind the one that matters.
 pub fn quiet_line(visuals: &Visuals) -> Color32 {
     Color32::from_gray(if visuals.dark_mode { 0x98 } else { 0x70 })

@@ -83,7 +83,7 @@ fn heard(model: &mut Model, which: Which, news: News) {
         News::Done(report) => Tile::Ready(Replayed::new(*report)),
     };
     if let (Tile::Ready(recorded), Tile::Ready(other)) = (&model.recorded, &model.other) {
-        model.differences = differences(recorded, other, &model.settings.name());
+        model.differences = differences(recorded, other);
     }
 }
 

@@ -2,3 +2,6 @@
 
 pub mod leash;
 pub mod replay;
+
+/// The word that makes the window's executable a worker.
+pub const WORK: &str = "work-for-malloscope";

@@ -135,12 +135,12 @@ impl Replayed {
 }
 
 /// The same table that `malloscope compare` prints.
-pub fn differences(recorded: &Replayed, other: &Replayed, name: &str) -> Option<Section> {
+pub fn differences(recorded: &Replayed, other: &Replayed) -> Option<Section> {
     let run = |name: &str, replayed: &Replayed| Run {
         name: name.to_owned(),
         outcome: replayed.report.outcome.clone(),
     };
-    let runs = vec![run("recorded settings", recorded), run(name, other)];
+    let runs = vec![run("recorded", recorded), run("with this", other)];
     let comparison = Comparison { trace: recorded.report.trace.clone(), runs };
     comparison.sections().into_iter().next()
 }

@@ -21,8 +21,10 @@ pub struct Timeline {
     pub grown: Vec<Point>,
     /// Where the break went down: at its least since the sample before.
     pub trimmed: Vec<Point>,
-    /// How often, and by how much.
-    pub moves: String,
+    /// How often it grew, and by how much.
+    pub grown_in_all: String,
+    /// How often it was trimmed, and by how much.
+    pub trimmed_in_all: String,
     samples: Vec<Sample>,
 }
 
@@ -30,14 +32,12 @@ impl Timeline {
     /// The timeline of a run.
     pub fn of(outcome: &Outcome) -> Timeline {
         let kernel = &outcome.kernel;
-        let moves = format!(
-            "grown {} times, {} in all; trimmed {} times, {} in all",
-            count(kernel.break_grown),
-            bytes(kernel.break_grown_bytes),
-            count(kernel.break_trimmed),
-            bytes(kernel.break_trimmed_bytes)
-        );
-        Timeline { moves, ..Timeline::through(&outcome.measured.series) }
+        let said = |what, times, by| format!("{what} {} times, {} in all", count(times), bytes(by));
+        Timeline {
+            grown_in_all: said("grown", kernel.break_grown, kernel.break_grown_bytes),
+            trimmed_in_all: said("trimmed", kernel.break_trimmed, kernel.break_trimmed_bytes),
+            ..Timeline::through(&outcome.measured.series)
+        }
     }
 
     /// The timeline through samples.
@@ -70,6 +70,11 @@ impl Timeline {
         if went_down {
             self.trimmed.push(at(least));
         }
+    }
+
+    /// Whether nothing ever lived and the break never moved.
+    pub fn is_empty(&self) -> bool {
+        self.samples.iter().all(|sample| sample.greatest_live == 0 && sample.greatest_break == 0)
     }
 
     /// What was true after so many records: the nearest sample's numbers.

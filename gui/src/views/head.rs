@@ -53,13 +53,15 @@ pub fn figures(ui: &mut Ui, replayed: &Replayed) {
     });
     if !replayed.notices.is_empty() {
         ui.add_space(theme::GAP);
-        ScrollArea::vertical().id_salt("notices").max_height(NOTICES).auto_shrink([false, true]).show(
-            ui,
-            |ui| {
+        ScrollArea::vertical()
+            .id_salt("notices")
+            .max_height(NOTICES)
+            .min_scrolled_height(NOTICES)
+            .auto_shrink([false, true])
+            .show(ui, |ui| {
                 for notice in &replayed.notices {
                     message::show(ui, &notice.what, &notice.next);
                 }
-            },
-        );
+            });
     }
 }

@@ -24,7 +24,7 @@ pub struct Views {
 impl Views {
     /// Shows all there is.
     pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
-        Panel::top("bar").frame(panel()).show(ui, |ui| head::bar(ui, model, commands));
+        Panel::top("bar").frame(panel(ui)).show(ui, |ui| head::bar(ui, model, commands));
         match &model.recorded {
             Tile::Missing => centre(ui, |ui| self.opening.ui(ui, commands)),
             Tile::Loading(progress) => centre(ui, |ui| {
@@ -40,27 +40,27 @@ impl Views {
     }
 
     fn replayed(&mut self, ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
-        Panel::top("figures").frame(panel()).show(ui, |ui| head::figures(ui, recorded));
+        Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, recorded));
         let height = ui.available_height();
-        Panel::top("timeline").frame(panel()).exact_size((height * 0.45).max(190.0)).show(ui, |ui| {
+        Panel::top("timeline").frame(panel(ui)).exact_size((height * 0.45).max(190.0)).show(ui, |ui| {
             timeline::ui(ui, model, recorded);
         });
-        Panel::top("settings").frame(panel()).show(ui, |ui| self.settings.ui(ui, model, commands));
+        Panel::top("settings").frame(panel(ui)).show(ui, |ui| self.settings.ui(ui, model, commands));
         let width = ui.available_width();
-        Panel::right("sections").frame(panel()).exact_size((width * 0.38).max(330.0)).show(ui, |ui| {
-            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| sections::ui(ui, model));
+        Panel::right("sections").frame(panel(ui)).exact_size((width * 0.38).max(330.0)).show(ui, |ui| {
+            ScrollArea::both().auto_shrink(false).show(ui, |ui| sections::ui(ui, model));
         });
-        CentralPanel::default().frame(panel()).show(ui, |ui| bins::ui(ui, model, commands));
+        CentralPanel::default().frame(panel(ui)).show(ui, |ui| bins::ui(ui, model, commands));
     }
 }
 
-fn panel() -> Frame {
-    Frame::new().inner_margin(theme::MARGIN)
+fn panel(ui: &Ui) -> Frame {
+    Frame::new().inner_margin(theme::MARGIN).fill(ui.visuals().panel_fill)
 }
 
 /// In the middle, as wide as is good to read.
 fn centre(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
-    CentralPanel::default().frame(panel()).show(ui, |ui| {
+    CentralPanel::default().frame(panel(ui)).show(ui, |ui| {
         ui.add_space(ui.available_height() * 0.2);
         let side = ((ui.available_width() - theme::READING_WIDTH) / 2.0).max(0.0);
         ui.horizontal(|ui| {

@@ -14,6 +14,7 @@ const ELSEWHERE: [&str; 4] = ["", "Program break", "Served from", "Bins"];
 pub fn ui(ui: &mut Ui, model: &Model) {
     if let Some(differences) = &model.differences {
         folding(ui, "Differences", true, |ui| {
+            paragraph(ui, RichText::new(format!("with this: {}", model.settings.name())));
             section_table(ui, "Differences", differences);
             notes(ui, differences);
         });

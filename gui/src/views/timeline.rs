@@ -5,51 +5,71 @@ use crate::model::{Model, Replayed};
 use crate::theme;
 use egui::{RichText, Ui, WidgetInfo, accesskit::Role};
 use egui_plot::{
-    Corner, GridInput, HoverPosition, Legend, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points,
-    uniform_grid_spacer,
+    GridInput, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points, uniform_grid_spacer,
 };
 use malloscope_replayer::report::units::{bytes, count};
 
 /// With more marks than this they become small.
 const MANY_MARKS: usize = 80;
+/// The help on zooming is shown where there is this much room for it.
+const LEAST_FOR_HELP: f32 = 360.0;
 
 /// Shows the timeline of the recorded settings, and over it that of the others.
 pub fn ui(ui: &mut Ui, model: &Model, recorded: &Replayed) {
     let timeline = &recorded.timeline;
     let other = model.other.ready().map(|other| (model.settings.name(), &other.timeline));
-    ui.horizontal_wrapped(|ui| {
-        ui.label(RichText::new("Program break").strong());
-        ui.label(&timeline.moves);
-        ui.label(RichText::new("Drag to move, Ctrl and wheel to zoom, double click for all").small().weak());
-    });
-    let height = ui.available_height() - theme::ROW - ui.spacing().item_spacing.y;
     let names = other.as_ref().map(|(name, timeline)| (name.as_str(), *timeline));
-    let shown = plot(height.max(80.0), timeline, names).show(ui, |plot| {
-        let visuals = plot.ctx().global_style().visuals.clone();
-        let (accent, quiet) = (theme::accent(&visuals), theme::quiet_line(&visuals));
-        plot.line(line("live", &timeline.live).color(quiet).width(1.0).fill(0.0).fill_alpha(0.18));
-        plot.line(line("held", &timeline.held).color(quiet).width(1.5));
-        plot.line(line("program break", &timeline.program_break).color(accent).width(2.0));
-        plot.points(marks("grown", &timeline.grown, MarkerShape::Up).color(accent));
-        plot.points(marks("trimmed", &timeline.trimmed, MarkerShape::Down).color(accent));
-        if let Some((name, timeline)) = names {
-            let line = line(&format!("break, {name}"), &timeline.program_break);
-            plot.line(line.color(theme::second_line(&visuals)).width(1.5).style(LineStyle::dashed_dense()));
-        }
-    });
-    shown
-        .response
-        .widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Program break, {}", timeline.moves)));
+    ui.horizontal_wrapped(|ui| legend(ui, timeline, names.map(|(name, _)| name)));
+    if timeline.is_empty() {
+        ui.label("There is nothing to draw: no call of the trace asked for memory.");
+        return;
+    }
+    let height = ui.available_height() - theme::ROW - ui.spacing().item_spacing.y;
+    let grid = theme::grid(ui.visuals());
+    let shown =
+        plot(height.max(80.0), timeline, names.map(|(_, other)| other)).grid_color(grid).show(ui, |plot| {
+            let visuals = plot.ctx().global_style().visuals.clone();
+            let (accent, quiet) = (theme::accent(&visuals), theme::quiet_line(&visuals));
+            plot.line(line("live bytes", &timeline.live).color(quiet).width(1.0).fill(0.0).fill_alpha(0.18));
+            plot.line(line("held bytes", &timeline.held).color(quiet).width(1.5));
+            plot.line(line("program break", &timeline.program_break).color(accent).width(2.0));
+            plot.points(marks("grown", &timeline.grown, MarkerShape::Up).color(accent));
+            plot.points(marks("trimmed", &timeline.trimmed, MarkerShape::Down).color(accent));
+            if let Some((name, timeline)) = names {
+                let line = line(&format!("program break, {name}"), &timeline.program_break);
+                plot.line(
+                    line.color(theme::second_line(&visuals)).width(1.5).style(LineStyle::dashed_dense()),
+                );
+            }
+        });
+    let said = || format!("Program break: {}; {}", timeline.grown_in_all, timeline.trimmed_in_all);
+    shown.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, said()));
     let over = shown.response.hover_pos().map(|at| shown.transform.value_from_position(at).x);
     values(ui, timeline, over);
 }
 
-fn plot<'a>(height: f32, timeline: &'a Timeline, other: Option<(&'a str, &'a Timeline)>) -> Plot<'a> {
+/// What the lines and marks are, in their own shapes and colours.
+fn legend(ui: &mut Ui, timeline: &Timeline, other: Option<&str>) {
+    let visuals = ui.visuals();
+    let (accent, quiet, second) =
+        (theme::accent(visuals), theme::quiet_line(visuals), theme::second_line(visuals));
+    ui.label(RichText::new("Program break").strong());
+    ui.label(RichText::new("━ recorded settings").color(accent));
+    ui.label(RichText::new(format!("▲ {}", timeline.grown_in_all)).color(accent));
+    ui.label(RichText::new(format!("▼ {}", timeline.trimmed_in_all)).color(accent));
+    if let Some(name) = other {
+        ui.label(RichText::new(format!("┅ {name}")).color(second));
+    }
+    ui.label(RichText::new("━ held bytes").color(quiet));
+    ui.label(RichText::new("▒ live bytes").color(quiet));
+    if ui.available_width() > LEAST_FOR_HELP {
+        ui.label(RichText::new("Drag to move, Ctrl and wheel to zoom, double click for all").small().weak());
+    }
+}
+
+fn plot<'a>(height: f32, timeline: &'a Timeline, other: Option<&'a Timeline>) -> Plot<'a> {
     Plot::new("program break")
         .height(height)
-        .legend(
-            Legend::default().position(Corner::LeftTop).follow_insertion_order(true).background_alpha(0.8),
-        )
         .allow_scroll(false)
         .allow_zoom([true, false])
         .allow_drag([true, false])
@@ -67,14 +87,14 @@ fn plot<'a>(height: f32, timeline: &'a Timeline, other: Option<(&'a str, &'a Tim
 }
 
 /// What is said beside the pointer.
-fn tooltip(record: f64, timeline: &Timeline, other: Option<(&str, &Timeline)>) -> String {
+fn tooltip(record: f64, timeline: &Timeline, other: Option<&Timeline>) -> String {
     let Some(sample) = timeline.at(record) else { return String::new() };
     let mut lines: Vec<String> =
         readout(sample).into_iter().take(5).map(|(name, value)| format!("{name}: {value}")).collect();
-    if let Some((name, timeline)) = other
+    if let Some(timeline) = other
         && let Some(sample) = timeline.at(record)
     {
-        lines.push(format!("Break with {name}: {}", bytes(sample.program_break)));
+        lines.push(format!("Break with the other: {}", bytes(sample.program_break)));
     }
     lines.join("\n")
 }

@@ -42,9 +42,11 @@ pub struct Table {
 }
 
 /// Between two columns.
-const BETWEEN: f32 = 12.0;
+const BETWEEN: f32 = 10.0;
 /// A bar is at least this wide.
-const LEAST_BAR: f32 = 84.0;
+const LEAST_BAR: f32 = 76.0;
+/// Numbers keep this much from the end of their cell, and of the bar in it.
+const BEFORE_END: f32 = 4.0;
 
 impl Table {
     /// Shows the whole table, in as much height as it needs.
@@ -91,7 +93,7 @@ impl Table {
                 Some(_) => wide(&cell.text).max(LEAST_BAR),
                 None => wide(&cell.text),
             };
-            cells.map(cell).fold(wide(&column.title), f32::max) + BETWEEN
+            cells.map(cell).fold(wide(&column.title), f32::max) + BETWEEN + BEFORE_END
         };
         let mut widths: Vec<f32> = self.columns.iter().enumerate().map(column).collect();
         let left = room - widths.iter().sum::<f32>();
@@ -157,7 +159,9 @@ fn show_cell(ui: &mut Ui, rect: Rect, column: &Column, cell: &Cell) {
     }
     let colour = if cell.is_weak { ui.visuals().weak_text_color() } else { ui.visuals().text_color() };
     let text = RichText::new(&cell.text).color(colour);
-    inside(ui, rect, column.is_number, |ui| ui.add(Label::new(text).truncate()));
+    // Half a name says something; half a number lies.
+    let label = if column.is_number { Label::new(text).extend() } else { Label::new(text).truncate() };
+    inside(ui, rect, column.is_number, |ui| ui.add(label));
 }
 
 fn draw_bar(ui: &Ui, rect: Rect, share: f64) {
@@ -176,6 +180,6 @@ fn draw_bar(ui: &Ui, rect: Rect, share: f64) {
 fn inside(ui: &mut Ui, rect: Rect, is_number: bool, add: impl FnOnce(&mut Ui) -> Response) -> Response {
     let layout =
         if is_number { Layout::right_to_left(Align::Center) } else { Layout::left_to_right(Align::Center) };
-    let rect = if is_number { rect.with_max_x(rect.right() - 4.0) } else { rect };
+    let rect = if is_number { rect.with_max_x(rect.right() - BEFORE_END) } else { rect };
     ui.scope_builder(UiBuilder::new().max_rect(rect).layout(layout), add).inner
 }

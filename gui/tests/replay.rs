@@ -1,0 +1,41 @@
+//! Replays in the background, without a window.
+
+use malloscope_gui::jobs::WORK;
+use malloscope_gui::jobs::replay::{News, Replay};
+use malloscope_replayer::run::Job;
+use malloscope_replayer::trial::Trial;
+use malloscope_replayer::worker::Launcher;
+use std::path::Path;
+use std::sync::mpsc;
+
+fn job() -> Job {
+    let trace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/samples/xz.mscope");
+    Job { trace, trial: Trial::default(), compare: true, lines: None }
+}
+
+#[test]
+fn a_replay_answers_with_a_report() {
+    let launcher =
+        Launcher { program: env!("CARGO_BIN_EXE_malloscope-gui").into(), arguments: vec![WORK.into()] };
+    let (wake, woken) = mpsc::channel();
+    let replay = Replay::start(&launcher, job(), move || wake.send(()).unwrap());
+    let report = loop {
+        woken.recv().unwrap();
+        if let Some(News::Done(report)) = replay.news().last() {
+            break report;
+        }
+    };
+    assert!(report.outcome.calls > 0);
+    assert!(report.outcome.damage.is_empty());
+}
+
+#[test]
+fn a_replay_that_is_dropped_ends_its_process() {
+    // This worker says nothing, and ends when its leash is let go: it reads the leash.
+    let launcher = Launcher { program: "cat".into(), arguments: Vec::new() };
+    let (wake, woken) = mpsc::channel();
+    let replay = Replay::start(&launcher, job(), move || wake.send(()).unwrap());
+    drop(replay);
+    // The thread that started the process has waited for it.
+    assert!(woken.recv().is_ok());
+}

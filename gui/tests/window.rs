@@ -1,0 +1,242 @@
+//! The window without a screen: what it says, found by its words, and what its buttons do.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use malloscope_gui::app::App;
+use malloscope_gui::jobs::WORK;
+use malloscope_gui::model::{Tile, Which};
+use malloscope_replayer::worker::Launcher;
+use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
+
+/// A window, and who wakes it.
+struct Window {
+    harness: Harness<'static, Option<App>>,
+    woken: Receiver<()>,
+}
+
+impl Window {
+    fn open(launcher: Launcher, trace: Option<&Path>) -> Window {
+        let trace = trace.map(Path::to_owned);
+        let show = move |ui: &mut egui::Ui, app: &mut Option<App>| {
+            app.get_or_insert_with(|| App::new(ui.ctx(), launcher.clone(), trace.clone())).ui(ui);
+        };
+        let (wake, woken) = mpsc::channel();
+        let harness = Harness::builder()
+            .with_size([1280.0, 800.0])
+            .with_context_setup(move |context| {
+                context.set_request_repaint_callback(move |_| {
+                    let _ = wake.send(());
+                });
+            })
+            .build_ui_state(show, None);
+        Window { harness, woken }
+    }
+
+    fn app(&self) -> &App {
+        self.harness.state().as_ref().unwrap()
+    }
+
+    /// Waits for every replay to end.
+    fn settle(&mut self) {
+        self.harness.step();
+        while self.app().model().recorded.is_loading() || self.app().model().other.is_loading() {
+            self.woken.recv().unwrap();
+            self.harness.step();
+        }
+        self.harness.run_steps(3);
+    }
+
+    fn says(&self, text: &str) -> bool {
+        self.harness.query_all_by_label_contains(text).next().is_some()
+    }
+
+    #[track_caller]
+    fn must_say(&self, texts: &[&str]) {
+        for text in texts {
+            assert!(self.says(text), "{text:?} is not in\n{:?}", self.harness.root());
+        }
+    }
+
+    /// Presses the button of this name.
+    fn press(&mut self, name: &str) {
+        self.harness.get_by_label(name).click();
+        self.harness.run_steps(3);
+    }
+
+    /// Types into the field of this name.
+    fn type_into(&mut self, name: &str, text: &str) {
+        let field = self.harness.get_by_role_and_label(egui::accesskit::Role::TextInput, name);
+        field.focus();
+        field.type_text(text);
+        self.harness.run_steps(3);
+    }
+}
+
+/// The real thing.
+fn launcher() -> Launcher {
+    Launcher { program: env!("CARGO_BIN_EXE_malloscope-gui").into(), arguments: vec![WORK.into()] }
+}
+
+/// A worker that says nothing and ends when its leash is let go: it reads the leash.
+fn idler() -> Launcher {
+    Launcher { program: "cat".into(), arguments: Vec::new() }
+}
+
+fn sample() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/samples/xz.mscope")
+}
+
+/// A trace of so many requests of 100,000 bytes, all freed in the end.
+fn trace(directory: &Path, requests: u64) -> PathBuf {
+    let mut header = Header::default();
+    header.program.path = "/usr/bin/made-up".to_owned();
+    let mut writer = Writer::new(Vec::new(), &header).unwrap();
+    let mut time = 0;
+    let mut record = |call| {
+        time += 1000;
+        writer.record(&Record { time: Nanos(time), thread: Thread(0), program_break: 0, call }).unwrap();
+    };
+    let address = |number| 0x5000_0000 + number * 0x20000 + 0x10;
+    for number in 0..requests {
+        let to = Placed { pointer: Pointer::seen(address(number)), head: 0 };
+        record(Call::Malloc { request: 100_000, to });
+    }
+    for number in (0..requests).rev() {
+        record(Call::Free { pointer: Pointer::seen(address(number)) });
+    }
+    let bytes = writer.finish(&Ending::default()).unwrap();
+    let path = directory.join("made-up.mscope");
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn the_opening_screen_says_what_to_do() {
+    let mut window = Window::open(launcher(), None);
+    window.harness.run_steps(3);
+    window.must_say(&[
+        "Open a trace",
+        "Drop a trace on this window",
+        "malloscope record -o app.mscope -- app",
+    ]);
+}
+
+#[test]
+fn a_path_that_leads_nowhere_says_what_to_do() {
+    let mut window = Window::open(launcher(), None);
+    window.harness.run_steps(2);
+    window.type_into("Drop a trace on this window, or type its path:", "/nowhere.mscope");
+    window.press("Open");
+    window.settle();
+    window.must_say(&["/nowhere.mscope: No such file", "Check the path", "Open a trace"]);
+}
+
+#[test]
+fn a_file_that_is_no_trace_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notes.txt");
+    std::fs::write(&path, "x".repeat(5000)).unwrap();
+    let mut window = Window::open(launcher(), Some(&path));
+    window.settle();
+    window.must_say(&["is not a trace", "Record one with"]);
+}
+
+#[test]
+fn a_trace_is_replayed_and_its_bins_are_sorted_by_a_click() {
+    let mut window = Window::open(launcher(), Some(&sample()));
+    window.settle();
+    window.must_say(&[
+        "Calls",
+        "Fidelity",
+        "Resident, peak",
+        "Minor faults",
+        "xz -T2 -3",
+        "KiB",
+        "tcache",
+        "Served from",
+    ]);
+    window.must_say(&["Requests ▼"]);
+    window.press("Hits");
+    window.must_say(&["Hits ▼"]);
+    window.press("Hits ▼");
+    window.must_say(&["Hits ▲"]);
+    window.press("Close");
+    window.must_say(&["Open a trace"]);
+}
+
+#[test]
+fn grows_and_trims_are_counted_beside_the_timeline() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = trace(directory.path(), 20);
+    let mut window = Window::open(launcher(), Some(&path));
+    window.settle();
+    window.must_say(&["/usr/bin/made-up", "▲ grown", "▼ trimmed", "recorded settings", "Record", "40"]);
+    let timeline = &window.app().model().recorded.ready().unwrap().timeline;
+    assert!(!timeline.grown.is_empty() && !timeline.trimmed.is_empty());
+    assert_eq!(timeline.end().unwrap().live, 0);
+}
+
+#[test]
+fn another_threshold_is_replayed_beside_the_recorded_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = trace(directory.path(), 20);
+    let mut window = Window::open(launcher(), Some(&path));
+    window.settle();
+    window.press("Replay with this");
+    window.must_say(&["Type a threshold"]);
+    window.type_into("mmap threshold", "64K");
+    window.press("Replay with this");
+    window.settle();
+    window.must_say(&["┅ mmap_threshold=64K", "Differences", "resident, peak", "static"]);
+    let other = window.app().model().other.ready().unwrap();
+    // The first still fits into what the heap began with.
+    assert_eq!(other.report.outcome.kernel.mmap, 19);
+    window.press("mmap_threshold=64K");
+    assert_eq!(window.app().model().shown, Which::Other);
+    window.must_say(&["mapped"]);
+    window.press("Remove");
+    assert_eq!(window.app().model().other, Tile::Missing);
+    assert!(!window.says("Differences"));
+}
+
+#[test]
+fn a_trace_without_calls_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = trace(directory.path(), 0);
+    let mut window = Window::open(launcher(), Some(&path));
+    window.settle();
+    window.must_say(&["There is nothing to draw", "No bin was looked into", "Calls"]);
+}
+
+#[test]
+fn a_damaged_trace_shows_what_could_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = trace(directory.path(), 500);
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let mut window = Window::open(launcher(), Some(&path));
+    window.settle();
+    window.must_say(&["The trace is damaged", "What could be read is shown", "The recording was cut short"]);
+}
+
+#[test]
+fn a_replay_can_be_cancelled() {
+    let mut window = Window::open(idler(), Some(&sample()));
+    window.harness.run_steps(3);
+    window.must_say(&["Replaying…"]);
+    window.press("Cancel");
+    window.must_say(&["Open a trace"]);
+    assert!(matches!(window.app().model().recorded, Tile::Missing));
+}
+
+#[test]
+fn a_worker_that_ends_without_a_word_is_reported() {
+    let launcher = Launcher { program: "true".into(), arguments: Vec::new() };
+    let mut window = Window::open(launcher, Some(&sample()));
+    window.settle();
+    window.must_say(&["the replay's process", "Try again"]);
+}
