@@ -59,10 +59,19 @@ fn show(cli: Cli) -> anyhow::Result<()> {
         options,
         Box::new(|cx| Ok(Box::new(Window(App::new(&cx.egui_ctx, launcher, cli.trace))))),
     );
-    // Its error may be told to no other thread, as anyhow's must be.
     shown.map_err(|error| {
-        anyhow!("{error}\nWithout a window, `malloscope replay TRACE` prints the same numbers in a terminal")
+        anyhow!("{}\nWithout a window, `malloscope replay TRACE` prints the same", why(&error))
     })
+}
+
+/// Why there is no window. winit says where in its source it found out; that is no news for a user.
+fn why(error: &eframe::Error) -> String {
+    match error {
+        eframe::Error::WinitEventLoop(_) => {
+            "there is no display: neither WAYLAND_DISPLAY nor DISPLAY leads to one".to_owned()
+        }
+        other => format!("the window cannot be shown: {other}"),
+    }
 }
 
 /// The application, as eframe wants it.

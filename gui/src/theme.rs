@@ -50,12 +50,13 @@ pub fn set(context: &egui::Context) {
 }
 
 fn visuals(theme: Theme) -> Visuals {
-    let (mut visuals, panel, faint, text, edge) = match theme {
-        Theme::Dark => (Visuals::dark(), 0x1a, 0x22, 0xd8, 0x38),
-        Theme::Light => (Visuals::light(), 0xfa, 0xf0, 0x22, 0xd4),
+    let (mut visuals, panel, faint, field, text, edge) = match theme {
+        Theme::Dark => (Visuals::dark(), 0x1a, 0x22, 0x0c, 0xd8, 0x38),
+        Theme::Light => (Visuals::light(), 0xfa, 0xf0, 0xe8, 0x22, 0xd4),
     };
     visuals.panel_fill = Color32::from_gray(panel);
     visuals.faint_bg_color = Color32::from_gray(faint);
+    visuals.text_edit_bg_color = Some(Color32::from_gray(field));
     visuals.widgets.noninteractive.fg_stroke.color = Color32::from_gray(text);
     visuals.widgets.noninteractive.bg_stroke.color = Color32::from_gray(edge);
     visuals.selection.bg_fill = accent(&visuals).gamma_multiply(0.45);

@@ -10,6 +10,7 @@ use malloscope_gui::model::{Tile, Which};
 use malloscope_replayer::worker::Launcher;
 use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 /// A window, and who wakes it.
@@ -114,6 +115,20 @@ fn trace(directory: &Path, requests: u64) -> PathBuf {
     path
 }
 
+/// A file under the pointer.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        Err("nobody asks".to_owned())
+    }
+}
+
 #[test]
 fn the_opening_screen_says_what_to_do() {
     let mut window = Window::open(launcher(), None);
@@ -123,6 +138,15 @@ fn the_opening_screen_says_what_to_do() {
         "Drop a trace on this window",
         "malloscope record -o app.mscope -- app",
     ]);
+}
+
+#[test]
+fn a_trace_can_be_dropped_on_the_window() {
+    let mut window = Window::open(launcher(), None);
+    window.harness.run_steps(3);
+    window.harness.input_mut().dropped_files.push(Arc::new(Dropped(sample())));
+    window.settle();
+    window.must_say(&["xz.mscope", "Fidelity"]);
 }
 
 #[test]
