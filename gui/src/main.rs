@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// The window's size at first, in points.
 const SIZE: [f32; 2] = [1280.0, 800.0];
 /// Smaller than this, numbers would be cut.
-const LEAST_SIZE: [f32; 2] = [720.0, 480.0];
+const LEAST_SIZE: [f32; 2] = [880.0, 560.0];
 
 /// Look at what malloc did: replay a trace and show its program break and its bins in a window
 #[derive(Debug, Parser)]

@@ -19,7 +19,7 @@ pub const READING_WIDTH: f32 = 560.0;
 pub const FIELD: f32 = 72.0;
 
 /// Around the contents of a panel.
-pub const MARGIN: Margin = Margin { left: 12, right: 12, top: 8, bottom: 8 };
+pub const MARGIN: Margin = Margin { left: 10, right: 10, top: 8, bottom: 8 };
 
 /// Sets fonts and styles, for both themes.
 pub fn set(context: &egui::Context) {

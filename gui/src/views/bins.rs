@@ -5,7 +5,7 @@ use crate::model::bins::{BinLine, Column};
 use crate::model::{Model, Which};
 use crate::theme;
 use crate::widgets::table::{self, Cell, Table};
-use egui::{RichText, Ui};
+use egui::{RichText, ScrollArea, Ui};
 
 /// Shows the bins of the run that was chosen.
 pub fn ui(ui: &mut Ui, model: &Model, commands: &mut Commands) {
@@ -29,7 +29,10 @@ pub fn ui(ui: &mut Ui, model: &Model, commands: &mut Commands) {
     }
     let rows = model.sorting.sorted(&replayed.bins).into_iter().map(row).collect();
     let columns = Column::ALL.map(|column| heading(model, column)).into();
-    let clicked = Table { name: "Bins", columns, rows }.show_scrolled(ui);
+    let table = Table { name: "Bins", columns, rows };
+    // Where the window is narrower than the numbers, they move aside.
+    let across = ScrollArea::horizontal().id_salt("across").auto_shrink(false);
+    let clicked = across.show(ui, |ui| table.show_scrolled(ui)).inner;
     commands.extend(clicked.map(|place| Command::Sort(Column::ALL[place])));
 }
 

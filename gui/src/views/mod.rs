@@ -47,7 +47,7 @@ impl Views {
         });
         Panel::top("settings").frame(panel(ui)).show(ui, |ui| self.settings.ui(ui, model, commands));
         let width = ui.available_width();
-        Panel::right("sections").frame(panel(ui)).exact_size((width * 0.38).max(330.0)).show(ui, |ui| {
+        Panel::right("sections").frame(panel(ui)).exact_size((width * 0.38).max(366.0)).show(ui, |ui| {
             ScrollArea::both().auto_shrink(false).show(ui, |ui| sections::ui(ui, model));
         });
         CentralPanel::default().frame(panel(ui)).show(ui, |ui| bins::ui(ui, model, commands));

@@ -62,7 +62,7 @@ fn legend(ui: &mut Ui, timeline: &Timeline, other: Option<&str>) {
     }
     ui.label(RichText::new("━ held bytes").color(quiet));
     ui.label(RichText::new("▒ live bytes").color(quiet));
-    if ui.available_width() > LEAST_FOR_HELP {
+    if ui.available_size_before_wrap().x > LEAST_FOR_HELP {
         ui.label(RichText::new("Drag to move, Ctrl and wheel to zoom, double click for all").small().weak());
     }
 }

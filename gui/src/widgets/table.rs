@@ -42,27 +42,30 @@ pub struct Table {
 }
 
 /// Between two columns.
-const BETWEEN: f32 = 10.0;
+const BETWEEN: f32 = 8.0;
 /// A bar is at least this wide.
-const LEAST_BAR: f32 = 76.0;
+const LEAST_BAR: f32 = 64.0;
 /// Numbers keep this much from the end of their cell, and of the bar in it.
-const BEFORE_END: f32 = 4.0;
+const BEFORE_END: f32 = 3.0;
 
 impl Table {
     /// Shows the whole table, in as much height as it needs.
     pub fn show(&self, ui: &mut Ui) {
-        let widths = self.widths(ui);
-        self.header(ui, &widths, Sense::hover());
-        for number in 0..self.rows.len() {
-            self.row(ui, &widths, number);
-        }
+        ui.scope(|ui| {
+            ui.spacing_mut().item_spacing.y = 0.0;
+            let widths = self.widths(ui, ui.available_width());
+            self.header(ui, &widths, Sense::hover());
+            for number in 0..self.rows.len() {
+                self.row(ui, &widths, number);
+            }
+        });
     }
 
     /// Shows the table in the height there is; the answer is the column whose title was clicked.
     pub fn show_scrolled(&self, ui: &mut Ui) -> Option<usize> {
         let room =
             ui.available_width() - ui.spacing().scroll.bar_width - ui.spacing().scroll.bar_inner_margin;
-        let widths = self.widths_in(ui, room);
+        let widths = self.widths(ui, room);
         let clicked = self.header(ui, &widths, Sense::click());
         ui.spacing_mut().item_spacing.y = 0.0;
         ScrollArea::vertical().id_salt(self.name).auto_shrink(false).show_rows(
@@ -78,11 +81,7 @@ impl Table {
         clicked
     }
 
-    fn widths(&self, ui: &Ui) -> Vec<f32> {
-        self.widths_in(ui, ui.available_width())
-    }
-
-    fn widths_in(&self, ui: &Ui, room: f32) -> Vec<f32> {
+    fn widths(&self, ui: &Ui, room: f32) -> Vec<f32> {
         let font = TextStyle::Body.resolve(ui.style());
         let wide = |text: &str| {
             ui.painter().layout_no_wrap(text.to_owned(), font.clone(), egui::Color32::PLACEHOLDER).size().x
