@@ -94,7 +94,7 @@ fn tooltip(record: f64, timeline: &Timeline, other: Option<&Timeline>) -> String
     if let Some(timeline) = other
         && let Some(sample) = timeline.at(record)
     {
-        lines.push(format!("Break with the other: {}", bytes(sample.program_break)));
+        lines.push(format!("Break, other settings: {}", bytes(sample.program_break)));
     }
     lines.join("\n")
 }
