@@ -240,7 +240,7 @@ fn drive<M: Machine>(
     let metrics = Metrics::new(&machine, exact);
     let compared = job.compare && header.heap.placements && recorded_break != 0;
     let source = match twin(eldest, &line.traces) {
-        Some(twin) => source.ordered(twin, recorded_break),
+        Some(twin) => source.ordered(&job.trace, twin, recorded_break),
         None => source,
     };
     let heap = Heap::new(machine, Watch::default(), release, &tunables);

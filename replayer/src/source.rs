@@ -5,7 +5,7 @@
 //! their calls were made.
 
 use crate::order::{Extent, Numbered, Orderer, Reordering, Twin};
-use malloscope_traces::{Error, Header, Reader, Record};
+use malloscope_traces::{Error, Header, Reader, Record, Thread};
 use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -59,13 +59,20 @@ impl Source {
     }
 
     /// The same records in the order their calls were made in, as far as `twin`, a malloc like the
-    /// recorded one, can tell.
-    pub(crate) fn ordered(self, twin: Twin, recorded_break: u64) -> Source {
+    /// recorded one, can tell. `path` is where they come from.
+    pub(crate) fn ordered(self, path: &Path, twin: Twin, recorded_break: u64) -> Source {
         let (sender, batches) = sync_channel(AHEAD);
         let reordering = Arc::new(Mutex::new(Reordering::default()));
         let found = Arc::clone(&reordering);
         let used = self.used.clone();
-        thread::spawn(move || order(&self, Orderer::new(twin, recorded_break), &sender, &found));
+        let path = path.to_path_buf();
+        thread::spawn(move || {
+            let Some(threaded) = pass_on_while_alone(&self, &sender) else { return };
+            let mut orderer = Orderer::new(twin, recorded_break);
+            if catch_up(&path, &mut orderer, threaded.first).is_some() {
+                order(&self, orderer, threaded, &sender, &found);
+            }
+        });
         Source { batches, used, reordering: Some(reordering) }
     }
 
@@ -107,21 +114,83 @@ fn decode(
     }
 }
 
+/// Batches in which the calls of several threads begin.
+struct Threaded {
+    batches: Vec<Batch>,
+    /// The number of their first record.
+    first: u64,
+}
+
+/// Passes on batches for as long as there is one thread, whose calls need no ordering. The last such
+/// batch stays behind: its end may overlap with what other threads do. None if that was all.
+fn pass_on_while_alone(source: &Source, sender: &SyncSender<Result<Batch, Error>>) -> Option<Threaded> {
+    let mut thread = None;
+    let mut behind: Option<Batch> = None;
+    while let Some(batch) = source.next() {
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                sender.send(Err(error)).ok()?;
+                continue;
+            }
+        };
+        let alone = *thread.get_or_insert(batch.records.first().map_or(Thread(0), |record| record.thread));
+        if batch.records.iter().any(|record| record.thread != alone) {
+            let batches: Vec<Batch> = behind.into_iter().chain([batch]).collect();
+            let first = batches[0].first;
+            return Some(Threaded { batches, first });
+        }
+        if let Some(earlier) = behind.replace(batch) {
+            sender.send(Ok(earlier)).ok()?;
+        }
+    }
+    let _ = behind.map(|last| sender.send(Ok(last)));
+    None
+}
+
+/// Gives the orderer the records before the first that it is to order, from the trace's beginning.
+fn catch_up(path: &Path, orderer: &mut Orderer, first: u64) -> Option<()> {
+    let mut reader = Reader::open_file(path).ok()?;
+    let mut records = Vec::new();
+    while first > 0 {
+        match reader.next_batch(&mut records) {
+            Ok(Some(number)) if number < first => {
+                for (index, &record) in (number..).zip(&records) {
+                    orderer.push(Numbered { index, record, extent: Extent::Whole });
+                }
+            }
+            // The damage has been told before.
+            Err(Error::Damaged { .. }) => {}
+            _ => break,
+        }
+    }
+    Some(())
+}
+
 /// Orders until the trace ends or nobody listens any more.
 fn order(
     source: &Source,
     mut orderer: Orderer,
+    threaded: Threaded,
     sender: &SyncSender<Result<Batch, Error>>,
     found: &Mutex<Reordering>,
 ) {
-    while let Some(batch) = source.next() {
+    let Threaded { batches, first } = threaded;
+    let mut batches = batches.into_iter().map(Ok);
+    // What came before has been passed on.
+    let take = |orderer: &mut Orderer| {
+        let mut taken = orderer.take();
+        taken.retain(|numbered| numbered.index >= first);
+        collect(taken)
+    };
+    while let Some(batch) = batches.next().or_else(|| source.next()) {
         let sent = match batch {
             Ok(batch) => {
                 for (index, &record, extent) in batch.numbered() {
                     orderer.push(Numbered { index, record, extent });
                 }
                 source.recycle(batch);
-                sender.send(Ok(collect(orderer.take())))
+                sender.send(Ok(take(&mut orderer)))
             }
             Err(error) => sender.send(Err(error)),
         };
@@ -132,7 +201,7 @@ fn order(
     orderer.finish();
     *found.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = orderer.result();
     // Nobody may be listening any more.
-    let _ = sender.send(Ok(collect(orderer.take())));
+    let _ = sender.send(Ok(take(&mut orderer)));
 }
 
 fn collect(numbered: Vec<Numbered>) -> Batch {
