@@ -72,7 +72,8 @@ fn fill(shared: &Shared, entry: &Entry, taken: &Taken) {
     entry.ring.store(ptr::from_ref(taken.ring).cast_mut(), Ordering::Relaxed);
     entry.heartbeat.store(ptr::from_ref(&shared.control.heartbeat).cast_mut(), Ordering::Relaxed);
     entry.cursor.store(cursor, Ordering::Relaxed);
-    entry.limit.store(0, Ordering::Relaxed);
+    // No room, but not zero: see `Entry::limit`.
+    entry.limit.store(cursor, Ordering::Relaxed);
     entry.program_break.store(0, Ordering::Relaxed);
     entry.beat.store(0, Ordering::Relaxed);
     entry.has_company.store(0, Ordering::Relaxed);
@@ -86,9 +87,9 @@ fn begin(shared: &Shared, entry: &'static Entry) {
     keep_company(entry);
     advance(entry, Stage::Open);
     shared.control.arrivals.fetch_add(1, Ordering::Release);
-    if room::make(shared, entry) {
-        // SAFETY: the entry has been filled in.
-        let lane = unsafe { Lane::of(entry) };
+    if room::make(shared, entry)
+        && let Some(lane) = Lane::of(entry)
+    {
         lane.write(Kind::ThreadStart, 0, entry.thread.load(Ordering::Relaxed).into(), 0);
     }
     shortcut::prepare();
@@ -151,8 +152,7 @@ pub fn advance(entry: &'static Entry, stage: Stage) {
     let from = entry.tenancy.load(Ordering::Relaxed);
     let Some(tenancy) = Tenancy::read(from) else { return };
     let to = tenancy.at(stage).word();
-    // SAFETY: only entries that were filled in are advanced.
-    let ring = unsafe { Lane::of(entry) }.ring();
+    let Some(ring) = Lane::of(entry).map(Lane::ring) else { return };
     if ring.tenancy.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
         entry.tenancy.store(to, Ordering::Relaxed);
     }

@@ -16,6 +16,11 @@ use crate::{calls, enrol, shortcut};
 /// How many rounds of destructors glibc runs: `PTHREAD_DESTRUCTOR_ITERATIONS`.
 const ROUNDS: u32 = 4;
 
+/// The limit of an entry whose thread has left: before every index.
+const LEFT: u64 = 1;
+
+const _: () = assert!(LEFT <= malloscope_wire::ring::FIRST);
+
 /// The destructor.
 ///
 /// # Safety
@@ -42,5 +47,5 @@ fn leave(entry: &'static Entry) {
     calls::did(Kind::ThreadExit, 0, 0, 0);
     enrol::advance(entry, Stage::Leaving);
     // From now on every call asks whether it is still this thread that makes it.
-    entry.limit.store(0, Ordering::Relaxed);
+    entry.limit.store(LEFT, Ordering::Relaxed);
 }

@@ -28,20 +28,7 @@ impl Lane {
     /// is the processor's.
     #[inline(always)]
     pub fn at_hand() -> Option<Lane> {
-        let entry = shortcut::entry()?;
-        let ring = entry.ring.load(Ordering::Relaxed);
-        let slots = entry.slots.load(Ordering::Relaxed);
-        let heartbeat = entry.heartbeat.load(Ordering::Relaxed);
-        // The room last: if a signal handler forks while we are here and the child comes back to
-        // this line, then either it finds none, or what it loaded before is still good to use.
-        if entry.cursor.load(Ordering::Relaxed) >= entry.limit.load(Ordering::Relaxed) {
-            return None;
-        }
-        // SAFETY: an entry with room has a ring, which stays mapped for as long as the process.
-        let ring = unsafe { &*ring };
-        // SAFETY: as above.
-        let heartbeat = unsafe { &*heartbeat };
-        Some(Lane { entry, ring, slots, heartbeat })
+        Self::loaded(shortcut::entry()?, |cursor, limit| cursor < limit)
     }
 
     /// The same, if the program break is where this thread last saw it.
@@ -66,8 +53,7 @@ impl Lane {
     /// in a ring that is full.
     pub fn made_to_end() -> Option<Lane> {
         let lane = match Entry::mine() {
-            // SAFETY: an entry that is found has been filled in.
-            Some(entry) if room::is_left_to_end(entry) => unsafe { Lane::of(entry) },
+            Some(entry) if room::is_left_to_end(entry) => Self::of(entry)?,
             _ => Self::enrolled()?,
         };
         lane.note_break(Kind::BreakIs);
@@ -76,23 +62,30 @@ impl Lane {
 
     /// The same, without looking at the program break.
     pub fn enrolled() -> Option<Lane> {
-        // SAFETY: what `enrol` returns has been set.
-        enrol::entry().map(|entry| unsafe { Lane::of(entry) })
+        enrol::entry().and_then(Self::of)
     }
 
-    /// The way this entry shows.
-    ///
-    /// # Safety
-    ///
-    /// Its ring and slots have been set.
-    pub unsafe fn of(entry: &'static Entry) -> Lane {
+    /// The way this entry shows, room or not; `None` if it is nobody's.
+    pub fn of(entry: &'static Entry) -> Option<Lane> {
+        Self::loaded(entry, |_, limit| limit != 0)
+    }
+
+    /// What an entry holds, if it `suits` where its cursor and limit are.
+    #[inline(always)]
+    fn loaded(entry: &'static Entry, suits: impl FnOnce(u64, u64) -> bool) -> Option<Lane> {
         let ring = entry.ring.load(Ordering::Relaxed);
-        // SAFETY: as promised.
-        let ring = unsafe { &*ring };
+        let slots = entry.slots.load(Ordering::Relaxed);
         let heartbeat = entry.heartbeat.load(Ordering::Relaxed);
-        // SAFETY: as promised.
+        // The limit last: if a signal handler forks while we are here and the child comes back to
+        // this line, then either it finds none, or what it loaded before is still good to use.
+        if !suits(entry.cursor.load(Ordering::Relaxed), entry.limit.load(Ordering::Relaxed)) {
+            return None;
+        }
+        // SAFETY: an entry with a limit has a ring, which stays mapped for as long as the process.
+        let ring = unsafe { &*ring };
+        // SAFETY: as above.
         let heartbeat = unsafe { &*heartbeat };
-        Lane { entry, ring, slots: entry.slots.load(Ordering::Relaxed), heartbeat }
+        Some(Lane { entry, ring, slots, heartbeat })
     }
 
     /// The thread's ring.

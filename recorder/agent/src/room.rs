@@ -36,44 +36,55 @@ static UNATTENDED: AtomicU64 = AtomicU64::new(0);
 /// Sees to it that the thread with this entry can write a call. False if the call is not to be recorded.
 pub fn make(shared: &Shared, entry: &'static Entry) -> bool {
     let control = &shared.control;
+    let before = entry.limit.load(Ordering::Relaxed);
     if control.ended.load(Ordering::Relaxed) != 0 {
         arrival::fall_silent();
         return false;
     }
-    // SAFETY: only entries that have been set come here.
-    let ring = unsafe { Lane::of(entry) }.ring();
-    let cursor = entry.cursor.load(Ordering::Relaxed);
-    if is_full(ring, cursor) && !wait(control, ring, cursor) {
+    let Some(ring) = Lane::of(entry).map(Lane::ring) else { return false };
+    if is_full(ring, entry) && !wait(control, ring, entry) {
         let lost = ring.lost.load(Ordering::Relaxed);
         ring.lost.store(lost + 1, Ordering::Relaxed);
         return false;
     }
-    let head = ring.reader.head.load(Ordering::Acquire);
-    if cursor.wrapping_sub(head) >= ALARM {
+    let (head, cursor) = reach(ring, entry);
+    if cursor - head >= ALARM {
         wake_recorder(control);
     }
     // Without the processor's clock, or after the thread's last destructor, every call comes here.
     let stride = if clock::ticks_are_time() && !exit::has_left(entry) { STRIDE } else { 0 };
     let limit = (cursor + stride).min(head + SLOTS - MARGIN);
-    entry.limit.store(limit, Ordering::Relaxed);
+    // Not a store: if a signal handler has forked and this is the child, which came back to us,
+    // the entry is zeros, and must not look as if there were a ring.
+    let _ = entry.limit.compare_exchange(before, limit, Ordering::Relaxed, Ordering::Relaxed);
     true
 }
 
 /// Whether there is room for the second half of a call: half of the margin, which calls that begin leave free.
 pub fn is_left_to_end(entry: &'static Entry) -> bool {
-    // SAFETY: an entry that is found has been filled in.
-    let ring = unsafe { Lane::of(entry) }.ring();
-    let head = ring.reader.head.load(Ordering::Acquire);
-    entry.cursor.load(Ordering::Relaxed).wrapping_sub(head) < SLOTS - MARGIN / 2
+    let Some(ring) = Lane::of(entry).map(Lane::ring) else { return false };
+    let (head, cursor) = reach(ring, entry);
+    cursor - head < SLOTS - MARGIN / 2
 }
 
-fn is_full(ring: &Ring, cursor: u64) -> bool {
+fn is_full(ring: &Ring, entry: &Entry) -> bool {
+    let (head, cursor) = reach(ring, entry);
+    cursor - head >= SLOTS - MARGIN
+}
+
+/// How far the ring has been read, and how far it is written.
+///
+/// The former first, and both anew whenever they are asked for: a signal handler that comes in
+/// between, or while we wait, writes on, and the recorder may by then have read all of that. What
+/// was known of the cursor before is behind the head then, and a ring that is empty would look full for ever.
+fn reach(ring: &Ring, entry: &Entry) -> (u64, u64) {
     let head = ring.reader.head.load(Ordering::Acquire);
-    cursor.wrapping_sub(head) >= SLOTS - MARGIN
+    // It is behind only where the program has written into our memory, and in a child: see `make`.
+    (head, entry.cursor.load(Ordering::Relaxed).max(head))
 }
 
 /// Waits until there is room. False if there will be none.
-fn wait(control: &Control, ring: &Ring, cursor: u64) -> bool {
+fn wait(control: &Control, ring: &Ring, entry: &Entry) -> bool {
     let heartbeat = || control.heartbeat.0.load(Ordering::Relaxed);
     let given_up = UNATTENDED.load(Ordering::Relaxed);
     if control.when_full.load(Ordering::Relaxed) == WhenFull::Drop as u32
@@ -86,10 +97,10 @@ fn wait(control: &Control, ring: &Ring, cursor: u64) -> bool {
     loop {
         ring.reader.waiting.store(1, Ordering::SeqCst);
         wake_recorder(control);
-        if is_full(ring, cursor) {
+        if is_full(ring, entry) {
             system::sleep_while(&ring.reader.waiting, 1, NAP);
         }
-        if !is_full(ring, cursor) {
+        if !is_full(ring, entry) {
             return true;
         }
         if is_gone(control) {

@@ -52,7 +52,7 @@ pub struct Entry {
     pub heartbeat: AtomicPtr<Heartbeat>,
     /// The index of the next slot to reserve.
     pub cursor: AtomicU64,
-    /// The first index that may not be reserved without asking.
+    /// The first index that may not be reserved without asking; 0 only in an entry that is nobody's.
     pub limit: AtomicU64,
     /// The program break as this thread last recorded it.
     pub program_break: AtomicUsize,

@@ -26,6 +26,12 @@ const LEAVING: Duration = Duration::from_millis(20);
 /// Nearly always it was preempted there, for as long as others have the processor.
 const WRITING: Duration = Duration::from_millis(100);
 
+/// How long others wait for it if its thread runs.
+///
+/// So long a thread does not wait for a processor. It is in a signal handler that came upon it
+/// there, and what that spins for may be one of those who wait.
+const RUNNING: Duration = Duration::from_secs(5);
+
 /// A thread that is followed.
 #[derive(Debug)]
 pub struct Follower<'m, W> {
@@ -123,18 +129,22 @@ impl<'m, W: Write> Follower<'m, W> {
 
     /// Gives up a slot that will not be written, or will be too late. True if so.
     fn give_up(&mut self) -> bool {
-        if !self.has_kept_waiting(WRITING) {
-            return false;
-        }
-        // A thread that runs will write it, unless it went on without it.
-        if !self.strand.goes_on() && self.task.doing() == Doing::Running {
-            self.awaited = None;
+        if !self.has_kept_waiting(WRITING) || !self.strand.goes_on() && self.may_yet_write() {
             return false;
         }
         // The last slot of a thread that is gone belongs to a call that never returned.
         self.strand.unread += u64::from(self.strand.goes_on());
         self.strand.skip();
         true
+    }
+
+    /// Whether the thread may yet write a slot that others have waited for, and behind which is nothing.
+    fn may_yet_write(&mut self) -> bool {
+        match self.task.doing() {
+            Doing::Running => !self.has_kept_waiting(RUNNING),
+            Doing::Stopped => true,
+            Doing::Waiting | Doing::Nothing | Doing::Unknown => false,
+        }
     }
 
     /// What comes when all it wrote has been read: its exit, or nothing.

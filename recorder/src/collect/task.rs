@@ -13,8 +13,10 @@ pub struct Task {
 /// What it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// It runs, or would if a processor were free or nobody had stopped it.
+    /// It runs, or would if a processor were free.
     Running,
+    /// It was stopped, and will go on where it is. Who stops one thread of a program stops all.
+    Stopped,
     /// It waits for something.
     Waiting,
     /// There is no such thread any more.
@@ -52,8 +54,8 @@ impl Task {
         // The state follows the name, which is in parentheses and may hold any character.
         let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
         match state {
-            // Stopped threads run again, and who stops one of a program stops all.
-            Some('R' | 'D' | 'T' | 't') => Doing::Running,
+            Some('R' | 'D') => Doing::Running,
+            Some('T' | 't') => Doing::Stopped,
             Some('Z' | 'X') => Doing::Nothing,
             _ => Doing::Waiting,
         }

@@ -11,6 +11,7 @@ use malloscope_recorder::{Options, Target, WhenFull, record};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::deadline::Deadline;
 use crate::programs::{library, program};
 use crate::run::{Trace, read_said};
 
@@ -35,22 +36,25 @@ fn recorder() {
 struct Apart {
     recorder: Child,
     directory: TempDir,
+    _deadline: Deadline,
 }
 
 impl Apart {
     fn start(program: &Path, arguments: &str, preload: Option<&OsStr>) -> Apart {
         let directory = TempDir::new().unwrap();
+        let said = directory.path().join("said");
         let mut command = Command::new(env::current_exe().unwrap());
         command
             .args(["--ignored", "--exact", "apart::recorder"])
             .env(OUTPUT, directory.path().join("app.mscope"))
             .env(PROGRAM, program)
-            .env(ARGUMENTS, format!("{} {arguments}", directory.path().join("said").display()))
+            .env(ARGUMENTS, format!("{} {arguments}", said.display()))
             .stdout(Stdio::null());
         if let Some(preload) = preload {
             command.env("LD_PRELOAD", preload);
         }
-        Apart { recorder: command.spawn().unwrap(), directory }
+        let _deadline = Deadline::of_programs_with(&said);
+        Apart { recorder: command.spawn().unwrap(), directory, _deadline }
     }
 
     fn said(&self) -> PathBuf {

@@ -1,6 +1,7 @@
 //! Real programs under the recorder: what is recorded is what they say they did.
 
 mod apart;
+mod deadline;
 mod programs;
 mod run;
 
@@ -15,6 +16,7 @@ use malloscope_traces::header::{ClockSource, Origin};
 use malloscope_traces::{Call, Cause, Thread};
 use tempfile::TempDir;
 
+use deadline::Deadline;
 use programs::{cpp_program, library, program, program_with};
 use run::{Run, Trace, assert_same, assert_within, bare, run, run_with};
 
@@ -242,6 +244,15 @@ fn signal_handlers_may_call_malloc_whatever_they_interrupt() {
 }
 
 #[test]
+fn a_thread_that_waits_for_room_finds_it_although_a_handler_came_in_between() {
+    let run = run(&program("signals"), &["linger", "50"]);
+    let trace = run.trace();
+    assert_eq!(trace.ending.lost, 0);
+    assert_eq!(trace.ending.observed.calls, run.number("calls "));
+    assert!(run.recorded.traces[0].waits > 0);
+}
+
+#[test]
 fn signal_handlers_may_jump_out_of_the_agent() {
     let run = run(&program("signals"), &["jump", "300"]);
     let jumped = run.number("jumped ");
@@ -340,7 +351,9 @@ fn a_program_that_lies_about_everything_ends_its_recording_and_nothing_else() {
             Target { program: program("liar").into(), arguments: vec![said.clone().into(), seed.into()] };
         let options =
             Options { output: directory.path().join("app.mscope"), when_full: WhenFull::Wait, clock: None };
+        let deadline = Deadline::of_programs_with(&said);
         let recorded = record(&target, &options, &mut |_| ()).unwrap();
+        deadline.check();
         assert!(run::read_said(&said).iter().any(|(_, what)| what.starts_with("found ")));
         drop(recorded);
     }

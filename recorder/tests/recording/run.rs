@@ -10,6 +10,8 @@ use malloscope_recorder::{Clock, Options, Recorded, RecordedProcess, Target, Whe
 use malloscope_traces::{Call, Ending, Header, Reader, Record, Thread, Totals};
 use tempfile::TempDir;
 
+use crate::deadline::Deadline;
+
 /// A recording, and what the program said it did.
 pub struct Run {
     /// What the recorder returned.
@@ -32,7 +34,9 @@ pub fn run_with(program: &Path, arguments: &[&str], when_full: WhenFull, clock: 
     all.extend(arguments.iter().map(OsString::from));
     let target = Target { program: program.into(), arguments: all };
     let options = Options { output: directory.path().join("app.mscope"), when_full, clock };
+    let deadline = Deadline::of_programs_with(&said);
     let recorded = record(&target, &options, &mut |_| ()).unwrap();
+    deadline.check();
     assert!(recorded.trouble.is_none(), "{:?}", recorded.trouble);
     Run { recorded, said: read_said(&said), _directory: directory }
 }
