@@ -98,7 +98,7 @@ fn follow(
             report(collector.progress());
         }
         if slots < BUSY {
-            collector.rest(slots);
+            collector.rest();
         }
     }
 }

@@ -20,6 +20,8 @@ pub mod traced;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
+use std::mem;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -29,7 +31,7 @@ use malloscope_traces::Cause;
 use malloscope_traces::header::{self, Header, Origin};
 use malloscope_traces::{Error, Writer};
 use malloscope_wire::process::Verdict;
-use malloscope_wire::ring::Stage;
+use malloscope_wire::ring::{self, Stage};
 use malloscope_wire::{Clock, PROCESSES};
 use rustix::thread::futex;
 use rustix::time::ClockId;
@@ -60,6 +62,13 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// A thread that does nothing but call malloc fills half a ring in 100 µs and wakes us then; the
 /// longest is what the end of a program may go unnoticed.
 const NAPS: [Duration; 2] = [Duration::from_micros(100), Duration::from_millis(4)];
+
+/// How many slots there are to be after a nap: the next is longer if there were fewer, and shorter
+/// if there were more.
+///
+/// A program is disturbed whenever we wake: we take a processor from it where there are few, and
+/// its ring out of its cache. More than this, and threads that call in bursts have to wake us.
+const HARVEST: RangeInclusive<u64> = ring::SLOTS / 8..=ring::SLOTS / 4;
 
 /// What a process left behind that its copies may ask for.
 #[derive(Debug)]
@@ -119,6 +128,8 @@ pub struct Collector<'m> {
     /// How many arrivals there were when we last looked.
     arrivals: u32,
     nap: Duration,
+    /// Slots read since the last nap.
+    harvested: u64,
     tidied: Instant,
     is_ending: bool,
 }
@@ -150,6 +161,7 @@ impl<'m> Collector<'m> {
             seen: vec![0; PROCESSES],
             arrivals: 0,
             nap: NAPS[0],
+            harvested: 0,
             tidied: Instant::now(),
             is_ending: false,
         }
@@ -172,12 +184,18 @@ impl<'m> Collector<'m> {
             self.tidied = Instant::now();
             self.tidy()?;
         }
+        self.harvested += slots;
         Ok(slots)
     }
 
     /// Sleeps as long as there is likely to be nothing to do, or until a thread needs us.
-    pub fn rest(&mut self, slots: u64) {
-        self.nap = if slots > 0 { NAPS[0] } else { (self.nap * 2).min(NAPS[1]) };
+    pub fn rest(&mut self) {
+        let harvested = mem::take(&mut self.harvested);
+        if harvested < *HARVEST.start() {
+            self.nap = (self.nap * 2).min(NAPS[1]);
+        } else if harvested > *HARVEST.end() {
+            self.nap = (self.nap / 2).max(NAPS[0]);
+        }
         let asleep = &self.memory.shared().control.asleep;
         asleep.store(1, Ordering::SeqCst);
         let limit = rustix::event::Timespec::try_from(self.nap).unwrap_or_default();
@@ -221,7 +239,7 @@ impl<'m> Collector<'m> {
 
     /// Begins the traces of those processes of which all is known.
     fn begin_traces(&mut self) -> Result<(), Error> {
-        for arrival in std::mem::take(&mut self.waiting) {
+        for arrival in mem::take(&mut self.waiting) {
             // A program does not begin before the one the process was before it.
             let is_next = self.waiting.iter().all(|earlier| earlier.pid != arrival.pid);
             if arrival.copy_of == 0 && is_next {

@@ -47,7 +47,7 @@ pub const PROCESSES: usize = 256;
 
 /// Rings whose slots are mapped together.
 ///
-/// A bank is 8 MiB of address space, of which only written pages are ever memory. Less would cost
+/// A bank is 16 MiB of address space, of which only written pages are ever memory. Less would cost
 /// programs with many threads more system calls; more would hurt those that lock all their memory.
 pub const BANK_RINGS: usize = 32;
 

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// How many slots a ring has, as a power of two.
 ///
-/// 8192 slots are 256 KiB: what `benches/recording.sh` found smallest of those where a thread that
+/// 16384 slots are 512 KiB: what `benches/recording.sh` found smallest of those where a thread that
 /// does nothing but call malloc hardly ever waits.
 pub const SLOTS_LOG2: u32 = 14;
 

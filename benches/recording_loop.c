@@ -1,0 +1,45 @@
+/* The least a program can do between two calls of malloc: nothing.
+
+   `recording_loop THREADS PAIRS LIVE`: each thread makes so many pairs of malloc and free, with so
+   many allocations alive at any time. */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define MOST 4096
+
+static unsigned long pairs, live;
+
+static void *work(void *seed)
+{
+    void *alive[MOST] = {0};
+    uint32_t random = (uint32_t)(uintptr_t)seed;
+    for (unsigned long i = 0; i < pairs; i++) {
+        random = random * 1664525 + 1013904223;
+        unsigned long place = live == 1 ? 0 : (random >> 8) % live;
+        free(alive[place]);
+        alive[place] = malloc(live == 1 ? 100 : 16 + (random >> 24));
+    }
+    for (unsigned long place = 0; place < live; place++)
+        free(alive[place]);
+    return NULL;
+}
+
+int main(int count, char **arguments)
+{
+    if (count != 4)
+        return 2;
+    unsigned long threads = strtoul(arguments[1], NULL, 10);
+    pairs = strtoul(arguments[2], NULL, 10);
+    live = strtoul(arguments[3], NULL, 10);
+    if (threads < 1 || threads > 64 || live < 1 || live > MOST)
+        return 2;
+    pthread_t others[64];
+    for (unsigned long i = 1; i < threads; i++)
+        if (pthread_create(&others[i], NULL, work, (void *)(i + 1)))
+            return 1;
+    work((void *)1);
+    for (unsigned long i = 1; i < threads; i++)
+        pthread_join(others[i], NULL);
+    return 0;
+}
