@@ -152,7 +152,7 @@ enum Linker {
 /// Reads it: an ELF header, its program headers, and among them that of the linker's name.
 fn linker(file: &File, start: &[u8]) -> Linker {
     const ELF64_LITTLE_ENDIAN: [u8; 6] = *b"\x7fELF\x02\x01";
-    const HEADER: u64 = 56;
+    const HEADER: usize = 56;
     if !start.starts_with(b"\x7fELF") {
         return Linker::NotABinary;
     }
@@ -161,8 +161,8 @@ fn linker(file: &File, start: &[u8]) -> Linker {
     }
     let (at, count) = (number::<8>(start, 32), number::<2>(start, 56));
     for header in 0..count {
-        let mut bytes = [0; HEADER as usize];
-        let place = at.saturating_add(header * HEADER);
+        let mut bytes = [0; HEADER];
+        let place = at.saturating_add(header * HEADER as u64);
         if file.read_exact_at(&mut bytes, place).is_ok() && number::<4>(&bytes, 0) == libc::PT_INTERP.into() {
             let mut name = vec![0; usize::try_from(number::<8>(&bytes, 32)).unwrap_or(0).min(LINE)];
             let length = file.read_at(&mut name, number::<8>(&bytes, 8)).unwrap_or(0);

@@ -86,6 +86,7 @@ impl Attributes {
 }
 
 /// Which attributes count.
+#[expect(clippy::cast_possible_truncation, reason = "C has the flags in a short")]
 const FLAGS: i16 = libc::POSIX_SPAWN_SETSIGDEF as i16;
 
 impl Drop for Attributes {

@@ -16,7 +16,7 @@ use crate::system::{self, Advice, File};
 /// What the recorder tells us. In a section that is in the file, and whole, so that it can.
 #[used]
 #[unsafe(link_section = ".data")]
-static HANDOVER: Handover = Handover::BLANK;
+static HANDOVER: Handover = Handover::blank();
 
 /// The shared memory; null before it is mapped, and in a process that is not recorded.
 static SHARED: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());

@@ -212,9 +212,11 @@ impl<W: Write> Composer<W> {
         self.tally.calls += u64::from(is_of_malloc(call));
     }
 
+    /// The time of a record that comes next: never before that of the last one. What was given up
+    /// and came after all is late, and so is the exit of a thread that is long gone.
     #[inline]
     fn nanos(&self, ticks: u64) -> Nanos {
-        Nanos(self.scale.nanoseconds(ticks.saturating_sub(self.began)))
+        Nanos(self.scale.nanoseconds(ticks.saturating_sub(self.began))).max(self.tally.latest)
     }
 
     #[inline]

@@ -111,7 +111,7 @@ impl Trace {
             header: reader.header().clone(),
             records,
             ending: reader.ending().expect("the trace was finished").clone(),
-            totals: reader.totals().unwrap().clone(),
+            totals: *reader.totals().unwrap(),
         };
         trace.check();
         trace

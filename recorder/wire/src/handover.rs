@@ -25,7 +25,7 @@ impl Handover {
     /// The message before anybody wrote it.
     ///
     /// Its bytes are atomics because a compiler may not assume it knows what those hold.
-    pub const BLANK: Handover = {
+    pub const fn blank() -> Handover {
         let mut mark = [const { AtomicU8::new(0) }; MARK.len()];
         let mut i = 0;
         while i < MARK.len() {
@@ -33,7 +33,7 @@ impl Handover {
             i += 1;
         }
         Handover { mark, path: [const { AtomicU8::new(0) }; PATH_BYTES] }
-    };
+    }
 
     /// The path as bytes, the zero included.
     pub fn path(&self) -> [u8; PATH_BYTES] {

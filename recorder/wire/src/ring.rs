@@ -22,7 +22,6 @@ pub const BYTES: usize = size_of::<crate::Slot>() << SLOTS_LOG2;
 
 /// Where in a ring the slot with this index is.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "less than the slots of a ring")]
 pub const fn place(index: u64) -> usize {
     (index & (SLOTS - 1)) as usize
 }
