@@ -2,7 +2,7 @@
 //!
 //! We hear of it as the destructor of the key that is our [`shortcut`]. It asks to be called again until the last
 //! round of destructors, so that it comes after those of others. Calls may still follow, from
-//! libc's own clean-up; they are recorded as the thread's, see [`enrol`](crate::enrol).
+//! libc's own clean-up; they are recorded as the thread's, see [`enrol`].
 
 use core::ffi::c_void;
 use core::sync::atomic::Ordering;

@@ -1,7 +1,7 @@
 //! What is loaded into the recorded program: it stands before malloc and writes down every call.
 //!
 //! The way of a call, file by file: [`hooks`] is what the program calls; it calls the [`real`]
-//! function, takes its thread's [lane](lanes) to a ring in shared memory and writes a slot. That is
+//! function, takes its thread's [lane] to a ring in shared memory and writes a slot. That is
 //! all, nearly always. When the lane is not there or the ring is full, [`enrol`] sees to it: a
 //! process [arrives](arrival) with its first call, maps the [memory] and says what it is; a thread
 //! gets a ring, or waits for [room] in it; its [exit] and a [`fork`] are recorded too.
@@ -23,6 +23,10 @@
 //! was mapped stays mapped, so that references to it may be `'static`. What is shared holds atomics only.
 #![no_std]
 #![expect(unsafe_code, reason = "see above")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "addresses have 64 bits on the one architecture we record, and counts are less than constants of ours"
+)]
 
 pub mod arrival;
 pub mod calls;

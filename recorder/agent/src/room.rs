@@ -1,7 +1,7 @@
 //! Room in a ring: how far a thread may write, and what it does when the recorder is behind.
 //!
 //! It waits, for as long as somebody reads: a recorder that is gone, or stopped for longer than
-//! [`PATIENCE`], never holds up the program.
+//! `PATIENCE`, never holds up the program.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -31,7 +31,7 @@ static KEY: AtomicU32 = AtomicU32::new(NONE);
 /// How far from a thread pointer our key's value is; 0 if that is not known.
 static OFFSET: AtomicUsize = AtomicUsize::new(0);
 
-/// The entry of the thread that asks, if it was [set](set) and can be had so.
+/// The entry of the thread that asks, if it was [set] and can be had so.
 #[inline(always)]
 pub fn entry() -> Option<&'static Entry> {
     let offset = OFFSET.load(Ordering::Relaxed);

@@ -35,7 +35,7 @@ pub struct Wiped {
 pub static WIPED: Wiped = Wiped {
     progress: AtomicU32::new(0),
     first: AtomicPtr::new(ptr::null_mut()),
-    entries: [const { Entry::EMPTY }; 1 << ENTRIES_LOG2],
+    entries: [const { Entry::empty() }; 1 << ENTRIES_LOG2],
 };
 
 /// A thread's entry: its way to its ring. Only the thread itself uses it, once it has it; but see
@@ -65,25 +65,27 @@ pub struct Entry {
     pub tenancy: AtomicU64,
     /// The kernel's name for the thread.
     pub thread: AtomicU32,
-    /// How often the thread's end was announced: see [`exit`](crate::exit).
+    /// How often the thread's end was announced: see [`exit`].
     pub farewells: AtomicU32,
 }
 
 impl Entry {
-    const EMPTY: Entry = Entry {
-        key: AtomicUsize::new(0),
-        ring: AtomicPtr::new(ptr::null_mut()),
-        slots: AtomicPtr::new(ptr::null_mut()),
-        heartbeat: AtomicPtr::new(ptr::null_mut()),
-        cursor: AtomicU64::new(0),
-        limit: AtomicU64::new(0),
-        program_break: AtomicUsize::new(0),
-        beat: AtomicU32::new(0),
-        has_company: AtomicU32::new(0),
-        tenancy: AtomicU64::new(0),
-        thread: AtomicU32::new(0),
-        farewells: AtomicU32::new(0),
-    };
+    const fn empty() -> Entry {
+        Entry {
+            key: AtomicUsize::new(0),
+            ring: AtomicPtr::new(ptr::null_mut()),
+            slots: AtomicPtr::new(ptr::null_mut()),
+            heartbeat: AtomicPtr::new(ptr::null_mut()),
+            cursor: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
+            program_break: AtomicUsize::new(0),
+            beat: AtomicU32::new(0),
+            has_company: AtomicU32::new(0),
+            tenancy: AtomicU64::new(0),
+            thread: AtomicU32::new(0),
+            farewells: AtomicU32::new(0),
+        }
+    }
 
     /// The entry of the thread that asks, if it has one.
     pub fn mine() -> Option<&'static Entry> {
