@@ -1,6 +1,7 @@
 //! Records a program: `record OUTPUT PROGRAM [ARGUMENT]…`, as `malloscope record` does, with nothing around it.
 
 use std::env;
+use std::error::Error;
 use std::process::ExitCode;
 
 use malloscope_recorder::{Options, Target, WhenFull, record};
@@ -22,7 +23,8 @@ fn main() -> ExitCode {
             ExitCode::from(recorded.exit_code())
         }
         Err(error) => {
-            eprintln!("record: {error}");
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            eprintln!("record: {error}{cause}");
             ExitCode::FAILURE
         }
     }

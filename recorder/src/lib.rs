@@ -71,16 +71,16 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] program::Refusal),
     /// There is no memory to share.
-    #[error("the memory shared with the program cannot be made: {0}")]
+    #[error("the memory shared with the program cannot be made")]
     Memory(#[source] io::Error),
     /// Signals cannot be passed on.
-    #[error("signals cannot be passed on to the program: {0}")]
+    #[error("signals cannot be passed on to the program")]
     Signals(#[source] io::Error),
     /// It cannot be started.
-    #[error("the program cannot be started: {0}")]
+    #[error("the program cannot be started")]
     Start(#[source] io::Error),
     /// It was started, and the system does not tell how it ended.
-    #[error("the program cannot be waited for: {0}")]
+    #[error("the program cannot be waited for")]
     Wait(#[source] io::Error),
 }
 

@@ -17,8 +17,11 @@ pub enum Refusal {
     /// There is no such program.
     #[error("{0}: no such program")]
     NotFound(PathBuf),
+    /// It may not be run.
+    #[error("{0} is not executable. If it is a program, `chmod +x` makes it so")]
+    NotExecutable(PathBuf),
     /// The file could not be read.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be read, to see whether it can be recorded")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -26,7 +29,10 @@ pub enum Refusal {
         source: io::Error,
     },
     /// The file is no program.
-    #[error("{0} is neither a program for Linux nor a script that names one in its first line")]
+    #[error(
+        "{0} is neither a program for Linux nor a script that names one in its first line. \
+         If it is a script, name the program that reads it: `malloscope record -- sh {0}`"
+    )]
     NotAProgram(PathBuf),
     /// It is for another processor.
     #[error("{0} is not a 64-bit program for x86-64, the one kind that can be recorded")]
@@ -88,6 +94,7 @@ const LINE: usize = 256;
 pub fn check(file: &Path) -> Result<(), Refusal> {
     let mut file = file.to_owned();
     for _ in 0..SCRIPTS {
+        check_file(&file)?;
         let unreadable = |source| Refusal::Unreadable { path: file.clone(), source };
         let opened = File::open(&file).map_err(unreadable)?;
         let mut start = Vec::new();
@@ -98,6 +105,17 @@ pub fn check(file: &Path) -> Result<(), Refusal> {
         }
     }
     Err(Refusal::NotAProgram(file))
+}
+
+/// Whether the kernel would run this file at all, whatever is in it.
+fn check_file(file: &Path) -> Result<(), Refusal> {
+    match fs::metadata(file) {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Err(Refusal::NotFound(file.into())),
+        Err(source) => Err(Refusal::Unreadable { path: file.into(), source }),
+        Ok(about) if !about.is_file() => Err(Refusal::NotAProgram(file.into())),
+        Ok(_) if !is_program(file) => Err(Refusal::NotExecutable(file.into())),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// The interpreter a script names.

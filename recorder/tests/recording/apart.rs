@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use malloscope_recorder::{Options, Target, WhenFull, record};
+use malloscope_traces::Reader;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -96,6 +97,10 @@ fn the_program_goes_on_when_the_recorder_is_killed() {
     apart.recorder.wait().unwrap();
     let calls = apart.wait_for("calls ");
     assert_eq!(calls.trim(), "20000000");
+    let mut trace = Reader::open_file(&apart.directory.path().join("app.mscope")).unwrap();
+    let mut records = Vec::new();
+    while trace.next_batch(&mut records).unwrap().is_some() {}
+    assert!(trace.ending().is_none(), "what was written can be read, and says that there was more");
 }
 
 #[test]

@@ -377,6 +377,9 @@ fn what_cannot_be_recorded_is_refused_with_an_explanation() {
     let directory = TempDir::new().unwrap();
     let text = directory.path().join("text");
     fs::write(&text, "hello").unwrap();
+    let not_executable = directory.path().join("not_executable");
+    fs::copy(program("ends"), &not_executable).unwrap();
+    fs::set_permissions(&not_executable, fs::Permissions::from_mode(0o644)).unwrap();
     let set_uid = directory.path().join("set_uid");
     fs::copy(program("ends"), &set_uid).unwrap();
     fs::set_permissions(&set_uid, fs::Permissions::from_mode(0o4755)).unwrap();
@@ -384,6 +387,9 @@ fn what_cannot_be_recorded_is_refused_with_an_explanation() {
     symlink(&set_uid, &link).unwrap();
     let looping = directory.path().join("looping");
     fs::write(&looping, format!("#!{}\n", looping.display())).unwrap();
+    for script in [&text, &looping] {
+        fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
+    }
 
     let static_program = refusal(&program_with("ends", &["-static"]));
     assert!(matches!(static_program, Refusal::Static(_)));
@@ -394,6 +400,8 @@ fn what_cannot_be_recorded_is_refused_with_an_explanation() {
     assert!(matches!(refusal(&link), Refusal::Privileged { .. }));
     assert!(matches!(refusal(&text), Refusal::NotAProgram(_)));
     assert!(matches!(refusal(&looping), Refusal::NotAProgram(_)));
+    assert!(matches!(refusal(directory.path()), Refusal::NotAProgram(_)));
+    assert!(matches!(refusal(&not_executable), Refusal::NotExecutable(_)));
     assert!(matches!(refusal(Path::new("no-such-program")), Refusal::NotFound(_)));
     assert!(matches!(refusal(Path::new("/no/such/program")), Refusal::NotFound(_)));
 }
