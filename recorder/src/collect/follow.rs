@@ -274,6 +274,19 @@ mod tests {
     }
 
     #[test]
+    fn the_exit_of_a_thread_long_gone_is_not_before_what_others_did_since() {
+        let [gone, other] = [Written::new(), Written::new()];
+        gone.write(ring::FIRST, Kind::Malloc, 1, 0x1000);
+        other.write(ring::FIRST, Kind::Malloc, 10, 0x2000);
+        let mut followers = [gone.follow(ring::FIRST), other.follow(ring::FIRST)];
+        let mut sink = composer();
+        follow_all(&mut followers, &mut sink);
+        followers[0].is_gone();
+        follow_all(&mut followers, &mut sink);
+        assert_eq!((sink.tally().records, sink.tally().latest.0), (3, 10));
+    }
+
+    #[test]
     fn a_handler_that_is_stamped_before_what_it_interrupted_comes_after_it() {
         let written = Written::new();
         let first = ring::FIRST;

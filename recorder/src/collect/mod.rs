@@ -295,7 +295,10 @@ impl<'m> Collector<'m> {
         };
         let file = create(&path).map_err(Error::Writing)?;
         let writer = Writer::new(file, &self.header(&arrival, origin))?;
-        self.traced.push(Traced::begin(arrival, path, writer, self.scale));
+        let mut traced = Traced::begin(arrival, path, writer, self.scale);
+        // If we are killed now, what there is says at least of which program it would have been.
+        traced.flush()?;
+        self.traced.push(traced);
         self.look_for_threads();
         Ok(())
     }

@@ -92,12 +92,14 @@ fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 #[test]
 fn the_program_goes_on_when_the_recorder_is_killed() {
     let mut apart = Apart::start(&program("busy"), "20000000", None);
-    apart.wait_for("begun");
+    let output = apart.directory.path().join("app.mscope");
+    let has_batch = || Reader::open_file(&output).ok()?.next_batch(&mut Vec::new()).ok()?.map(|_| ());
+    eventually("a batch of records", has_batch);
     apart.signal(Signal::KILL);
     apart.recorder.wait().unwrap();
     let calls = apart.wait_for("calls ");
     assert_eq!(calls.trim(), "20000000");
-    let mut trace = Reader::open_file(&apart.directory.path().join("app.mscope")).unwrap();
+    let mut trace = Reader::open_file(&output).unwrap();
     let mut records = Vec::new();
     while trace.next_batch(&mut records).unwrap().is_some() {}
     assert!(trace.ending().is_none(), "what was written can be read, and says that there was more");
