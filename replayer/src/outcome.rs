@@ -192,6 +192,8 @@ pub struct Corrupted {
 pub struct Cost {
     /// Seconds from the first record to the last.
     pub seconds: f64,
+    /// The processor's seconds of the thread that replayed: decoding and ordering are others' work.
+    pub processor_seconds: f64,
 }
 
 /// The rows of all bins that were looked into or put into.

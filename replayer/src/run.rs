@@ -21,11 +21,12 @@ use malloscope_allocator::release::Release;
 use malloscope_allocator::tunables::Tunables;
 use malloscope_traces::header::Origin;
 use malloscope_traces::{Call, Error as TraceError, Header, Record, Slot, Thread};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What to replay, and what is wanted of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,6 +230,7 @@ fn drive<M: Machine>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RunError> {
     let started = Instant::now();
+    let worked = processor_seconds();
     let (header, source, total, _) = line.traces.pop().expect("a lineage has at least the trace itself");
     let eldest = line.traces.first().map_or(&header, |trace| &trace.0);
     let release = job.trial.release(eldest)?;
@@ -292,8 +294,17 @@ fn drive<M: Machine>(
     outcome.reordering = source.reordering();
     outcome.damage = damage;
     outcome.corruption = corruption;
-    outcome.cost = Cost { seconds: started.elapsed().as_secs_f64() };
+    outcome.cost = Cost {
+        seconds: started.elapsed().as_secs_f64(),
+        processor_seconds: processor_seconds() - worked,
+    };
     Ok(outcome)
+}
+
+/// What this thread has had of the processor, in seconds.
+fn processor_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default().as_secs_f64()
 }
 
 fn settings(job: &Job, header: &Header, release: &Release, tunables: &Tunables) -> Settings {

@@ -9,7 +9,9 @@
 //! 3. the doubtful call came earlier: its thread slept before it could stamp it;
 //! 4. an allocation of another thread that is stamped later came before it;
 //! 5. an earlier call in the same arena came before or after others that it overlaps, and it only
-//!    shows now; or two such calls did.
+//!    shows now; or two such calls did;
+//! 6. of the calls just before the doubtful one, two have other places at once, or one while another
+//!    waits.
 //!
 //! An order is believed when the doubtful call and those that follow come out as recorded.
 
@@ -35,6 +37,10 @@ const NEAR: usize = 4;
 const MOVES: usize = 4096;
 /// Calls whose threads' arenas are searched when nothing in the doubtful call's own explains it.
 const ELSEWHERE: usize = 4096;
+/// Calls before the doubtful one of which two are moved at once.
+const NEARBY: usize = 400;
+/// Calls made in search of such an order, at most.
+const NEARBY_PATIENCE: usize = 4_000_000;
 /// Calls between two fingerprints.
 const PRINTS_APART: usize = 128;
 /// Calls for which fingerprints are found together.
@@ -171,6 +177,7 @@ impl Orderer {
             || self.put_latecomers_first(window)
             || self.tire_if_satisfied(window)
             || self.move_some(window, window.arena)
+            || self.move_two_nearby(window)
             || window.is_satisfied()
             || self.move_some_elsewhere(window);
     }
@@ -364,6 +371,28 @@ impl Orderer {
             }
         }
         window.is_satisfied() || self.move_two(window, &idle)
+    }
+
+    /// Tries every two moves at once among the latest calls, and every one while a call waits: each alone may
+    /// contradict what the other explains.
+    fn move_two_nearby(&mut self, window: &mut Window) -> bool {
+        window.prints = Prints { arena: window.arena, ..Prints::default() };
+        let limit = window.limit;
+        window.limit = limit.min(self.past.executions() + NEARBY_PATIENCE);
+        let first = window.doubtful.saturating_sub(NEARBY);
+        let moves: Vec<Move> =
+            self.moves(window).into_iter().filter(|one| one.from.min(one.to) >= first).collect();
+        let able = self.able_to_wait(window);
+        let waiting = moves.iter().flat_map(|&one| able.iter().map(move |&place| (vec![one], vec![place])));
+        let pairs = moves.iter().enumerate().flat_map(|(number, &one)| {
+            moves[number + 1..].iter().map(move |&other| (vec![one, other], Vec::new()))
+        });
+        let is_proven = waiting.chain(pairs).any(|(moves, wait)| {
+            let order = Order { wait, ..self.order(window, &moves) };
+            order.is_possible() && !self.is_tired(window) && self.attempt(window, order)
+        });
+        window.limit = limit;
+        is_proven
     }
 
     /// Does the same in other arenas. What threads have cached of their own arenas decides whether a
@@ -621,8 +650,8 @@ impl Window {
 impl Order {
     /// Whether no call has two places.
     fn is_possible(&self) -> bool {
-        let moved: HashSet<usize> = self.moves.iter().map(|one| one.from).collect();
-        moved.len() == self.moves.len()
+        let placed = self.moves.iter().map(|one| one.from).chain(self.wait.iter().copied());
+        placed.clone().collect::<HashSet<usize>>().len() == placed.count()
     }
 
     /// The place from which on no call has another place.
