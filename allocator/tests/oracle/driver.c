@@ -1,0 +1,381 @@
+/* Makes the calls of a script to the C library's malloc and says where every chunk landed.
+ *
+ *   driver [-b BYTES] [-w BYTES] [-k] SCRIPT
+ *     -b  move the program break by so many bytes before the first call
+ *     -w  put a wall across the break's way, so far above its beginning
+ *     -k  print nothing, but mark every call for strace: write(-1, INDEX), and before the first
+ *         write(-1, "break ADDRESS")
+ *   driver -v  print the C library's version
+ *
+ * The lines are described in ../../../replayer/src/placements.rs, the script in ../../../traces/src/ops.
+ * What is watched must not be disturbed: between the first call and the last nothing here allocates,
+ * and threads are handed a baton, so that exactly one is running, in the script's order. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <gnu/libc-version.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { THREADS = 512, SEGMENTS = 4096 };
+static const uintptr_t SEGMENT = 64UL << 20;
+static const size_t STACK = 256 << 10;
+
+typedef struct {
+	unsigned thread;
+	const char *name;
+	uint64_t number[3];
+} Call;
+
+static Call *calls;
+static size_t call_count;
+static void **slots;
+static uintptr_t initial_break;
+static int marks;
+
+static void *zeroed(size_t bytes)
+{
+	void *at = mmap(NULL, bytes + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (at == MAP_FAILED) {
+		static const char text[] = "driver: no memory\n";
+		(void)!write(2, text, sizeof text - 1);
+		_exit(2);
+	}
+	return at;
+}
+
+static void fail(const char *why)
+{
+	(void)!write(2, "driver: ", 8);
+	(void)!write(2, why, strlen(why));
+	(void)!write(2, "\n", 1);
+	_exit(2);
+}
+
+/* ---- The script. */
+
+static uint64_t number(char **at)
+{
+	while (**at == ' ')
+		++*at;
+	if (**at != '-' && (**at < '0' || **at > '9'))
+		return 0;
+	/* strtoull takes a sign, and reads hexadecimal; it does not allocate. */
+	return strtoull(*at, at, 0);
+}
+
+static void read_script(const char *path)
+{
+	int file = open(path, O_RDONLY);
+	struct stat facts;
+	if (file < 0 || fstat(file, &facts) != 0)
+		fail("the script cannot be opened");
+	size_t length = facts.st_size, lines = 1, slot_count = 1;
+	char *text = zeroed(length + 1);
+	for (size_t done = 0; done < length;) {
+		ssize_t got = read(file, text + done, length - done);
+		if (got <= 0)
+			fail("the script cannot be read");
+		done += got;
+	}
+	close(file);
+	for (size_t i = 0; i < length; i++)
+		lines += text[i] == '\n';
+	calls = zeroed(lines * sizeof *calls);
+	for (char *line = text, *next; line < text + length; line = next) {
+		next = memchr(line, '\n', text + length - line);
+		next = next ? next : text + length;
+		*next++ = 0;
+		if (strchr(line, '#'))
+			*strchr(line, '#') = 0;
+		char *at = line + strspn(line, " ");
+		if (!*at)
+			continue;
+		Call *call = &calls[call_count++];
+		call->thread = number(&at);
+		call->name = at += strspn(at, " ");
+		at += strcspn(at, " ");
+		if (*at)
+			*at++ = 0;
+		for (int i = 0; i < 3; i++)
+			call->number[i] = number(&at);
+		if (call->thread >= THREADS)
+			fail("too many threads");
+		if (strcmp(call->name, "trim") && strcmp(call->name, "mallopt") && strcmp(call->name, "sbrk") &&
+		    call->number[0] >= slot_count)
+			slot_count = call->number[0] + 1;
+	}
+	slots = zeroed(slot_count * sizeof *slots);
+}
+
+/* ---- The lines. */
+
+static char out[1 << 16];
+static size_t out_length;
+
+static void flush(void)
+{
+	for (size_t done = 0; done < out_length;) {
+		ssize_t wrote = write(1, out + done, out_length - done);
+		if (wrote <= 0)
+			_exit(3);
+		done += wrote;
+	}
+	out_length = 0;
+}
+
+/* snprintf with integers and strings does not allocate either. */
+static void print(const char *format, ...)
+{
+	va_list arguments;
+	if (out_length + 256 > sizeof out)
+		flush();
+	va_start(arguments, format);
+	out_length += vsnprintf(out + out_length, 256, format, arguments);
+	va_end(arguments);
+}
+
+typedef struct {
+	uintptr_t seen[SEGMENTS];
+	int count;
+} Numbers;
+
+/* The place of a value among those seen so far, from 1. */
+static int ordinal(Numbers *numbers, uintptr_t value)
+{
+	for (int i = 0; i < numbers->count; i++)
+		if (numbers->seen[i] == value)
+			return i + 1;
+	if (numbers->count == SEGMENTS)
+		fail("too many segments");
+	numbers->seen[numbers->count] = value;
+	return ++numbers->count;
+}
+
+static void print_place(uintptr_t payload)
+{
+	static Numbers arenas, segments;
+	static uintptr_t first_outside;
+	uint64_t previous = ((uint64_t *)payload)[-2], head = ((uint64_t *)payload)[-1];
+	if (head & 2) {
+		print("M+%lx/%lx", previous, payload % 4096);
+	} else if (head & 4) {
+		uintptr_t segment = payload & ~(SEGMENT - 1);
+		int arena = ordinal(&arenas, *(uintptr_t *)segment);
+		print("a%d.h%d+%lx", arena, ordinal(&segments, segment), payload - segment);
+	} else if (payload >= initial_break && payload < (uintptr_t)sbrk(0)) {
+		print("m+%lx", payload - initial_break);
+	} else {
+		first_outside = first_outside ? first_outside : payload;
+		int below = payload < first_outside;
+		print("F+%s%lx", below ? "-" : "", below ? first_outside - payload : payload - first_outside);
+	}
+	print(" %lx", head);
+}
+
+static void print_break(void)
+{
+	print(" %lx", (uintptr_t)sbrk(0) - initial_break);
+}
+
+static void tell_pointer(size_t index, const Call *call, void *payload, int error)
+{
+	if (marks)
+		return;
+	print("%lu %s ", index, call->name);
+	if (payload)
+		print_place((uintptr_t)payload);
+	else
+		print("0 0");
+	print_break();
+	if (payload)
+		print("\n");
+	else
+		print(" E%d\n", error);
+}
+
+static void tell_number(size_t index, const Call *call, uint64_t result)
+{
+	if (marks)
+		return;
+	print("%lu %s - %lx", index, call->name, result);
+	print_break();
+	print("\n");
+}
+
+/* ---- The calls. */
+
+static pthread_t threads[THREADS];
+static void *thread_main(void *);
+
+static int spawn(uint64_t thread)
+{
+	pthread_attr_t attributes;
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK);
+	return pthread_create(&threads[thread], &attributes, thread_main, (void *)thread);
+}
+
+/* Tells whoever traces our system calls what comes next. */
+static void mark(const char *format, size_t number)
+{
+	char text[32];
+	if (marks)
+		(void)!write(-1, text, snprintf(text, sizeof text, format, number));
+}
+
+static void make(size_t index)
+{
+	const Call *call = &calls[index];
+	const char *name = call->name;
+	uint64_t first = call->number[0], second = call->number[1], third = call->number[2];
+	void *got = NULL;
+	mark("%lu", index);
+	errno = 0;
+#define IS(word) (strcmp(name, word) == 0)
+	if (IS("malloc"))
+		got = malloc(second);
+	else if (IS("calloc"))
+		got = calloc(1, second);
+	else if (IS("valloc"))
+		got = valloc(second);
+	else if (IS("pvalloc"))
+		got = pvalloc(second);
+	else if (IS("memalign"))
+		got = memalign(second, third);
+	else if (IS("aligned_alloc"))
+		got = aligned_alloc(second, third);
+	else if (IS("posix_memalign")) {
+		int error = posix_memalign(&got, second, third);
+		got = error ? NULL : got;
+		errno = error;
+	} else if (IS("realloc")) {
+		got = realloc(slots[first], second);
+		if (!got && second) {
+			tell_pointer(index, call, NULL, errno);
+			return;
+		}
+	} else if (IS("free")) {
+		free(slots[first]);
+		slots[first] = NULL;
+		tell_number(index, call, 0);
+		return;
+	} else {
+		uint64_t result = IS("trim") ? (uint64_t)malloc_trim(first)
+			: IS("mallopt") ? (uint64_t)mallopt((int)first, (int)second)
+			: IS("sbrk") ? (uint64_t)(sbrk((intptr_t)first) == (void *)-1)
+			: IS("usable") ? malloc_usable_size(slots[first])
+			: IS("spawn") ? (uint64_t)spawn(first)
+			: (fail("the script has a call that is not known"), 0);
+		tell_number(index, call, result);
+		return;
+	}
+	int error = errno;
+	slots[first] = got;
+	tell_pointer(index, call, got, error);
+}
+
+/* ---- The baton. */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t passed = PTHREAD_COND_INITIALIZER;
+static unsigned holder;
+static int leaves[THREADS];
+static size_t next_call;
+
+static void pass_to(unsigned thread)
+{
+	pthread_mutex_lock(&lock);
+	holder = thread;
+	pthread_cond_broadcast(&passed);
+	pthread_mutex_unlock(&lock);
+}
+
+static void wait_for_baton(unsigned thread)
+{
+	pthread_mutex_lock(&lock);
+	while (holder != thread)
+		pthread_cond_wait(&passed, &lock);
+	pthread_mutex_unlock(&lock);
+}
+
+static void join(size_t index, unsigned joiner)
+{
+	uint64_t thread = calls[index].number[0];
+	mark("%lu", index);
+	leaves[thread] = 1;
+	pass_to(thread);
+	/* The thread has given everything back when this returns. */
+	pthread_join(threads[thread], NULL);
+	leaves[thread] = 0;
+	holder = joiner;
+	tell_number(index, &calls[index], 0);
+}
+
+static void run(unsigned thread)
+{
+	for (;;) {
+		wait_for_baton(thread);
+		if (leaves[thread])
+			return;
+		while (next_call < call_count && calls[next_call].thread == thread) {
+			size_t index = next_call++;
+			if (strcmp(calls[index].name, "join") == 0)
+				join(index, thread);
+			else
+				make(index);
+		}
+		if (next_call < call_count)
+			pass_to(calls[next_call].thread);
+		else if (thread == 0)
+			return;
+		else
+			pass_to(0);
+	}
+}
+
+static void *thread_main(void *thread)
+{
+	run((unsigned)(uintptr_t)thread);
+	return NULL;
+}
+
+int main(int count, char **arguments)
+{
+	uint64_t offset = 0, wall = 0;
+	for (int option; (option = getopt(count, arguments, "b:w:kv")) != -1;) {
+		if (option == 'b')
+			offset = strtoull(optarg, NULL, 0);
+		else if (option == 'w')
+			wall = strtoull(optarg, NULL, 0);
+		else if (option == 'k')
+			marks = 1;
+		else if (option == 'v')
+			return puts(gnu_get_libc_version()) < 0;
+		else
+			return 2;
+	}
+	if (optind + 1 != count)
+		fail("exactly one script, please");
+	if (offset)
+		sbrk(offset);
+	initial_break = (uintptr_t)sbrk(0);
+	read_script(arguments[optind]);
+	void *at = (void *)((initial_break + wall) & -4096UL);
+	if (wall && mmap(at, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		fail("the wall could not be put");
+	if ((uintptr_t)sbrk(0) != initial_break)
+		fail("somebody allocated before the first call");
+	mark("break %lx", initial_break);
+	run(0);
+	flush();
+	_exit(0);
+}

@@ -1,0 +1,306 @@
+//! Replays beside real glibc: every chunk lands where the C library put it, and the kernel is asked
+//! for the same.
+//!
+//! The scripts are scenes, in `allocator/tests/oracle/scenes`, each about one thing and short enough
+//! to read; and generated ones, which are long. What glibc did is kept in `golden`: of a scene every
+//! line, of a generated script a hash of every thousand. `BLESS=1 cargo test --test oracle
+//! glibc_does` on a machine with that glibc, a C compiler and strace writes them anew.
+//!
+//! Where that glibc is, it is also asked directly, about other scripts.
+
+mod driver;
+mod generate;
+mod kernel;
+mod replay;
+
+use driver::Driver;
+use generate::{KINDS, Kind, Random, script};
+use replay::{MEMORIES, Trace};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// What a replay must be told besides the script.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    break_offset: u64,
+    break_limit: u64,
+    tunables: Vec<(&'static str, u64)>,
+    /// Of the machine the goldens were made on; it bounds the number of arenas.
+    processors: u32,
+}
+
+const AS_USUAL: Settings = Settings { break_offset: 0, break_limit: 0, tunables: Vec::new(), processors: 2 };
+
+/// Where the driver, the scenes and the goldens are.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("allocator/tests/oracle")
+}
+
+fn golden(name: &str) -> PathBuf {
+    folder().join("golden").join(driver::RELEASE).join(name)
+}
+
+fn blesses() -> bool {
+    env::var_os("BLESS").is_some()
+}
+
+/// A script that a person wrote.
+struct Scene {
+    name: String,
+    path: PathBuf,
+    settings: Settings,
+}
+
+/// All of them; what a scene needs stands in it after `#!`.
+fn scenes() -> Vec<Scene> {
+    let entries = fs::read_dir(folder().join("scenes")).expect("the scenes are there");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("it can be read").path()).collect();
+    paths.sort();
+    let scene = |path: PathBuf| {
+        let name = path.file_stem().expect("a scene has a name").to_string_lossy().into_owned();
+        let mut settings = AS_USUAL;
+        let text = fs::read_to_string(&path).expect("the scene can be read");
+        for line in text.lines().filter_map(|line| line.strip_prefix("#! ")) {
+            match line.split_once(" 0x").map(|(name, value)| (name, u64::from_str_radix(value, 16))) {
+                Some(("break-offset", Ok(value))) => settings.break_offset = value,
+                Some(("break-limit", Ok(value))) => settings.break_limit = value,
+                _ => panic!("{name}: {line} is not understood"),
+            }
+        }
+        Scene { name, path, settings }
+    };
+    paths.into_iter().map(scene).collect()
+}
+
+/// Placements without what differs from run to run: mappings in place of the break lie anywhere, so
+/// of places in them only that in the page is told; and where a segment was given back, another may
+/// come to lie or not, so segments are not told apart by their numbers.
+fn settled(placements: &str) -> String {
+    let mut settled = String::new();
+    for line in placements.lines() {
+        let mut words = line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        if let Some(offset) = words[2].strip_prefix("F+") {
+            words[2] = format!("F+{:x}", outside(offset) % 4096);
+        } else if let Some((arena, place)) = words[2].split_once(".h") {
+            let (_, offset) = place.split_once('+').expect("an offset follows");
+            words[2] = format!("{arena}.h+{offset}");
+        }
+        settled.push_str(&words.join(" "));
+        settled.push('\n');
+    }
+    settled
+}
+
+/// A distance from the first chunk outside the break, up or down.
+fn outside(offset: &str) -> u64 {
+    let hexadecimal = |digits| u64::from_str_radix(digits, 16).expect("an offset is a number");
+    offset.strip_prefix('-').map_or_else(|| hexadecimal(offset), |below| hexadecimal(below).wrapping_neg())
+}
+
+/// Checks that two texts are the same, line by line; says where they part.
+fn check_same(what: &str, script: &str, ours: &str, real: &str) {
+    if ours == real {
+        return;
+    }
+    let calls: Vec<&str> = script.lines().filter(|line| !line.starts_with('#')).collect();
+    let mut theirs = real.lines();
+    for (number, line) in ours.lines().map(Some).chain([None]).enumerate() {
+        let other = theirs.next();
+        if line != other {
+            let index = line.or(other).and_then(|line| line.split(' ').next()?.parse::<usize>().ok());
+            let call = index.and_then(|index| calls.get(index)).unwrap_or(&"the end");
+            panic!("{what}: line {number}, for `{call}`\n  ours {line:?}\n  real {other:?}");
+        }
+    }
+}
+
+fn check_scenes(suffix: &str, option: &str, settle: fn(&str) -> String) {
+    for scene in scenes() {
+        let script = fs::read_to_string(&scene.path).expect("the scene can be read");
+        let file = golden(&format!("{}.{suffix}", scene.name));
+        let real = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let trace = Trace::import(&scene.path);
+        for memory in MEMORIES {
+            let ours = settle(&trace.replay(option, memory, &scene.settings));
+            check_same(&format!("{}, {memory} memory", scene.name), &script, &ours, &real);
+        }
+    }
+}
+
+#[test]
+fn scenes_land_where_glibc_put_them() {
+    check_scenes("placements", "--placements", settled);
+}
+
+#[test]
+fn scenes_ask_the_kernel_for_what_glibc_asked_it() {
+    check_scenes("kernel", "--syscalls", kernel::settled);
+}
+
+#[test]
+fn goldens_are_what_glibc_does() {
+    let Some(driver) = Driver::get() else { return };
+    for scene in scenes() {
+        let placements = settled(&driver.placements(&scene.path, &scene.settings));
+        check_golden(&format!("{}.placements", scene.name), &placements);
+        if let Some(log) = driver.strace(&scene.path, &scene.settings) {
+            let calls = kernel::settled(&kernel::lines(&log));
+            check_golden(&format!("{}.kernel", scene.name), &calls);
+        }
+    }
+}
+
+/// Checks what real glibc does against its golden, or writes the golden.
+fn check_golden(name: &str, real: &str) {
+    let file = golden(name);
+    if blesses() {
+        fs::create_dir_all(golden("")).expect("there can be a folder for goldens");
+        fs::write(file, real).expect("a golden can be written");
+        return;
+    }
+    let golden = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    check_same(&format!("the golden of {name}"), "", &golden, real);
+}
+
+/// A script in a file.
+fn written(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("there is a folder for temporary files");
+    fs::write(file.path(), text).expect("a script can be written");
+    file
+}
+
+fn settings_of(kind: &Kind) -> Settings {
+    Settings { break_offset: kind.break_offset, break_limit: kind.break_limit, ..AS_USUAL }
+}
+
+/// Calls in a generated script whose placements are kept.
+const LINES: usize = 20_000;
+/// Of so many lines there is one hash.
+const HASHED: usize = 1000;
+
+/// FNV-1a, of every thousand lines.
+fn hashes(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let hash = |lines: &[&str]| {
+        let bytes = lines.iter().flat_map(|line| line.bytes().chain([b'\n']));
+        let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        format!("{:016x}", bytes.fold(0xcbf2_9ce4_8422_2325, step))
+    };
+    lines.chunks(HASHED).map(hash).collect()
+}
+
+/// What is kept of a generated script: its own hash, so that nobody changes it unnoticed, and those
+/// of what came of it.
+fn kept(text: &str, placements: &str) -> String {
+    let script = hashes(text).join("");
+    let script = &hashes(&script)[0];
+    format!("{script}: {}", hashes(&settled(placements)).join(" "))
+}
+
+fn check_generated(kind: &Kind) {
+    let text = script(kind, 1, LINES);
+    let file = written(&text);
+    let golden = fs::read_to_string(golden("generated.txt")).expect("the golden is there");
+    let kept_line = golden.lines().find_map(|line| line.strip_prefix(kind.name)?.strip_prefix(' '));
+    let kept_line = kept_line.unwrap_or_else(|| panic!("there is a golden for {}", kind.name));
+    let trace = Trace::import(file.path());
+    for memory in MEMORIES {
+        let ours = kept(&text, &trace.replay("--placements", memory, &settings_of(kind)));
+        let parts = ours.split(' ').zip(kept_line.split(' ')).position(|(ours, real)| ours != real);
+        match parts {
+            None => assert_eq!(ours, kept_line, "{}: they are equally long", kind.name),
+            Some(0) => panic!("{}: the script itself is another; bless it", kind.name),
+            Some(part) => {
+                let (from, to) = ((part - 1) * HASHED, part * HASHED);
+                panic!("{}, {memory} memory: the first difference is in lines {from} to {to}", kind.name)
+            }
+        }
+    }
+}
+
+#[test]
+fn generated_scripts_land_where_glibc_put_them() {
+    for kind in KINDS {
+        check_generated(kind);
+    }
+}
+
+#[test]
+fn hashes_are_of_what_glibc_does() {
+    let Some(driver) = Driver::get() else { return };
+    let mut golden = String::new();
+    for kind in KINDS {
+        let text = script(kind, 1, LINES);
+        let placements = driver.placements(written(&text).path(), &settings_of(kind));
+        writeln!(golden, "{} {}", kind.name, kept(&text, &placements)).expect("a string takes all");
+    }
+    check_golden("generated.txt", &golden);
+}
+
+/// What the environment may say.
+const TUNABLES: &[&[(&str, u64)]] = &[
+    &[],
+    &[],
+    &[("tcache_count", 0)],
+    &[("tcache_count", 2), ("mxfast", 160)],
+    &[("tcache_max", 200), ("mxfast", 0)],
+    &[("tcache_unsorted_limit", 3)],
+    &[("mmap_threshold", 4096)],
+    &[("mmap_max", 0), ("trim_threshold", 1000)],
+    &[("top_pad", 0)],
+    &[("perturb", 165)],
+];
+
+/// Checks a script that nobody has seen before against the C library of this machine.
+fn check_live(driver: &Driver, seed: u64) {
+    let (kind, settings) = drawn(seed);
+    let text = script(&kind, seed, 1500);
+    let file = written(&text);
+    let what = |memory| format!("seed {seed}, {}, {memory} memory, {settings:?}", kind.name);
+    let trace = Trace::import(file.path());
+    let memory = MEMORIES[(seed % 2) as usize];
+    let real = settled(&driver.placements(file.path(), &settings));
+    let ours = settled(&trace.replay("--placements", memory, &settings));
+    check_same(&what(memory), &text, &ours, &real);
+    // Where segments come and go, they are called by numbers that differ from run to run.
+    if seed.is_multiple_of(8)
+        && kind.name != "segments"
+        && let Some(log) = driver.strace(file.path(), &settings)
+    {
+        let real = kernel::settled(&kernel::lines(&log));
+        for memory in MEMORIES {
+            let ours = kernel::settled(&trace.replay("--syscalls", memory, &settings));
+            check_same(&what(memory), &text, &ours, &real);
+        }
+    }
+}
+
+/// The kind and the settings a seed stands for.
+fn drawn(seed: u64) -> (Kind, Settings) {
+    let mut random = Random::new(seed);
+    let kind = random.choose(KINDS);
+    let mut settings = settings_of(&kind);
+    settings.tunables = random.choose(TUNABLES).to_vec();
+    // The machine's processors shall not matter.
+    settings.tunables.push(("arena_max", random.range(1, 9)));
+    if kind.break_offset != 0 {
+        settings.break_offset = random.range(1, 512) * 8;
+    }
+    if kind.break_limit != 0 {
+        settings.break_limit = random.range(0x40, 0x200) << 12;
+    }
+    (kind, settings)
+}
+
+#[test]
+fn other_scripts_land_where_glibc_puts_them_here_and_now() {
+    let Some(driver) = Driver::get() else { return };
+    // SEEDS=1000..3000 asks about more of them.
+    let seeds = env::var("SEEDS").unwrap_or_else(|_| "0..120".to_owned());
+    let (from, to) = seeds.split_once("..").expect("SEEDS is a range");
+    let seed = |text: &str| text.parse().expect("SEEDS is a range of numbers");
+    for seed in seed(from)..seed(to) {
+        check_live(driver, seed);
+    }
+}

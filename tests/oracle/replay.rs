@@ -1,0 +1,56 @@
+//! A script through the command, as a user would replay it.
+
+use super::{Settings, driver};
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// Both kinds of memory a heap can live in.
+pub const MEMORIES: [&str; 2] = ["simulated", "real"];
+
+/// A script that has been imported.
+pub struct Trace {
+    folder: TempDir,
+}
+
+impl Trace {
+    pub fn import(script: &Path) -> Trace {
+        let trace = Trace { folder: TempDir::new().expect("there is a folder for temporary files") };
+        let mut command = malloscope();
+        run(command.arg("import").args(["--from", "ops"]).arg(script).arg("-o").arg(trace.path()));
+        trace
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("script.mscope")
+    }
+
+    /// The lines the replay prints: `--placements` or `--syscalls`.
+    pub fn replay(&self, lines: &str, memory: &str, settings: &Settings) -> String {
+        let mut command = malloscope();
+        command.arg("replay").arg(lines).args(["--memory", memory, "--glibc", driver::RELEASE]);
+        command.args(["--processors", &settings.processors.to_string()]);
+        for (option, value) in
+            [("--break-offset", settings.break_offset), ("--break-limit", settings.break_limit)]
+        {
+            if value != 0 {
+                command.args([option, &value.to_string()]);
+            }
+        }
+        for (name, value) in &settings.tunables {
+            command.args(["--set", &format!("{name}={value}")]);
+        }
+        run(command.arg(self.path()))
+    }
+}
+
+fn malloscope() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_malloscope"))
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("malloscope runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{command:?}: {}: {said}", output.status);
+    String::from_utf8(output.stdout).expect("the lines are text")
+}
