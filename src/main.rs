@@ -61,10 +61,21 @@ fn main() -> ExitCode {
         // Whoever reads our output has seen enough: no error.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("malloscope: {error:#}");
+            eprintln!("malloscope: {}", told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes, each of them once: some tell their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -1,7 +1,7 @@
 //! One set of settings to replay a trace under: what the recording had, and what is changed.
 
 use malloscope_allocator::release::Release;
-use malloscope_allocator::tunables::{Tunable, Tunables};
+use malloscope_allocator::tunables::{Parameters, Tunable, Tunables};
 use malloscope_traces::Header;
 use serde::{Deserialize, Serialize};
 
@@ -138,11 +138,17 @@ impl Trial {
         let environment =
             header.program.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let (mut tunables, _) = Tunables::from_environment(environment);
+        let release = self.release(header)?;
+        let mut parameters = Parameters::new(&release, &tunables);
         for (name, value) in &self.settings {
             let tunable =
                 Tunable::named(name).ok_or_else(|| BadTrial::UnknownTunable { asked: name.clone() })?;
             let refused = BadTrial::OutOfBounds { tunable: tunable.name(), value: *value };
-            tunables.set(tunable, *value).map_err(|_| refused)?;
+            tunables.set(tunable, *value).map_err(|_| refused.clone())?;
+            // malloc has bounds of its own, beyond which it would ignore the value without a word.
+            if !parameters.set(&release, tunable, *value) {
+                return Err(refused);
+            }
         }
         Ok(tunables)
     }

@@ -4,7 +4,7 @@ use crate::{Cli, Outcome};
 use anyhow::Context;
 use clap::CommandFactory;
 use clap_complete::Shell;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -39,7 +39,10 @@ pub fn run(args: Args) -> Outcome {
         What::Man { into: None } => clap_mangen::Man::new(command).render(&mut io::stdout())?,
         What::Man { into: Some(folder) } => write_all(command, &folder)?,
         What::Completions { shell } => {
-            clap_complete::generate(shell, &mut command, "malloscope", &mut io::stdout())
+            // Into memory first: it takes every failure to write for a fault.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "malloscope", &mut script);
+            io::stdout().write_all(&script)?;
         }
     }
     Ok(ExitCode::SUCCESS)

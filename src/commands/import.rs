@@ -4,7 +4,7 @@ use crate::Outcome;
 use anyhow::Context;
 use clap::ValueEnum;
 use malloscope_traces::{Cause, Ending, Writer, ops};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,6 +36,16 @@ pub fn run(args: Args) -> Outcome {
     let input = open(&args.input).with_context(|| format!("while opening {}", args.input.display()))?;
     let writing = || format!("while writing {}", args.output.display());
     let output = File::create(&args.output).with_context(writing)?;
+    let imported = import(input, output, &args);
+    if imported.is_err() && args.output.is_file() {
+        // Half a trace would be taken for a whole one.
+        let _ = fs::remove_file(&args.output);
+    }
+    imported
+}
+
+fn import(input: Box<dyn BufRead>, output: File, args: &Args) -> Outcome {
+    let writing = || format!("while writing {}", args.output.display());
     let mut header = ops::header();
     header.program.path = args.input.display().to_string();
     let mut writer = Writer::new(BufWriter::new(output), &header).with_context(writing)?;

@@ -3,8 +3,8 @@
 use crate::Outcome;
 use crate::output;
 use clap::ValueEnum;
-use malloscope_replayer::report::TraceInfo;
 use malloscope_replayer::report::units::{bytes, count, nanos};
+use malloscope_replayer::report::{TraceInfo, json};
 use malloscope_traces::header::{ClockSource, Origin};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -33,10 +33,7 @@ pub fn run(args: Args) -> Outcome {
     let info = TraceInfo::of(&args.trace)?;
     let mut out = output::open(None)?;
     match args.format {
-        InfoFormat::Json => {
-            serde_json::to_writer_pretty(&mut out, &info)?;
-            writeln!(out)?;
-        }
+        InfoFormat::Json => json::write_info(&info, &mut out)?,
         InfoFormat::Terminal => print(&info, &mut out)?,
     }
     out.flush()?;

@@ -7,6 +7,7 @@ use crate::trial::TrialArgs;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use malloscope_replayer::fidelity::Fidelity;
+use malloscope_replayer::report::json;
 use malloscope_replayer::report::units::count;
 use malloscope_replayer::run::Job;
 use std::io::{self, Write};
@@ -50,9 +51,12 @@ pub fn run(args: Args) -> Outcome {
     }
     let missing = || format!("{} has no placements to compare with: it was imported", args.trace.display());
     let fidelity = outcome.fidelity.as_ref().with_context(missing)?;
+    if fidelity.placements == 0 {
+        bail!("{} has no placement to compare with", args.trace.display());
+    }
     let mut out = output::open(None)?;
     match args.format {
-        VerifyFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(fidelity)?)?,
+        VerifyFormat::Json => json::write_fidelity(fidelity, &mut out)?,
         VerifyFormat::Terminal => print(fidelity, &mut out)?,
     }
     out.flush()?;

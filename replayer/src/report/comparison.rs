@@ -53,7 +53,9 @@ pub(super) fn sections(comparison: &Comparison) -> Vec<Section> {
     for measure in &MEASURES {
         push_measure(&mut table, comparison, measure);
     }
-    let lines = vec![Line::Text(comparison.trace.command()), Line::Text(conditions(comparison))];
+    let mut lines = vec![Line::Text(comparison.trace.command()), Line::Text(conditions(comparison))];
+    let damage = comparison.runs.first().map(|run| run.outcome.damage.clone()).unwrap_or_default();
+    lines.extend(damage.into_iter().map(Line::Warning));
     let mut notes = vec!["Below each number: the difference from the first run.".to_owned()];
     notes.extend(warning(comparison));
     vec![Section { title: String::new(), lines, table: Some(table), notes }]

@@ -1,6 +1,7 @@
 //! A report as JSON: every number there is, under names that stay. `REPORT.md` documents them.
 
-use super::{Comparison, Report};
+use super::{Comparison, Report, TraceInfo};
+use crate::fidelity::Fidelity;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -30,6 +31,24 @@ pub fn write_report(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 /// When `out` takes no more.
 pub fn write_comparison(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> {
     write("malloscope.comparison", comparison, out)
+}
+
+/// Writes what is known about a trace.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn write_info(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
+    write("malloscope.info", info, out)
+}
+
+/// Writes how faithful a replay was.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn write_fidelity(fidelity: &Fidelity, out: &mut dyn Write) -> io::Result<()> {
+    write("malloscope.fidelity", fidelity, out)
 }
 
 fn write<T: Serialize>(schema: &'static str, content: &T, out: &mut dyn Write) -> io::Result<()> {

@@ -1,0 +1,127 @@
+//! What programs read: JSON and CSV; and what people read elsewhere: Markdown, and no colour.
+
+use super::run::{answer, malloscope, said, trace};
+use serde_json::Value;
+use std::process::Command;
+
+/// Checks that a document says which schema it follows, in which version.
+fn check_schema(arguments: &[&str], schema: &str) -> Value {
+    let document: Value = serde_json::from_str(&answer(arguments)).expect("the answer is JSON");
+    assert_eq!(document["schema"], schema, "{arguments:?}");
+    assert!(document["version"].as_u64().is_some_and(|version| version >= 1), "{arguments:?}");
+    document
+}
+
+#[test]
+fn every_document_says_what_it_is() {
+    let report = check_schema(&["replay", "--format", "json", trace()], "malloscope.report");
+    assert_eq!(report["outcome"]["fidelity"]["placements"], report["outcome"]["fidelity"]["same_placements"]);
+    let comparison = ["compare", "--format", "json", "--top-pad", "0,1M", trace()];
+    let comparison = check_schema(&comparison, "malloscope.comparison");
+    let dynamic = |run: usize| &comparison["runs"][run]["outcome"]["settings"]["dynamic_thresholds"];
+    assert_eq!([dynamic(0), dynamic(1), dynamic(2)], [&Value::Bool(true), &false.into(), &false.into()]);
+    let info = check_schema(&["info", "--format", "json", trace()], "malloscope.info");
+    assert_eq!(info["header"]["origin"], "Launched");
+    let fidelity = check_schema(&["verify", "--format", "json", trace()], "malloscope.fidelity");
+    assert_eq!(fidelity["first_mismatches"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn the_numbers_of_a_report_add_up() {
+    let report = check_schema(&["replay", "--format", "json", trace()], "malloscope.report");
+    let outcome = &report["outcome"];
+    let sum = |rows: &Value, name: &str| -> u64 {
+        rows.as_array().unwrap().iter().map(|row| row[name].as_u64().unwrap()).sum()
+    };
+    for bin in outcome["bins"].as_array().unwrap() {
+        let [requests, hits, misses] = ["requests", "hits", "misses"].map(|name| bin[name].as_u64().unwrap());
+        assert_eq!(requests, hits + misses, "{bin}");
+    }
+    let requests = outcome["requests"].as_u64().unwrap();
+    assert_eq!(sum(&outcome["served"], "requests"), requests);
+    assert!(requests > 5000 && requests < outcome["calls"].as_u64().unwrap());
+}
+
+/// The fields of each row (RFC 4180).
+fn rows(text: &str) -> Vec<Vec<String>> {
+    let mut rows = vec![vec![String::new()]];
+    let mut quoted = false;
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let row = rows.last_mut().unwrap();
+        match character {
+            '"' if quoted && characters.next_if_eq(&'"').is_some() => row.last_mut().unwrap().push('"'),
+            '"' => quoted = !quoted,
+            ',' if !quoted => row.push(String::new()),
+            '\n' if !quoted => rows.push(vec![String::new()]),
+            other => row.last_mut().unwrap().push(other),
+        }
+    }
+    assert_eq!(rows.pop(), Some(vec![String::new()]), "the last line ends");
+    rows
+}
+
+#[test]
+fn every_row_is_as_long_as_the_first() {
+    let replay = answer(["replay", "--format", "csv", trace()]);
+    let compare = ["compare", "--format", "csv", "--mmap-threshold", "64K,1M", "--top-pad", "0", trace()];
+    for text in [replay, answer(compare)] {
+        let rows = rows(&text);
+        assert_eq!(rows[0], ["run", "section", "item", "measure", "value"]);
+        assert!(rows.len() > 100);
+        for row in &rows {
+            assert_eq!(row.len(), 5, "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn markdown_tables_are_rectangular() {
+    for arguments in [&["replay", trace()][..], &["compare", "--top-pad", "0", trace()]] {
+        let text = answer(arguments.iter().chain(&["--format", "markdown"]));
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+        assert!(rows.len() > 5, "{text}");
+        let mut columns = None;
+        for line in text.lines() {
+            let bars = line.matches('|').count();
+            if line.starts_with('|') {
+                assert_eq!(*columns.get_or_insert(bars), bars, "{line}");
+            } else {
+                columns = None;
+            }
+        }
+    }
+}
+
+/// What the command says on a terminal, if there is a program that plays one.
+fn on_a_terminal(no_color: Option<&str>) -> Option<String> {
+    let command = format!("'{}' replay '{}'", env!("CARGO_BIN_EXE_malloscope"), trace());
+    let mut script = Command::new("script");
+    script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+    script.envs(no_color.map(|value| ("NO_COLOR", value)));
+    script.stdin(std::process::Stdio::null());
+    let output = script.output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn colour_is_for_terminals_and_can_be_refused() {
+    assert!(!answer(["replay", trace()]).contains('\u{1b}'), "a pipe is no terminal");
+    let Some(coloured) = on_a_terminal(None) else {
+        eprintln!("skipped: there is no script(1) to play a terminal");
+        return;
+    };
+    assert!(coloured.contains("\u{1b}["), "{coloured}");
+    assert!(on_a_terminal(Some("")).is_some_and(|text| text.contains("\u{1b}[")), "empty is as if not set");
+    let plain = on_a_terminal(Some("1")).unwrap_or_default();
+    assert!(!plain.is_empty() && !plain.contains("\u{1b}["), "{plain}");
+}
+
+#[test]
+fn no_format_complains_of_a_sound_trace() {
+    for format in ["terminal", "json", "csv", "markdown"] {
+        let said = said(&mut malloscope(["replay", "--format", format, trace()]));
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{format}");
+        assert!(said.out.ends_with('\n'), "{format}");
+    }
+}

@@ -1,0 +1,161 @@
+//! Files that are missing, foreign or cut short; readers that go away; requests that cannot be met.
+
+use super::run::{answer, folder, imported, malloscope, said, trace};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+/// Every subcommand that reads a trace.
+const READERS: [&[&str]; 8] = [
+    &["replay"],
+    &["replay", "--memory", "real"],
+    &["replay", "--placements"],
+    &["replay", "--format", "json"],
+    &["verify"],
+    &["compare", "--top-pad", "0"],
+    &["info"],
+    &["dump"],
+];
+
+/// Checks that every reader says, in one line that names the file, why it cannot.
+fn check_unreadable(file: &str, why: &str) {
+    for arguments in READERS {
+        let said = said(malloscope(arguments).arg(file));
+        assert_eq!(said.code, Some(1), "{arguments:?}");
+        let line = said.err.strip_suffix('\n').unwrap();
+        let complains = line.starts_with("malloscope: ") && line.contains(file) && line.contains(why);
+        assert!(complains && !line.contains('\n'), "{arguments:?}: {line}");
+        assert_eq!(line.matches(why).count(), 1, "{arguments:?} says it twice: {line}");
+        assert_eq!(said.out, "", "{arguments:?}");
+    }
+}
+
+fn written(name: &str, bytes: &[u8]) -> String {
+    let path = folder().join(name);
+    fs::write(&path, bytes).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    check_unreadable(&folder().join("nowhere.mscope").display().to_string(), "No such file or directory");
+}
+
+#[test]
+fn a_folder_is_no_trace() {
+    check_unreadable(&folder().display().to_string(), "Is a directory");
+}
+
+#[test]
+fn garbage_is_not_a_trace() {
+    check_unreadable(&written("empty.mscope", b""), "is not a trace");
+    check_unreadable(&written("garbage.mscope", b"\x7fELF and so on"), "is not a trace");
+    let mut newer = fs::read(trace()).unwrap();
+    newer[8] = 0xee;
+    check_unreadable(&written("newer.mscope", &newer), "is a trace of version");
+}
+
+#[test]
+fn a_trace_cut_short_is_replayed_as_far_as_it_goes_and_the_loss_is_told() {
+    let whole = fs::read(trace()).unwrap();
+    for tenths in [5, 9] {
+        let cut = written(&format!("cut{tenths}.mscope"), &whole[..whole.len() * tenths / 10]);
+        let report = answer(["replay", &cut]);
+        assert!(report.contains("cut short"), "{report}");
+        assert!(report.contains("are lost"), "the loss is in the report: {report}");
+        let comparison = answer(["compare", "--top-pad", "0", &cut]);
+        assert!(comparison.contains("are lost"), "{comparison}");
+        for arguments in [&["verify"][..], &["replay", "--placements"]] {
+            let said = said(malloscope(arguments).arg(&cut));
+            let told = said.err.starts_with("malloscope: ") && said.err.contains("are lost");
+            assert!(told && said.err.contains(&cut), "{arguments:?}: {}", said.err);
+        }
+        assert!(answer(["info", &cut]).contains("cut short"));
+    }
+}
+
+#[test]
+fn nothing_compared_is_not_all_the_same() {
+    // All that is left is the header.
+    let whole = fs::read(trace()).unwrap();
+    let bare = written("bare.mscope", &whole[..1000.min(whole.len() / 20)]);
+    let said = said(&mut malloscope(["verify", &bare]));
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    assert!(!said.out.contains("100.0000"), "{}", said.out);
+}
+
+#[test]
+fn a_script_has_nothing_to_verify() {
+    let trace = imported("nothing_to_verify", "0 malloc 1 100\n");
+    let said = said(&mut malloscope(["verify", &trace]));
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("imported") && said.err.contains(&trace), "{}", said.err);
+}
+
+#[test]
+fn a_bad_script_is_refused_and_leaves_nothing_behind() {
+    let script = written("bad.ops", b"0 malloc 1 100\n0 mallok 2 100\n");
+    let trace = folder().join("bad.mscope");
+    let said = said(&mut malloscope(["import", &script, "-o", trace.to_str().unwrap()]));
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains(&script) && said.err.contains("line 2, column 3"), "{}", said.err);
+    assert!(!trace.exists(), "half a trace would be taken for a whole one");
+}
+
+#[test]
+fn settings_that_make_no_sense_are_told_with_what_would() {
+    for (arguments, word) in [
+        (["replay", "--set", "foo=1"], "mmap_threshold"),
+        (["replay", "--set", "tcache_count=70000000000"], "tcache_count"),
+        (["replay", "--glibc", "1.0"], "2.36"),
+        (["compare", "--touch", "all"], "--mmap-threshold"),
+    ] {
+        let said = said(malloscope(arguments).arg(trace()));
+        assert_eq!(said.code, Some(1), "{arguments:?}");
+        assert!(said.err.contains(word), "{arguments:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_named() {
+    for program in ["/nowhere/at/all", "no-such-program-anywhere"] {
+        let trace = folder().join("unborn.mscope");
+        let said = said(&mut malloscope(["record", "-o", trace.to_str().unwrap(), "--", program]));
+        assert_eq!(said.code, Some(1));
+        assert!(said.err.contains(program), "{}", said.err);
+        assert!(!trace.exists());
+    }
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_error() {
+    let script: String = (0..60_000).map(|slot| format!("0 malloc {slot} 100\n")).collect();
+    let long = imported("long", &script);
+    let commands: [&[&str]; 9] = [
+        &["dump", &long],
+        &["dump", "--format", "ops", &long],
+        &["replay", "--placements", &long],
+        &["replay", &long],
+        &["replay", "--format", "json", &long],
+        &["info", &long],
+        &["replay", "--help"],
+        &["generate", "man"],
+        &["generate", "completions", "bash"],
+    ];
+    for arguments in commands {
+        for lines in [0, 1] {
+            let mut command = malloscope(arguments);
+            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let mut reader = BufReader::with_capacity(64, child.stdout.take().unwrap());
+            let mut line = String::new();
+            for _ in 0..lines {
+                reader.read_line(&mut line).unwrap();
+            }
+            drop(reader);
+            let mut err = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+            let status = child.wait().unwrap();
+            assert!(status.success() && err.is_empty(), "{arguments:?}: {status}: {err}");
+        }
+    }
+}
