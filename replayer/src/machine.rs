@@ -91,7 +91,7 @@ impl Machine for Journal {
 /// This process's memory, with a meter: which pages the kernel has found for the heap.
 ///
 /// Pages come with faults of the replaying thread and go when memory is given back, just before
-/// which they are counted (`mincore`); from time to time all of the heap is counted, so that the
+/// which they are counted; from time to time all of the heap is counted, so that the
 /// meter cannot drift.
 #[derive(Debug)]
 pub struct Metered {
@@ -104,6 +104,7 @@ pub struct Metered {
     counted: u64,
     faults_then: u64,
     released_since: u64,
+    zero_faults_since: u64,
     greatest_pages: u64,
     refuses: bool,
 }
@@ -120,6 +121,7 @@ impl Metered {
             counted: 0,
             faults_then: faults,
             released_since: 0,
+            zero_faults_since: 0,
             greatest_pages: 0,
             refuses: false,
             process,
@@ -132,13 +134,20 @@ impl Metered {
     }
 
     fn estimate(&self) -> u64 {
-        (self.counted + self.process.thread_faults() - self.faults_then).saturating_sub(self.released_since)
+        let gone = self.released_since + self.zero_faults_since;
+        (self.counted + self.process.thread_faults() - self.faults_then).saturating_sub(gone)
     }
 
     /// Memory is about to be given back.
     fn releasing(&mut self, at: Address, length: u64) {
         self.greatest_pages = self.greatest_pages.max(self.estimate());
         self.released_since += self.process.resident_pages(at, length);
+    }
+
+    /// Pages are about to be read: those of which nothing was written show zeros from now on, which
+    /// takes a fault and no memory.
+    fn reading(&mut self, at: Address, length: u64) {
+        self.zero_faults_since += self.process.absent_pages(at, length).unwrap_or(0);
     }
 
     /// Counts all of the heap.
@@ -151,6 +160,7 @@ impl Metered {
         self.counted = ranges.map(|(at, length)| self.process.resident_pages(at, length)).sum();
         self.faults_then = self.process.thread_faults();
         self.released_since = 0;
+        self.zero_faults_since = 0;
         self.greatest_pages = self.greatest_pages.max(self.counted);
     }
 
@@ -191,6 +201,9 @@ impl Words for Metered {
     }
     #[inline]
     fn copy(&mut self, from: Address, to: Address, length: u64) {
+        if length >= self.process.page_size() {
+            self.reading(from, length);
+        }
         self.process.copy(from, to, length);
     }
 }

@@ -12,6 +12,8 @@
 
 use crate::address::{Address, index};
 use crate::memory::{Access, Kernel, Mapping, Processors, Words};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::ptr;
 
 /// The memory of the process we are.
@@ -21,7 +23,15 @@ pub struct Process {
     page_size: u64,
     processors: Processors,
     charges_for_every_page: bool,
+    pagemap: Option<File>,
 }
+
+/// Pages asked about at one time.
+const PAGES_AT_ONCE: usize = 1024;
+/// In an entry of `/proc/self/pagemap`: there is something at the page.
+const PRESENT: u64 = 1 << 63;
+/// And it is this process's alone.
+const EXCLUSIVE: u64 = 1 << 56;
 
 /// Room for the C library's variables: the main arena's lists and more.
 const STATICS: usize = 1 << 16;
@@ -37,7 +47,8 @@ impl Process {
             .ok_or_else(std::io::Error::last_os_error)?;
         // SAFETY: sysconf reads a constant.
         let page_size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
-        Ok(Process { statics, page_size, processors, charges_for_every_page })
+        let pagemap = File::open("/proc/self/pagemap").ok();
+        Ok(Process { statics, page_size, processors, charges_for_every_page, pagemap })
     }
 
     /// Puts a wall across the break's way: a page that is taken, at or just below `limit`. Returns
@@ -47,10 +58,41 @@ impl Process {
         map_raw(Some(at), self.page_size, libc::PROT_NONE, libc::MAP_FIXED_NOREPLACE) == Some(at)
     }
 
-    /// How many pages of a range hold memory, as the kernel says (`mincore`). The range is mapped
-    /// and begins with a page.
+    /// How many pages of a range hold memory of their own. The range is mapped and begins with a page.
+    ///
+    /// A page that was only read shows the kernel's one page of zeros, which is nobody's memory;
+    /// `/proc/self/pagemap` tells such pages apart. Where there is none, `mincore` counts them too.
     pub fn resident_pages(&self, at: Address, length: u64) -> u64 {
-        let mut flags = [0u8; 4096];
+        let is_own = |entry: u64| entry & (PRESENT | EXCLUSIVE) == PRESENT | EXCLUSIVE;
+        self.count_pages(at, length, is_own).unwrap_or_else(|| self.pages_in_core(at, length))
+    }
+
+    /// How many pages of a range there are of which nothing has been read or written yet, if the
+    /// kernel tells.
+    pub fn absent_pages(&self, at: Address, length: u64) -> Option<u64> {
+        self.count_pages(at, length, |entry| entry & PRESENT == 0)
+    }
+
+    /// How many pages have such an entry in the page map.
+    fn count_pages(&self, at: Address, length: u64, counts: impl Fn(u64) -> bool) -> Option<u64> {
+        let pagemap = self.pagemap.as_ref()?;
+        let mut entries = [0; 8 * PAGES_AT_ONCE];
+        let mut page = at.0 / self.page_size;
+        let end = (at.0 + length).div_ceil(self.page_size);
+        let mut count = 0;
+        while page < end {
+            let bytes = entries.len().min(index(8 * (end - page)));
+            pagemap.read_exact_at(&mut entries[..bytes], 8 * page).ok()?;
+            let words = entries[..bytes].as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes));
+            count += words.filter(|&entry| counts(entry)).count() as u64;
+            page += bytes as u64 / 8;
+        }
+        Some(count)
+    }
+
+    /// How many pages of a range are in memory, those of zeros included (`mincore`).
+    fn pages_in_core(&self, at: Address, length: u64) -> u64 {
+        let mut flags = [0u8; PAGES_AT_ONCE];
         let span = flags.len() as u64 * self.page_size;
         let mut resident = 0;
         let mut done = 0;

@@ -230,6 +230,10 @@ impl Simulated {
             return;
         }
         table.resident[page / 64] |= 1 << (page % 64);
+        if at >= STATICS {
+            // The C library's, and not its heap's.
+            return;
+        }
         self.residency.faults += 1;
         self.residency.pages += 1;
         self.residency.greatest_pages = self.residency.greatest_pages.max(self.residency.pages);

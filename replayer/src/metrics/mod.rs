@@ -231,8 +231,10 @@ impl Metrics {
         let residency = engine.heap_mut().memory_mut().residency();
         let resident = residency.pages * self.page_size;
         if !self.exact {
-            self.resident_sum += u128::from(residency.pages);
-            self.resident_terms += 1;
+            // Samples are denser at the beginning: each stands for the records since the one before.
+            let records = (index + 1).saturating_sub(self.resident_terms);
+            self.resident_sum += u128::from(residency.pages) * u128::from(records);
+            self.resident_terms += records;
         }
         let program_break = engine.heap().memory().program_break() - self.initial_break;
         let pinned = self.pinned(engine);

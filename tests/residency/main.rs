@@ -1,0 +1,105 @@
+//! Simulated and real memory agree: the same placements, the same break, and as many resident pages.
+
+#[path = "../oracle/generate.rs"]
+#[expect(dead_code, reason = "it makes more kinds of scripts than are replayed here")]
+mod generate;
+
+use generate::{KINDS, script};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// Pages that may differ whatever the trace: those at the edges of what is counted.
+const EDGES: u64 = 2;
+
+fn malloscope(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_malloscope")).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{arguments:?}: {}: {said}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What was measured when a trace was replayed over some memory.
+fn measured(trace: &str, memory: &str, touch: &str) -> Value {
+    let report = malloscope(&["replay", "--format", "json", "--memory", memory, "--touch", touch, trace]);
+    serde_json::from_str::<Value>(&report).unwrap()["outcome"].take()
+}
+
+fn bytes(outcome: &Value, names: &[&str]) -> u64 {
+    names.iter().fold(outcome, |value, name| &value[name]).as_u64().unwrap_or_else(|| panic!("{names:?}"))
+}
+
+/// Checks that two numbers of bytes differ by no more than one in a hundred.
+fn check_close(what: &str, simulated: u64, real: u64) {
+    let allowed = simulated.max(real) / 100 + EDGES * 4096;
+    assert!(simulated.abs_diff(real) <= allowed, "{what}: {simulated} simulated, {real} real");
+}
+
+fn check_agreement(trace: &str, touch: &str) {
+    let [simulated, real] = ["simulated", "real"].map(|memory| measured(trace, memory, touch));
+    let what = |name: &str| format!("{trace}, touch {touch}: {name}");
+    for names in [
+        &["measured", "resident"][..],
+        &["measured", "peaks", "resident", "bytes"],
+        &["measured", "mean_resident"],
+    ] {
+        check_close(&what(&names.join(" ")), bytes(&simulated, names), bytes(&real, names));
+    }
+    for same in [
+        &["measured", "live"][..],
+        &["measured", "held"],
+        &["measured", "system"],
+        &["measured", "pinned"],
+        &["measured", "peaks", "program_break", "bytes"],
+        &["measured", "peaks", "system", "bytes"],
+        &["kernel"],
+        &["served"],
+        &["bins"],
+    ] {
+        let [one, other] = [&simulated, &real].map(|run| same.iter().fold(run, |value, name| &value[name]));
+        assert_eq!(one, other, "{}", what(&same.join(" ")));
+    }
+}
+
+fn check_same_placements(trace: &str) {
+    let [simulated, real] = ["simulated", "real"]
+        .map(|memory| malloscope(&["replay", "--placements", "--memory", memory, trace]));
+    assert!(simulated == real, "{trace}: the placements are the same");
+}
+
+/// Real traces that were recorded once and are kept.
+fn samples() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/samples");
+    let files = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|extension| extension == "mscope")).collect()
+}
+
+#[test]
+fn both_memories_agree_on_what_was_recorded() {
+    let samples = samples();
+    assert!(!samples.is_empty());
+    for sample in samples {
+        let sample = sample.to_str().unwrap();
+        check_same_placements(sample);
+        for touch in ["pages", "none"] {
+            check_agreement(sample, touch);
+        }
+    }
+}
+
+#[test]
+fn both_memories_agree_on_what_was_made_up() {
+    let folder = TempDir::new().unwrap();
+    for name in ["mixed", "mapped", "oscillating", "cleared", "phases", "threads", "reallocated"] {
+        let kind = KINDS.iter().find(|kind| kind.name == name).unwrap();
+        let ops = folder.path().join(name).with_extension("ops");
+        std::fs::write(&ops, script(kind, 7, 10_000)).unwrap();
+        let trace = folder.path().join(name).with_extension("mscope").display().to_string();
+        malloscope(&["import", ops.to_str().unwrap(), "-o", &trace]);
+        check_same_placements(&trace);
+        for touch in ["pages", "none", "first", "all"] {
+            check_agreement(&trace, touch);
+        }
+    }
+}
