@@ -37,7 +37,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         size: ChunkSize,
     ) -> Result<(), Corruption> {
         merge::check_freed(chunk, size)?;
-        if self.threads[thread.0 as usize].tcache.accept(&mut self.cx, chunk, size)? {
+        if self.threads[thread].tcache.accept(&mut self.cx, chunk, size)? {
             return Ok(());
         }
         let arena = self.arena_of(chunk)?;

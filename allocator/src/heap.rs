@@ -13,7 +13,7 @@ use crate::corruption::Corruption;
 use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
 use crate::release::Release;
-use crate::thread::{Thread, ThreadId};
+use crate::thread::{Thread, ThreadId, Threads};
 use crate::tunables::{Parameters, Tunable, Tunables};
 
 /// What every part of the allocator needs: memory, somebody to tell, and what to go by.
@@ -65,7 +65,7 @@ impl<M: Memory, O: Observer> Context<M, O> {
 pub struct Heap<M, O = ()> {
     pub(crate) cx: Context<M, O>,
     pub(crate) arenas: Vec<Arena>,
-    pub(crate) threads: Vec<Thread>,
+    pub(crate) threads: Threads,
     pub(crate) choice: Choice,
 }
 
@@ -78,7 +78,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         Heap {
             cx: Context { memory, observer, release, parameters, threaded: false, left_over_segment: None },
             arenas: vec![main],
-            threads: vec![Thread { arena: Some(ArenaId::MAIN), ..Thread::default() }],
+            threads: Threads::new(),
             choice: Choice::default(),
         }
     }
@@ -120,14 +120,14 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
     /// The arena the thread allocates from, if it has needed one.
     pub fn arena_of_thread(&self, thread: ThreadId) -> Option<ArenaId> {
-        self.threads.get(thread.0 as usize)?.arena
+        self.threads.get(thread)?.arena
     }
 
     /// The chunks and the bytes that all threads' caches hold.
     pub fn cached(&self) -> (u64, u64) {
         self.threads
             .iter()
-            .map(|thread| thread.tcache.total())
+            .map(|(_, thread)| thread.tcache.total())
             .fold((0, 0), |(chunks, bytes), total| (chunks + total.0, bytes + total.1))
     }
 
@@ -190,7 +190,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
     /// The chunks that threads' caches are kept in: in use, but not the program's.
     pub fn cache_chunks(&self) -> impl Iterator<Item = Chunk> + '_ {
-        self.threads.iter().filter_map(|thread| thread.tcache.own_chunk())
+        self.threads.iter().filter_map(|(_, thread)| thread.tcache.own_chunk())
     }
 
     /// The arena a chunk in use belongs to (glibc: `arena_for_chunk`).
@@ -209,22 +209,21 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         thread: ThreadId,
         arena: ArenaId,
     ) -> (&mut Context<M, O>, &mut Tcache, &mut Arena) {
-        (&mut self.cx, &mut self.threads[thread.0 as usize].tcache, &mut self.arenas[arena.0 as usize])
+        (&mut self.cx, &mut self.threads[thread].tcache, &mut self.arenas[arena.0 as usize])
     }
 
     /// The thread's state, made when the thread is first heard of.
     #[inline]
     pub(crate) fn meet(&mut self, thread: ThreadId) -> &mut Thread {
-        let index = thread.0 as usize;
-        if index >= self.threads.len() {
-            self.meet_first(index);
+        if self.threads.get(thread).is_none() {
+            self.meet_first(thread);
         }
-        &mut self.threads[index]
+        &mut self.threads[thread]
     }
 
     #[cold]
-    fn meet_first(&mut self, index: usize) {
-        self.threads.resize_with(index + 1, Thread::default);
+    fn meet_first(&mut self, thread: ThreadId) {
+        self.threads.begin(thread);
         self.cx.threaded = true;
     }
 
@@ -249,7 +248,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         }
         if let Some(Found { chunk, .. }) = found {
             self.cx.memory.fill(chunk.payload(), length, 0);
-            self.threads[thread.0 as usize].tcache.open(chunk);
+            self.threads[thread].tcache.open(chunk);
         }
         Ok(())
     }

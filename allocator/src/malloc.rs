@@ -18,7 +18,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     pub fn malloc(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
         let size = self.asked(request)?;
         self.ensure_tcache(thread)?;
-        if let Some(chunk) = self.threads[thread.0 as usize].tcache.take(&mut self.cx, size)? {
+        if let Some(chunk) = self.threads[thread].tcache.take(&mut self.cx, size)? {
             return Ok(self.served(chunk, Source::Tcache(bins::narrow(bins::tcache::number(size)))));
         }
         let found = self.allocate(thread, request)?;

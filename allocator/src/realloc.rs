@@ -96,7 +96,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     fn malloc_unasked(&mut self, thread: ThreadId, request: Request) -> Result<Found, Refusal> {
         let size = ChunkSize::serving(request).ok_or(Refusal::OutOfMemory)?;
         self.ensure_tcache(thread)?;
-        if let Some(chunk) = self.threads[thread.0 as usize].tcache.take(&mut self.cx, size)? {
+        if let Some(chunk) = self.threads[thread].tcache.take(&mut self.cx, size)? {
             return Ok(Found { chunk, source: Source::Tcache(bins::narrow(bins::tcache::number(size))) });
         }
         self.allocate(thread, request)

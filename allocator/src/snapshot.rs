@@ -10,7 +10,7 @@ use crate::chunk::Chunk;
 use crate::heap::Heap;
 use crate::memory::Memory;
 use crate::observe::Observer;
-use crate::thread::Thread;
+use crate::thread::Threads;
 use crate::tunables::Parameters;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -18,7 +18,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     arenas: Vec<Arena>,
-    threads: Vec<Thread>,
+    threads: Threads,
     choice: Choice,
     parameters: Parameters,
     threaded: bool,
@@ -28,7 +28,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// About how many bytes it takes.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.arenas.as_slice()) + size_of_val(self.threads.as_slice())
+        size_of_val(self.arenas.as_slice()) + self.threads.bytes()
     }
 }
 
@@ -78,7 +78,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
                 (number, chunk, chunk.size(words)).hash(&mut print);
             }
         }
-        for (number, thread) in self.threads.iter().enumerate() {
+        for (number, thread) in self.threads.iter() {
             if thread.arena == Some(id) {
                 number.hash(&mut print);
                 thread.tcache.each(&self.cx, |chunk| chunk.hash(&mut print));

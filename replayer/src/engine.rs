@@ -9,7 +9,7 @@ use malloscope_allocator::heap::Heap;
 use malloscope_allocator::observe::Observer;
 use malloscope_allocator::thread::ThreadId;
 use malloscope_traces::{Call, Placed, Pointer, Record, Slot, Thread};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a call returned in the replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,12 @@ pub struct Held {
     pub request: u64,
 }
 
+/// The most threads that a script may have at one time besides the main one: more than a machine of
+/// some gigabytes would grant (`/proc/sys/kernel/threads-max`).
+const MOST_THREADS: usize = 1 << 15;
+/// What `pthread_create` returns where there are too many.
+const EAGAIN: u64 = 11;
+
 /// Calls that could not be made as they were recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Oddities {
@@ -56,6 +62,8 @@ pub struct Engine<M, O> {
     /// Whether the trace says which requests were refused.
     outcomes_are_known: bool,
     oddities: Oddities,
+    /// Threads of a script that could not be created: they call nothing.
+    unborn: HashSet<Thread>,
     /// After a fork: what the parent's allocations, by the addresses recorded, stand for.
     inherited: HashMap<u64, Held>,
     /// After a fork: the heap's number for the child's first thread, and for its next.
@@ -93,6 +101,7 @@ impl<M: Machine, O: Observer> Engine<M, O> {
             touch,
             outcomes_are_known,
             oddities: Oddities::default(),
+            unborn: HashSet::new(),
             inherited: HashMap::new(),
             threads: Threads::default(),
         }
@@ -176,6 +185,9 @@ impl<M: Machine, O: Observer> Engine<M, O> {
 
     #[inline]
     fn make(&mut self, record: &Record) -> Result<Answer, Corruption> {
+        if !self.unborn.is_empty() && self.unborn.contains(&record.thread) {
+            return Ok(Answer::Skipped);
+        }
         let thread = self.thread(record.thread);
         let answer = match record.call {
             Call::Malloc { request, to } => {
@@ -229,6 +241,10 @@ impl<M: Machine, O: Observer> Engine<M, O> {
                 Answer::Nothing
             }
             Call::Spawn { thread: new } => {
+                if self.stacks.running() >= MOST_THREADS {
+                    self.unborn.insert(new);
+                    return Ok(Answer::Number(EAGAIN));
+                }
                 let new = self.thread(new);
                 self.stacks.spawn(&mut self.heap, thread, new)?;
                 Answer::Number(0)
@@ -251,7 +267,7 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     fn thread(&self, thread: Thread) -> ThreadId {
         match thread.0 {
             0 => ThreadId(self.threads.first),
-            other => ThreadId(self.threads.others + other),
+            other => ThreadId(self.threads.others.wrapping_add(other)),
         }
     }
 

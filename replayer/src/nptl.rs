@@ -51,6 +51,11 @@ impl Stacks {
         Ok(())
     }
 
+    /// Threads that have been created and not joined.
+    pub(crate) fn running(&self) -> usize {
+        self.running.len()
+    }
+
     /// `pthread_join` by one thread of another, which is gone when it returns.
     pub(crate) fn join<M: Memory, O: Observer>(
         &mut self,

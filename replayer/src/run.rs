@@ -160,10 +160,26 @@ fn processors(job: &Job, header: &Header) -> Processors {
     }
 }
 
+/// The most memory of a machine that a script is replayed on: a large one's.
+const IMPORTED_MEMORY: u64 = 64 << 30;
+/// The most memory of a machine that something was recorded on: larger than there are any yet where
+/// one process has it all.
+const RECORDED_MEMORY: u64 = 1 << 40;
+
+/// Gives a simulated machine an end: nobody knows how large the recorded one was, and a trace may
+/// ask for anything.
+fn limit(machine: &mut Simulated, header: &Header) {
+    let is_imported = matches!(header.origin, Origin::Imported(_));
+    let memory = if is_imported { IMPORTED_MEMORY } else { RECORDED_MEMORY };
+    machine.limit_grants(memory);
+    machine.limit_total(memory);
+}
+
 fn simulated(job: &Job, header: &Header) -> Result<Simulated, RunError> {
     let start = DEFAULT_BREAK + break_offset(job, header);
     let mut machine = Simulated::new(start, processors(job, header));
     machine.charge_for_every_page(header.host.overcommit == 2);
+    limit(&mut machine, header);
     if let Some(limit) = job.trial.break_limit {
         machine.limit_break(start + limit);
     }
@@ -199,6 +215,7 @@ fn twin(header: &Header, ancestors: &[Ancestor]) -> Option<Twin> {
     let processors = Processors { online: host.processors_online, allowed: host.processors_allowed };
     let mut machine = Simulated::new(start, processors);
     machine.charge_for_every_page(host.overcommit == 2);
+    limit(&mut machine, header);
     Some(Heap::new(Journal::new(machine), Listener::default(), release, &tunables))
 }
 
@@ -339,7 +356,7 @@ impl<M: Machine> Run<'_, M> {
             self.metrics.after(&mut self.engine, self.records, record, ending, answer);
             self.records += 1;
             self.calls += u64::from(is_call(&record.call));
-            self.threads = self.threads.max(record.thread.0 + 1);
+            self.threads = self.threads.max(record.thread.0.saturating_add(1));
             self.time = record.time.0;
             if self.comparison.is_some() || self.kernel_calls.is_some() || self.placements.is_some() {
                 self.look(index, record, answer).map_err(Stop::Lines)?;
@@ -410,7 +427,7 @@ impl<M: Machine> Run<'_, M> {
                 // The parent lived on, so its heap was sound.
                 let Ok(answer) = self.engine.execute(record) else { break 'trace };
                 self.metrics.after(&mut self.engine, index, record, ending, answer);
-                threads = threads.max(record.thread.0 + 1);
+                threads = threads.max(record.thread.0.saturating_add(1));
                 if let Call::Fork { child: forked } = record.call
                     && forked == child
                 {

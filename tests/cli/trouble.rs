@@ -3,6 +3,7 @@
 use super::run::{answer, folder, imported, malloscope, said, trace};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::process::Command;
 use std::process::Stdio;
 
 /// Every subcommand that reads a trace.
@@ -156,6 +157,48 @@ fn a_reader_who_has_seen_enough_is_no_error() {
             child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
             let status = child.wait().unwrap();
             assert!(status.success() && err.is_empty(), "{arguments:?}: {status}: {err}");
+        }
+    }
+}
+
+/// The most address space a replay may take here, in KiB.
+const ROOM: u32 = 3 << 20;
+
+/// Replays a script in little room; returns the last line of its placements.
+fn last_placement_in_little_room(name: &str, script: &str, memory: &str) -> String {
+    let trace = imported(name, script);
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -v {ROOM}; exec \"$@\""), "sh"]);
+    command.arg(env!("CARGO_BIN_EXE_malloscope"));
+    let said = said(command.args(["replay", "--placements", "--memory", memory, &trace]));
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{name}, {memory}");
+    said.out.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_script_that_asks_for_the_moon_gets_what_a_machine_would_give_it() {
+    let spawns = |joins: bool| -> String {
+        let join = |thread| if joins { format!("0 join {thread}\n") } else { String::new() };
+        let each = |thread| format!("0 spawn {thread}\n{thread} malloc {thread} 24\n{}", join(thread));
+        (1..60_000).map(each).collect()
+    };
+    let (together, in_turn) = (spawns(false), spawns(true));
+    let cases = [
+        ("a_quarter_of_all", "0 malloc 1 4611686018427387904\n", "0 malloc 0 0 21000 E12"),
+        ("terabytes", "0 malloc 1 8796093022208\n", "0 malloc 0 0 21000 E12"),
+        ("cleared_terabytes", "0 calloc 1 8796093022208\n", "0 calloc 0 0 21000 E12"),
+        ("far_break", "0 sbrk 8796093022208\n", "0 sbrk - 1 0"),
+        ("filled", "0 mallopt -6 1\n0 malloc 1 34359738368\n0 free 1\n", "2 free - 0 21000"),
+        ("grown", "0 malloc 1 200000\n0 realloc 1 8796093022208\n", "1 realloc 0 0 21000 E12"),
+        ("a_high_slot", "0 malloc 4294967294 24\n", "0 malloc m+2a0 21 21000"),
+        ("a_high_thread", "0 spawn 4294967294\n4294967294 malloc 1 24\n", "1 malloc a1.h1+b70 25 21000"),
+        ("threads_together", &together, "119997 malloc - 0 a71000"),
+        ("threads_in_turn", &in_turn, "179996 join - 0 21000"),
+    ];
+    for (name, script, last) in cases {
+        assert_eq!(last_placement_in_little_room(name, script, "simulated"), last, "{name}");
+        if name != "threads_together" && name != "threads_in_turn" {
+            assert_eq!(last_placement_in_little_room(name, script, "real"), last, "{name}");
         }
     }
 }

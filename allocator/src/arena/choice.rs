@@ -152,8 +152,11 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// this was its last (glibc: `__malloc_arena_thread_freeres`).
     pub fn thread_exited(&mut self, thread: ThreadId) -> Result<(), Corruption> {
         while self.thread_gives_back(thread)? {}
-        self.meet(thread).closing = None;
-        let Some(id) = self.meet(thread).arena.take() else { return Ok(()) };
+        let state = self.meet(thread);
+        state.closing = None;
+        let arena = state.arena.take();
+        self.threads.end(thread);
+        let Some(id) = arena else { return Ok(()) };
         let arena = &mut self.arenas[id.0 as usize];
         arena.attached_threads -= 1;
         if arena.attached_threads == 0 {
@@ -189,11 +192,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// had cached is lost.
     pub fn forked(&mut self, thread: ThreadId) {
         let own = self.meet(thread).arena;
-        for (index, other) in self.threads.iter_mut().enumerate() {
-            if index != thread.0 as usize {
-                *other = Default::default();
-            }
-        }
+        self.threads.forget_others(thread);
         self.choice.free.clear();
         let mut id = ArenaId::MAIN;
         loop {

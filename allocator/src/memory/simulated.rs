@@ -40,8 +40,10 @@ struct Table {
     resident: [u64; 8],
     /// Pages that were only read: they show the kernel's one page of zeros.
     zero: [u64; 8],
-    /// The words of those that have any; a resident page without is all zeros.
+    /// The words of those that have any of their own.
     words: Option<Box<[Option<Words512>; 512]>>,
+    /// The byte that all others are full of; zero, if nobody ever filled one with something else.
+    filling: Option<Box<[u8; 512]>>,
 }
 
 impl Table {
@@ -56,7 +58,9 @@ impl Table {
             resident: self.resident[page / 64] & bit != 0,
             zero: self.zero[page / 64] & bit != 0,
             words: self.words.as_mut().and_then(|words| words[page].take()),
+            filling: self.filling(page),
         };
+        self.fill_page(page, 0);
         self.resident[page / 64] &= !bit;
         self.zero[page / 64] &= !bit;
         leaving
@@ -73,6 +77,18 @@ impl Table {
         if arriving.words.is_some() {
             self.all_words()[page] = arriving.words;
         }
+        self.fill_page(page, arriving.filling);
+    }
+
+    fn filling(&self, page: usize) -> u8 {
+        self.filling.as_ref().map_or(0, |filling| filling[page])
+    }
+
+    /// The page, as far as it has no words of its own, is full of this byte.
+    fn fill_page(&mut self, page: usize, byte: u8) {
+        if byte != 0 || self.filling.is_some() {
+            self.filling.get_or_insert_with(|| Box::new([0; 512]))[page] = byte;
+        }
     }
 
     fn all_words(&mut self) -> &mut [Option<Words512>; 512] {
@@ -85,6 +101,7 @@ struct Leaving {
     resident: bool,
     zero: bool,
     words: Option<Words512>,
+    filling: u8,
 }
 
 /// How much memory the machine's one process has, in pages, and what it took to get it.
@@ -113,6 +130,7 @@ pub struct Simulated {
     processors: Processors,
     charges_for_every_page: bool,
     greatest_grant: u64,
+    greatest_total: u64,
     refuses: bool,
 }
 
@@ -141,6 +159,7 @@ impl Simulated {
             processors,
             charges_for_every_page: false,
             greatest_grant: u64::MAX,
+            greatest_total: u64::MAX,
             refuses: false,
         }
     }
@@ -156,13 +175,20 @@ impl Simulated {
         self.greatest_grant = bytes;
     }
 
+    /// The machine has no more than this: a request is refused that would exceed it, together with
+    /// what has been touched so far.
+    pub fn limit_total(&mut self, bytes: u64) {
+        self.greatest_total = bytes;
+    }
+
     /// Refuses every request for memory until told otherwise.
     pub fn refuse(&mut self, refuses: bool) {
         self.refuses = refuses;
     }
 
     fn grants(&self, bytes: u64) -> bool {
-        !self.refuses && bytes <= self.greatest_grant
+        let touched = self.residency.pages * PAGE;
+        !self.refuses && bytes <= self.greatest_grant && touched.saturating_add(bytes) <= self.greatest_total
     }
 
     /// Puts a wall across the break's way: a page that is taken, at or just below `limit`.
@@ -257,12 +283,29 @@ impl Simulated {
         self.table(at)?.words.as_ref()?[page_in_table(at)].as_deref()
     }
 
+    /// What every word of a page is that has none of its own.
+    #[cold]
+    fn filling(&self, at: Address) -> u64 {
+        self.table(at).map_or(0, |table| repeated(table.filling(page_in_table(at))))
+    }
+
+    /// Fills a whole page. That takes no words: a program may fill gigabytes.
+    fn fill_page(&mut self, at: Address, byte: u8) {
+        let page = page_in_table(at);
+        let Some(table) = self.table_mut(at) else { return };
+        if let Some(words) = &mut table.words {
+            words[page] = None;
+        }
+        table.fill_page(page, byte);
+    }
+
     /// The words of a page that is about to be written.
     fn words_mut(&mut self, at: Address) -> Option<&mut [u64; WORDS]> {
         self.reside(at);
         let page = page_in_table(at);
-        let words = self.table_mut(at)?.all_words();
-        Some(words[page].get_or_insert_with(|| Box::new([0; WORDS])))
+        let table = self.table_mut(at)?;
+        let filling = repeated(table.filling(page));
+        Some(table.all_words()[page].get_or_insert_with(|| Box::new([filling; WORDS])))
     }
 
     /// A page is gone, with what was in it.
@@ -408,7 +451,10 @@ const _: () = assert!(CEILING.is_multiple_of(SPAN) && BORDER.is_multiple_of(SPAN
 impl Words for Simulated {
     #[inline]
     fn load(&self, at: Address) -> u64 {
-        self.words(at).map_or(0, |words| words[index(at.0 / 8) % WORDS])
+        match self.words(at) {
+            Some(words) => words[index(at.0 / 8) % WORDS],
+            None => self.filling(at),
+        }
     }
 
     #[inline]
@@ -430,8 +476,8 @@ impl Words for Simulated {
     fn fill(&mut self, at: Address, length: u64, byte: u8) {
         for (at, length) in pieces(at, length) {
             self.reside(at);
-            // A page without words is all zeros already.
-            if byte == 0 && self.words(at).is_none() {
+            if length == PAGE || self.words(at).is_none() && self.filling(at) == repeated(byte) {
+                self.fill_page(at, byte);
                 continue;
             }
             if let Some(words) = self.words_mut(at) {
@@ -462,11 +508,16 @@ impl Simulated {
     fn copy_piece(&mut self, from: Address, to: Address, length: u64) {
         let words = index(length / 8);
         let at = |address: Address| index(address.0 / 8) % WORDS;
-        let mut buffer = [0; WORDS];
         let source = self.words(from);
-        if source.is_none() && self.words(to).is_none() {
+        let filling = if source.is_none() { self.filling(from) } else { 0 };
+        if source.is_none() && self.words(to).is_none() && self.filling(to) == filling {
             return;
         }
+        if source.is_none() && length == PAGE {
+            self.fill_page(to, filling.to_le_bytes()[0]);
+            return;
+        }
+        let mut buffer = [filling; WORDS];
         if let Some(source) = source {
             buffer[..words].copy_from_slice(&source[at(from)..at(from) + words]);
         }
@@ -476,9 +527,14 @@ impl Simulated {
     }
 }
 
+/// A word of eight times the same byte.
+fn repeated(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
 /// Sets bytes within an array of words, the lowest byte of a word first.
 fn fill_bytes(words: &mut [u64; WORDS], start: usize, length: usize, byte: u8) {
-    let pattern = u64::from_ne_bytes([byte; 8]);
+    let pattern = repeated(byte);
     if start.is_multiple_of(8) && length.is_multiple_of(8) {
         words[start / 8..(start + length) / 8].fill(pattern);
         return;
