@@ -105,6 +105,8 @@ pub struct Metered {
     faults_then: u64,
     released_since: u64,
     zero_faults_since: u64,
+    /// Whether pages may show zeros that nobody wrote.
+    has_zeros: bool,
     greatest_pages: u64,
     refuses: bool,
 }
@@ -122,6 +124,7 @@ impl Metered {
             faults_then: faults,
             released_since: 0,
             zero_faults_since: 0,
+            has_zeros: false,
             greatest_pages: 0,
             refuses: false,
             process,
@@ -141,13 +144,27 @@ impl Metered {
     /// Memory is about to be given back.
     fn releasing(&mut self, at: Address, length: u64) {
         self.greatest_pages = self.greatest_pages.max(self.estimate());
-        self.released_since += self.process.resident_pages(at, length);
+        self.released_since += self.resident(at, length);
     }
 
     /// Pages are about to be read: those of which nothing was written show zeros from now on, which
     /// takes a fault and no memory.
     fn reading(&mut self, at: Address, length: u64) {
-        self.zero_faults_since += self.process.absent_pages(at, length).unwrap_or(0);
+        let page_size = self.process.page_size();
+        let first = at.align_down(page_size);
+        let length = (at + length).align_up(page_size) - first;
+        let absent = length / page_size - self.process.pages_in_core(first, length);
+        self.zero_faults_since += absent;
+        self.has_zeros |= absent > 0;
+    }
+
+    /// How many pages of a range the heap has.
+    fn resident(&self, at: Address, length: u64) -> u64 {
+        if self.has_zeros {
+            self.process.own_pages(at, length)
+        } else {
+            self.process.pages_in_core(at, length)
+        }
     }
 
     /// Counts all of the heap.
@@ -157,7 +174,7 @@ impl Metered {
         let length = self.process.program_break().align_up(page_size) - first;
         let mappings = self.mappings.iter().map(|(&at, &length)| (Address(at), length));
         let ranges = mappings.chain([(first, length)]);
-        self.counted = ranges.map(|(at, length)| self.process.resident_pages(at, length)).sum();
+        self.counted = ranges.map(|(at, length)| self.resident(at, length)).sum();
         self.faults_then = self.process.thread_faults();
         self.released_since = 0;
         self.zero_faults_since = 0;

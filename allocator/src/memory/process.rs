@@ -26,8 +26,6 @@ pub struct Process {
     pagemap: Option<File>,
 }
 
-/// Pages asked about at one time.
-const PAGES_AT_ONCE: usize = 1024;
 /// In an entry of `/proc/self/pagemap`: there is something at the page.
 const PRESENT: u64 = 1 << 63;
 /// And it is this process's alone.
@@ -61,22 +59,15 @@ impl Process {
     /// How many pages of a range hold memory of their own. The range is mapped and begins with a page.
     ///
     /// A page that was only read shows the kernel's one page of zeros, which is nobody's memory;
-    /// `/proc/self/pagemap` tells such pages apart. Where there is none, `mincore` counts them too.
-    pub fn resident_pages(&self, at: Address, length: u64) -> u64 {
-        let is_own = |entry: u64| entry & (PRESENT | EXCLUSIVE) == PRESENT | EXCLUSIVE;
-        self.count_pages(at, length, is_own).unwrap_or_else(|| self.pages_in_core(at, length))
+    /// `/proc/self/pagemap` tells such pages apart. Where there is none, they are counted too.
+    pub fn own_pages(&self, at: Address, length: u64) -> u64 {
+        self.count_own_pages(at, length).unwrap_or_else(|| self.pages_in_core(at, length))
     }
 
-    /// How many pages of a range there are of which nothing has been read or written yet, if the
-    /// kernel tells.
-    pub fn absent_pages(&self, at: Address, length: u64) -> Option<u64> {
-        self.count_pages(at, length, |entry| entry & PRESENT == 0)
-    }
-
-    /// How many pages have such an entry in the page map.
-    fn count_pages(&self, at: Address, length: u64, counts: impl Fn(u64) -> bool) -> Option<u64> {
+    fn count_own_pages(&self, at: Address, length: u64) -> Option<u64> {
         let pagemap = self.pagemap.as_ref()?;
-        let mut entries = [0; 8 * PAGES_AT_ONCE];
+        let is_own = |entry: &u64| entry & (PRESENT | EXCLUSIVE) == PRESENT | EXCLUSIVE;
+        let mut entries = [0; 8 * 512];
         let mut page = at.0 / self.page_size;
         let end = (at.0 + length).div_ceil(self.page_size);
         let mut count = 0;
@@ -84,15 +75,16 @@ impl Process {
             let bytes = entries.len().min(index(8 * (end - page)));
             pagemap.read_exact_at(&mut entries[..bytes], 8 * page).ok()?;
             let words = entries[..bytes].as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes));
-            count += words.filter(|&entry| counts(entry)).count() as u64;
+            count += words.filter(is_own).count() as u64;
             page += bytes as u64 / 8;
         }
         Some(count)
     }
 
-    /// How many pages of a range are in memory, those of zeros included (`mincore`).
-    fn pages_in_core(&self, at: Address, length: u64) -> u64 {
-        let mut flags = [0u8; PAGES_AT_ONCE];
+    /// How many pages of a range are in memory, those included that show zeros (`mincore`); that is
+    /// found out sooner. The range is mapped and begins with a page.
+    pub fn pages_in_core(&self, at: Address, length: u64) -> u64 {
+        let mut flags = [0u8; 4096];
         let span = flags.len() as u64 * self.page_size;
         let mut resident = 0;
         let mut done = 0;
