@@ -1,5 +1,6 @@
 //! What may import what, where `unsafe` may stand, and that nothing here knows the machine it was
 //! written on.
+#![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

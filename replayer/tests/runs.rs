@@ -1,5 +1,6 @@
 //! Whole runs: their numbers add up, take no more room the longer the trace, and say what was lost
 //! or is not as it was recorded.
+#![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 
 use malloscope_replayer::fidelity::{Difference, Fidelity};
 use malloscope_replayer::metrics::series::POINTS;

@@ -1,5 +1,6 @@
 //! Every subcommand, from end to end, on a real recorded program; and what they say when something
 //! is not as it should be.
+#![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 
 mod formats;
 mod help;

@@ -226,7 +226,7 @@ impl Maker<'_> {
 
     fn common_call(&mut self, slot: u64, made: usize) -> Option<String> {
         let lives = self.lives[slot as usize];
-        let grows = made / 400 % 2 == 0;
+        let grows = (made / 400).is_multiple_of(2);
         if self.kind.has_phases && lives == grows && !self.random.thousandths(150) {
             return None;
         }

@@ -7,6 +7,7 @@
 //! glibc_does` on a machine with that glibc, a C compiler and strace writes them anew.
 //!
 //! Where that glibc is, it is also asked directly, about other scripts.
+#![expect(clippy::cast_possible_truncation, reason = "the numbers are those of a small script")]
 
 mod driver;
 mod generate;

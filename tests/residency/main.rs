@@ -1,4 +1,6 @@
 //! Simulated and real memory agree: the same placements, the same break, and as many resident pages.
+#![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
+#![expect(clippy::cast_possible_truncation, reason = "the numbers are those of a small script")]
 
 #[path = "../oracle/generate.rs"]
 #[expect(dead_code, reason = "it makes more kinds of scripts than are replayed here")]
