@@ -215,7 +215,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// The thread's state, made when the thread is first heard of.
     #[inline]
     pub(crate) fn meet(&mut self, thread: ThreadId) -> &mut Thread {
-        if self.threads.get(thread).is_none() {
+        if !self.threads.has_near(thread) && self.threads.get(thread).is_none() {
             self.meet_first(thread);
         }
         &mut self.threads[thread]

@@ -51,8 +51,25 @@ impl Threads {
     pub(crate) fn get(&self, id: ThreadId) -> Option<&Thread> {
         match self.near.get(id.0 as usize) {
             Some(thread) => Some(thread),
-            None => self.places.get(&id).map(|&place| &self.far[place]),
+            None => self.get_far(id),
         }
+    }
+
+    #[cold]
+    fn get_far(&self, id: ThreadId) -> Option<&Thread> {
+        self.places.get(&id).map(|&place| &self.far[place])
+    }
+
+    /// Where a thread is that must have begun.
+    #[cold]
+    fn far_place(&self, id: ThreadId) -> usize {
+        self.places[&id]
+    }
+
+    /// Whether a thread is found by its number alone: nearly all are.
+    #[inline]
+    pub(crate) fn has_near(&self, id: ThreadId) -> bool {
+        (id.0 as usize) < self.near.len()
     }
 
     /// Makes room for a thread that was not heard of before.
@@ -108,7 +125,7 @@ impl Index<ThreadId> for Threads {
     fn index(&self, id: ThreadId) -> &Thread {
         match self.near.get(id.0 as usize) {
             Some(thread) => thread,
-            None => &self.far[self.places[&id]],
+            None => &self.far[self.far_place(id)],
         }
     }
 }
@@ -116,10 +133,11 @@ impl Index<ThreadId> for Threads {
 impl IndexMut<ThreadId> for Threads {
     #[inline]
     fn index_mut(&mut self, id: ThreadId) -> &mut Thread {
-        match self.near.get_mut(id.0 as usize) {
-            Some(thread) => thread,
-            None => &mut self.far[self.places[&id]],
+        if self.has_near(id) {
+            return &mut self.near[id.0 as usize];
         }
+        let place = self.far_place(id);
+        &mut self.far[place]
     }
 }
 
