@@ -311,10 +311,8 @@ fn drive<M: Machine>(
     outcome.reordering = source.reordering();
     outcome.damage = damage;
     outcome.corruption = corruption;
-    outcome.cost = Cost {
-        seconds: started.elapsed().as_secs_f64(),
-        processor_seconds: processor_seconds() - worked,
-    };
+    outcome.cost =
+        Cost { seconds: started.elapsed().as_secs_f64(), processor_seconds: processor_seconds() - worked };
     Ok(outcome)
 }
 

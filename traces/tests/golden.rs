@@ -64,7 +64,8 @@ fn text(path: &Path) -> String {
         }
         sum.update(line.as_bytes());
         if number % SHOWN == SHOWN - 1 {
-            writeln!(text, "crc32 of the text of records 0 to {number}: {:08x}", sum.clone().finalize()).unwrap();
+            writeln!(text, "crc32 of the text of records 0 to {number}: {:08x}", sum.clone().finalize())
+                .unwrap();
         }
     }
     writeln!(text, "crc32 of the text of all: {:08x}", sum.finalize()).unwrap();
