@@ -69,8 +69,10 @@ impl Source {
         thread::spawn(move || {
             let Some(threaded) = pass_on_while_alone(&self, &sender) else { return };
             let mut orderer = Orderer::new(twin, recorded_break);
-            if catch_up(&path, &mut orderer, threaded.first).is_some() {
-                order(&self, orderer, threaded, &sender, &found);
+            match catch_up(&path, &mut orderer, threaded.first) {
+                Ok(()) => order(&self, orderer, threaded, &sender, &found),
+                // If nobody listens any more, nobody needs to know.
+                Err(error) => drop(sender.send(Err(error))),
             }
         });
         Source { batches, used, reordering: Some(reordering) }
@@ -149,10 +151,13 @@ fn pass_on_while_alone(source: &Source, sender: &SyncSender<Result<Batch, Error>
 }
 
 /// Gives the orderer the records before the first that it is to order, from the trace's beginning.
-fn catch_up(path: &Path, orderer: &mut Orderer, first: u64) -> Option<()> {
-    let mut reader = Reader::open_file(path).ok()?;
+fn catch_up(path: &Path, orderer: &mut Orderer, first: u64) -> Result<(), Error> {
+    let mut reader = Reader::open_file(path)?;
     let mut records = Vec::new();
-    while first > 0 {
+    if first == 0 {
+        return Ok(());
+    }
+    loop {
         match reader.next_batch(&mut records) {
             Ok(Some(number)) if number < first => {
                 for (index, &record) in (number..).zip(&records) {
@@ -161,10 +166,10 @@ fn catch_up(path: &Path, orderer: &mut Orderer, first: u64) -> Option<()> {
             }
             // The damage has been told before.
             Err(Error::Damaged { .. }) => {}
-            _ => break,
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error),
         }
     }
-    Some(())
 }
 
 /// Orders until the trace ends or nobody listens any more.

@@ -21,9 +21,9 @@ use crate::memory::{Access, Mapping, Memory, Words};
 use crate::observe::{Event, Observer};
 use crate::release::Release;
 
-/// The least and the greatest length of a segment: glibc's `HEAP_MIN_SIZE` and `HEAP_MAX_SIZE`.
+/// The least length of a segment: glibc's `HEAP_MIN_SIZE`.
 const SHORTEST: u64 = 32 << 10;
-/// See [`SHORTEST`].
+/// The greatest length of a segment, and what all are aligned to: glibc's `HEAP_MAX_SIZE`.
 pub const LONGEST: u64 = 64 << 20;
 
 const STATE: u64 = 0;

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! A call happened between its own stamp and its thread's neighbouring one. What was tried is taken
-//! back by a [`Journal`].
+//! back by a [`Journal`](malloscope_allocator::memory::journal::Journal).
 
 use malloscope_allocator::arena::ArenaId;
 use malloscope_traces::{Call, Record, Thread};
