@@ -72,6 +72,19 @@ impl Threads {
         (id.0 as usize) < self.near.len()
     }
 
+    #[cold]
+    #[inline(never)]
+    fn far(&self, id: ThreadId) -> &Thread {
+        &self.far[self.far_place(id)]
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn far_mut(&mut self, id: ThreadId) -> &mut Thread {
+        let place = self.far_place(id);
+        &mut self.far[place]
+    }
+
     /// Makes room for a thread that was not heard of before.
     pub(crate) fn begin(&mut self, id: ThreadId) {
         if id.0 < NEAR {
@@ -125,7 +138,7 @@ impl Index<ThreadId> for Threads {
     fn index(&self, id: ThreadId) -> &Thread {
         match self.near.get(id.0 as usize) {
             Some(thread) => thread,
-            None => &self.far[self.far_place(id)],
+            None => self.far(id),
         }
     }
 }
@@ -136,8 +149,7 @@ impl IndexMut<ThreadId> for Threads {
         if self.has_near(id) {
             return &mut self.near[id.0 as usize];
         }
-        let place = self.far_place(id);
-        &mut self.far[place]
+        self.far_mut(id)
     }
 }
 

@@ -11,7 +11,7 @@ use malloscope_allocator::observe::KernelCall;
 use malloscope_traces::text;
 use malloscope_traces::{Placed, Pointer, Record, Thread};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How a placement differs from the recorded one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +90,9 @@ pub(crate) struct Comparison {
     initial_break: Address,
     places: Places,
     result: Fidelity,
-    /// The latest record of another thread, to tell contention by.
+    /// The thread of the latest record, and its time.
+    current: Option<(Thread, u64)>,
+    /// The times of the latest records of the threads before it, to tell contention by.
     latest: HashMap<Thread, u64>,
 }
 
@@ -102,6 +104,7 @@ impl Comparison {
             initial_break,
             places: Places::new(recorded_break, initial_break),
             result: Fidelity::default(),
+            current: None,
             latest: HashMap::new(),
         }
     }
@@ -127,7 +130,10 @@ impl Comparison {
         if record.program_break != 0 {
             self.compare_break(program_break, index, record);
         }
-        self.latest.insert(record.thread, record.time.0);
+        let current = self.current.replace((record.thread, record.time.0));
+        if let Some((thread, time)) = current.filter(|&(thread, _)| thread != record.thread) {
+            self.latest.insert(thread, time);
+        }
     }
 
     #[inline]
@@ -162,7 +168,7 @@ impl Comparison {
         }
         self.result.same_placements += 1;
         // Other threads free the chunk below after the call and before its head was read.
-        let ignored = if self.latest.len() > 1 { PREVIOUS_IN_USE } else { 0 };
+        let ignored = if self.latest.is_empty() { 0 } else { PREVIOUS_IN_USE };
         if theirs.head != 0 && (theirs.head ^ head.0) & !ignored != 0 {
             self.result.other_heads += 1;
             let (recorded, replayed) = (format!("{:#x}", theirs.head), format!("{:#x}", head.0));
@@ -211,10 +217,14 @@ impl Comparison {
         if !self.result.first_mismatches.is_empty() {
             return "follows from an earlier one".to_owned();
         }
-        let close = self.latest.iter().filter(|&(&thread, &time)| {
-            thread != record.thread && record.time.0.saturating_sub(time) < CLOSE
-        });
-        match close.count() {
+        let current = self.current.into_iter();
+        let others = self.latest.iter().map(|(&thread, &time)| (thread, time)).chain(current);
+        let close: HashSet<Thread> = others
+            .filter(|&(_, time)| record.time.0.saturating_sub(time) < CLOSE)
+            .map(|(thread, _)| thread)
+            .filter(|&thread| thread != record.thread)
+            .collect();
+        match close.len() {
             0 => "no other thread was near: the trace lacks something, or the twin is wrong".to_owned(),
             count => {
                 format!("{count} other threads called within 10 µs: the order of the calls is not certain")

@@ -51,6 +51,11 @@ my @again = map { "w" x 90 } 1 .. 2000;'
 record leak perl -e '
 for my $i (1 .. 20000) { my $a = { name => "n$i" }; my $b = { other => $a }; $a->{other} = $b; }'
 
+# Three threads, mappings and little else.
+seq 300000 >"$into/numbers"
+record xz xz -T2 -1 -c --block-size=1MiB "$into/numbers"
+rm "$into/numbers"
+
 # A database in memory.
 record sqlite sqlite3 :memory: '
 create table t(a, b);

@@ -44,6 +44,10 @@ impl Peak {
     }
 }
 
+/// At so many samples the resident pages are counted one by one, which takes long; in between they follow
+/// from faults and from what is given back.
+const SAMPLES_A_COUNT: u32 = 32;
+
 /// What is measured while a trace is replayed.
 #[derive(Debug)]
 pub struct Metrics {
@@ -61,6 +65,8 @@ pub struct Metrics {
     initial_break: Address,
     page_size: u64,
     exact: bool,
+    /// Samples since the resident pages were counted one by one.
+    uncounted: u32,
 }
 
 /// When each quantity was greatest.
@@ -119,6 +125,7 @@ impl Metrics {
             initial_break,
             page_size: machine.page_size(),
             exact,
+            uncounted: 0,
         }
     }
 
@@ -228,12 +235,14 @@ impl Metrics {
 
     #[cold]
     fn sample<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, index: u64, time: u64) {
-        let residency = engine.heap_mut().memory_mut().residency();
-        let resident = residency.pages * self.page_size;
+        let memory = engine.heap_mut().memory_mut();
+        let pages = if self.uncounted == 0 { memory.residency().pages } else { memory.pages_now() };
+        self.uncounted = (self.uncounted + 1) % SAMPLES_A_COUNT;
+        let resident = pages * self.page_size;
         if !self.exact {
             // Samples are denser at the beginning: each stands for the records since the one before.
             let records = (index + 1).saturating_sub(self.resident_terms);
-            self.resident_sum += u128::from(residency.pages) * u128::from(records);
+            self.resident_sum += u128::from(pages) * u128::from(records);
             self.resident_terms += records;
         }
         let program_break = engine.heap().memory().program_break() - self.initial_break;
