@@ -73,6 +73,10 @@ impl Arena {
         let mut whole = victim.size(&cx.memory);
         while whole < size {
             victim = victim.larger(&cx.memory);
+            if victim == Chunk::NONE {
+                // Here glibc would crash.
+                return Err(Corruption::LargeSkipLinks);
+            }
             whole = victim.size(&cx.memory);
         }
         if victim != list.last(&cx.memory) {

@@ -3,7 +3,6 @@
 //! Whoever replays calls of several threads does not always know their order, and has to try.
 
 use crate::address::Address;
-use crate::chunk::ALL_LINKS;
 use crate::memory::simulated::Simulated;
 use crate::memory::{Access, Kernel, Mapping, Processors, Words};
 
@@ -96,17 +95,6 @@ impl Journal {
         }
     }
 
-    /// Remembers what of a range that is handed out may be needed again: the links and the foot of
-    /// the free chunk it may have been. Nothing else in it is malloc's.
-    fn remember_ends(&mut self, at: Address, length: u64) {
-        for offset in (0..length.min(ALL_LINKS)).step_by(8) {
-            self.remember_word(at + offset);
-        }
-        if length > ALL_LINKS {
-            self.remember_word((at + length - 1).align_down(8));
-        }
-    }
-
     /// Remembers all words of pages that are about to be given back.
     fn remember_all(&mut self, at: Address, length: u64) {
         if self.is_kept {
@@ -128,15 +116,12 @@ impl Words for Journal {
         self.machine.store(at, word);
     }
 
-    fn fill(&mut self, at: Address, length: u64, byte: u8) {
-        self.remember_ends(at, length);
-        self.machine.fill(at, length, byte);
-    }
+    /// Does nothing: what the program sees in its memory decides nothing. What lies there may be the
+    /// heads and feet of chunks that are there again after going back.
+    fn fill(&mut self, _: Address, _: u64, _: u8) {}
 
-    fn copy(&mut self, from: Address, to: Address, length: u64) {
-        self.remember_ends(to, length);
-        self.machine.copy(from, to, length);
-    }
+    /// Does nothing, as [`fill`](Words::fill).
+    fn copy(&mut self, _: Address, _: Address, _: u64) {}
 }
 
 impl Kernel for Journal {

@@ -17,7 +17,7 @@
 //! back by a [`Journal`](malloscope_allocator::memory::journal::Journal).
 
 use malloscope_allocator::arena::ArenaId;
-use malloscope_traces::{Call, Record, Thread};
+use malloscope_traces::{Call, Record, Slot, Thread};
 use past::{Made, Past};
 use serde::{Deserialize, Serialize};
 use slots::Slots;
@@ -109,6 +109,8 @@ pub(crate) struct Orderer {
     /// Calls whose turn has come and that have been kept waiting: one of a thread at most, but all
     /// that is left of an exit.
     waiting: Vec<Item>,
+    /// The stamp of the call that gave each slot what it holds.
+    born: HashMap<Slot, u64>,
     /// The latest record of each thread that was taken: its stamp, and how many were before it.
     latest: HashMap<Thread, (u64, u64)>,
     /// Records taken.
@@ -127,6 +129,7 @@ impl Orderer {
             slots: Slots::default(),
             ahead: VecDeque::new(),
             waiting: Vec::new(),
+            born: HashMap::new(),
             latest: HashMap::new(),
             taken: 0,
             effort: MOST_EFFORT,
@@ -141,7 +144,7 @@ impl Orderer {
         let stamp = record.time.0;
         let before = self.latest.insert(record.thread, (stamp, self.taken));
         self.close(before, stamp);
-        let begun = before.map_or(0, |(stamp, _)| stamp);
+        let begun = before.map_or(0, |(stamp, _)| stamp).max(self.birth(&record));
         let (from, until) = if is_stamped_first(&record.call) { (stamp, u64::MAX) } else { (begun, stamp) };
         let numbered = Numbered { record, ..numbered };
         self.ahead.push_back(Item { numbered, from, until, is_made: false, arena: None });
@@ -171,6 +174,17 @@ impl Orderer {
     /// What was found.
     pub(crate) fn result(&self) -> Reordering {
         self.result
+    }
+
+    /// When the allocation was there that a call moves: another thread may have handed it over since
+    /// this one's latest call. Keeps count of births.
+    fn birth(&mut self, record: &Record) -> u64 {
+        let handed = record.call.handed().filter(|handed| handed.slot != Slot::NONE);
+        let birth = handed.and_then(|handed| self.born.remove(&handed.slot)).unwrap_or(0);
+        if let Some(placed) = record.call.placed().filter(|placed| !placed.pointer.is_null()) {
+            self.born.insert(placed.pointer.slot, record.time.0);
+        }
+        birth
     }
 
     /// A call that is stamped first was over when its thread made the next.

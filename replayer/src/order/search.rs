@@ -48,7 +48,7 @@ const PRINTS_AT_ONCE: usize = 8192;
 /// Calls made in search of one order, at most.
 const PATIENCE: usize = 20_000_000;
 /// Calls made in search of a better order than one that explains enough, at most.
-const SECOND_THOUGHTS: usize = 5_000_000;
+const SECOND_THOUGHTS: usize = 1_000_000;
 
 /// The calls around a doubtful one. They are known by their places: first those made, the doubtful
 /// one last; then those ahead; then those that wait.
@@ -177,8 +177,8 @@ impl Orderer {
             || self.put_latecomers_first(window)
             || self.tire_if_satisfied(window)
             || self.move_some(window, window.arena)
-            || self.move_two_nearby(window)
             || window.is_satisfied()
+            || self.move_two_nearby(window)
             || self.move_some_elsewhere(window);
     }
 
