@@ -19,7 +19,7 @@ use super::past::{Made, Outcome};
 use super::{Extent, Item, Orderer, is_stamped_first};
 use malloscope_allocator::arena::ArenaId;
 use malloscope_traces::Thread;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
@@ -35,6 +35,8 @@ const LATE: usize = 200;
 const NEAR: usize = 4;
 /// The most moves of earlier calls that are tried.
 const MOVES: usize = 4096;
+/// The most places that are looked at for them.
+const SEEN: usize = 3_000_000;
 /// Calls whose threads' arenas are searched when nothing in the doubtful call's own explains it.
 const ELSEWHERE: usize = 4096;
 /// Calls before the doubtful one of which two are moved at once.
@@ -289,7 +291,7 @@ impl Orderer {
                 able.push(place);
             }
             soonest = soonest.min(item.until);
-            if able.len() == WAITING || seen.len() > 4 * WAITING {
+            if able.len() == WAITING || seen.len() >= self.latest.len().min(4 * WAITING) {
                 break;
             }
         }
@@ -343,7 +345,7 @@ impl Orderer {
             }
             // What is passed must be able to come later.
             soonest = soonest.min(item.until);
-            if seen.len() > 4 * WAITING || late.len() == WAITING {
+            if seen.len() >= self.latest.len().min(4 * WAITING) || late.len() == WAITING {
                 break;
             }
         }
@@ -426,9 +428,13 @@ impl Orderer {
         let arena = window.prints.arena;
         let is_concerned = |place: &usize| arena.is_some_and(|arena| made[*place].concerns(arena));
         let (mut likely, mut others) = (Vec::new(), Vec::new());
+        let seen = Cell::new(0);
         for from in (0..made.len()).rev().filter(is_concerned) {
             let item = &made[from].item;
-            let is_others = |to: &usize| made[*to].item.thread() != item.thread();
+            let is_others = |to: &usize| {
+                seen.set(seen.get() + 1);
+                made[*to].item.thread() != item.thread()
+            };
             let later = (from + 1..made.len())
                 .filter(is_others)
                 .take_while(|&to| made[to].item.may_precede(item))
@@ -446,7 +452,7 @@ impl Orderer {
                     (if is_likely { &mut likely } else { &mut others }).push(one);
                 }
             }
-            if likely.len() > MOVES {
+            if likely.len() > MOVES || seen.get() > SEEN {
                 break;
             }
         }
