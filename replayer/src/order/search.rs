@@ -33,10 +33,12 @@ const WAITING: usize = 32;
 const LATE: usize = 200;
 /// Places near its own that are tried first for a call.
 const NEAR: usize = 4;
+/// The most calls of the same thread that move along.
+const ALONG: usize = 16;
 /// The most moves of earlier calls that are tried.
 const MOVES: usize = 4096;
 /// The most places that are looked at for them.
-const SEEN: usize = 3_000_000;
+const SEEN: usize = 30_000_000;
 /// Calls whose threads' arenas are searched when nothing in the doubtful call's own explains it.
 const ELSEWHERE: usize = 4096;
 /// Calls before the doubtful one of which two are moved at once.
@@ -316,7 +318,7 @@ impl Orderer {
                 continue;
             }
             tried += 1;
-            let order = self.order(window, &[Move { from, to, is_after: false }]);
+            let Some(order) = self.order(window, &[Move { from, to, is_after: false }]) else { return false };
             self.past.stand_at(to);
             let outcomes = order.moves.iter().map(|one| self.attempt_one(window, one.from));
             let outcome = outcomes.take_while(|outcome| outcome.is_right).nth(order.moves.len() - 1);
@@ -351,7 +353,7 @@ impl Orderer {
         }
         late.into_iter().any(|late| {
             let from = window.place_of(late);
-            let order = self.order(window, &[window.before_doubtful(from)]);
+            let order = Order { moves: vec![window.before_doubtful(from)], wait: Vec::new() };
             !self.is_tired(window) && self.attempt(window, order) || self.put_earlier(window, from, LATE)
         })
     }
@@ -365,7 +367,7 @@ impl Orderer {
             if self.is_tired(window) {
                 return false;
             }
-            let order = self.order(window, &[one]);
+            let Some(order) = self.order(window, &[one]) else { continue };
             match self.try_order(window, order) {
                 Attempt::Proven => return true,
                 Attempt::Idle => idle.push(one),
@@ -390,8 +392,9 @@ impl Orderer {
             moves[number + 1..].iter().map(move |&other| (vec![one, other], Vec::new()))
         });
         let is_proven = waiting.chain(pairs).any(|(moves, wait)| {
-            let order = Order { wait, ..self.order(window, &moves) };
-            order.is_possible() && !self.is_tired(window) && self.attempt(window, order)
+            let order = self.order(window, &moves).map(|order| Order { wait, ..order });
+            let possible = order.filter(Order::is_possible);
+            possible.is_some_and(|order| !self.is_tired(window) && self.attempt(window, order))
         });
         window.limit = limit;
         is_proven
@@ -414,8 +417,8 @@ impl Orderer {
     fn move_two(&mut self, window: &mut Window, idle: &[Move]) -> bool {
         idle.iter().enumerate().any(|(number, &later)| {
             idle[number + 1..].iter().filter(|earlier| earlier.from != later.from).any(|&earlier| {
-                let order = self.order(window, &[earlier, later]);
-                order.is_possible() && !self.is_tired(window) && self.attempt(window, order)
+                let possible = self.order(window, &[earlier, later]).filter(Order::is_possible);
+                possible.is_some_and(|order| !self.is_tired(window) && self.attempt(window, order))
             })
         })
     }
@@ -461,8 +464,9 @@ impl Orderer {
     }
 
     /// The order with these moves. Calls of the same threads in between move along: if a call may pass
-    /// another, then so may those its thread made before it, or after it, in the same direction.
-    fn order(&self, window: &Window, moves: &[Move]) -> Order {
+    /// another, then so may those its thread made before it, or after it, in the same direction. None if
+    /// these are many: then it is rather the other that moves.
+    fn order(&self, window: &Window, moves: &[Move]) -> Option<Order> {
         let mut order = Order::default();
         let by_thread = window.by_thread.get_or_init(|| self.places_by_thread());
         for &Move { from, to, is_after } in moves {
@@ -470,6 +474,9 @@ impl Orderer {
             let between = if is_after { from + 1..to } else { to + 1..from };
             let rank = |place: usize| own.partition_point(|&own| own < place);
             let own = &own[rank(between.start)..rank(between.end).max(rank(between.start))];
+            if own.len() > ALONG {
+                return None;
+            }
             let own = own.iter().map(|&from| Move { from, to, is_after });
             let this = Move { from, to, is_after };
             if is_after {
@@ -480,7 +487,7 @@ impl Orderer {
                 order.moves.push(this);
             }
         }
-        order
+        Some(order)
     }
 
     /// The places of each thread's calls among those made.
