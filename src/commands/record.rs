@@ -91,5 +91,8 @@ fn summary(trace: &RecordedProcess) -> String {
         let share = percent(trace.lost, trace.lost + trace.calls);
         line.push_str(&format!("; {} calls were LOST ({share})", count(trace.lost)));
     }
+    if trace.waits > 0 {
+        line.push_str(&format!("; it waited {} times for the recorder", count(trace.waits)));
+    }
     line
 }

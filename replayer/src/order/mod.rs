@@ -28,6 +28,8 @@ pub(crate) use past::{Listener, Twin};
 mod past;
 mod search;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 /// Records that are looked ahead: a thread may sleep through so many of other threads' in a call.
 const AHEAD: usize = 1 << 17;

@@ -146,7 +146,7 @@ impl Orderer {
 
     fn window(&self) -> Window {
         let doubtful = self.past.made().len() - 1;
-        let thread = self.past.made()[doubtful].item.thread();
+        let Made { item, outcome } = self.past.made()[doubtful];
         let ahead = self.ahead.iter().enumerate().filter(|(_, item)| !item.is_made).take(PROOF);
         let mut beyond: Vec<_> = ahead.map(|(number, &item)| (item, Origin::Ahead(number))).collect();
         let next = beyond.len();
@@ -154,7 +154,8 @@ impl Orderer {
         beyond.extend(waiting.map(|(number, &item)| (item, Origin::Waiting(number))));
         Window {
             doubtful,
-            arena: self.past.arena_of(thread),
+            // What is moved stays in the arena it was in, whoever moves it.
+            arena: outcome.arena.or_else(|| self.past.arena_of(item.thread())),
             beyond,
             next,
             limit: self.past.executions() + PATIENCE.min(self.effort),
