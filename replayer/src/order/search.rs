@@ -31,6 +31,8 @@ const ENOUGH: usize = 60;
 const WAITING: usize = 32;
 /// The most places in which an allocation that is stamped late is tried.
 const LATE: usize = 200;
+/// The most places in which it is tried, from the earliest on.
+const EARLY: usize = 60;
 /// Places near its own that are tried first for a call.
 const NEAR: usize = 4;
 /// The most calls of the same thread that move along.
@@ -331,6 +333,28 @@ impl Orderer {
         false
     }
 
+    /// Tries a call as early as it may have been made, and ever later: its thread may have slept right after
+    /// the call, before it could stamp it.
+    fn put_earliest(&mut self, window: &mut Window, from: usize) -> bool {
+        let item = *self.item(window, from);
+        let mut places = Vec::new();
+        for (to, passed) in self.past.made()[..window.doubtful].iter().enumerate().rev() {
+            if !item.may_precede(&passed.item) {
+                break;
+            }
+            if window.concerns(passed) {
+                places.push(to);
+            }
+        }
+        places.into_iter().rev().take(EARLY).any(|to| {
+            self.past.stand_at(to);
+            let outcome = self.past.attempt(&item);
+            let is_likely = outcome.is_right && window.concerns(&Made { item, outcome });
+            let order = Order { moves: vec![Move { from, to, is_after: false }], wait: Vec::new() };
+            is_likely && !self.is_tired(window) && self.attempt(window, order)
+        })
+    }
+
     /// Tries the next call of each other thread, if it is an allocation that may have been made
     /// already, before the doubtful call and ever earlier.
     fn put_latecomers_first(&mut self, window: &mut Window) -> bool {
@@ -355,7 +379,9 @@ impl Orderer {
         late.into_iter().any(|late| {
             let from = window.place_of(late);
             let order = Order { moves: vec![window.before_doubtful(from)], wait: Vec::new() };
-            !self.is_tired(window) && self.attempt(window, order) || self.put_earlier(window, from, LATE)
+            !self.is_tired(window) && self.attempt(window, order)
+                || self.put_earlier(window, from, LATE)
+                || self.put_earliest(window, from)
         })
     }
 
