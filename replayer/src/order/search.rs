@@ -197,12 +197,12 @@ impl Orderer {
         false
     }
 
-    /// Tries calls that wait before the doubtful one: those that began first, each alone, all.
+    /// Tries calls that wait before the doubtful one: each alone, then those that began first, then all.
     fn end_waiting(&mut self, window: &mut Window) -> bool {
         let waits = |place: &usize| !self.item(window, *place).is_exit();
         let waiting: Vec<usize> = window.waiting().filter(waits).take(WAITING).collect();
-        let first = (1..=waiting.len()).map(|count| &waiting[..count]);
-        let sets: Vec<&[usize]> = first.chain(waiting.chunks(1).skip(1)).collect();
+        let first = (2..=waiting.len()).map(|count| &waiting[..count]);
+        let sets: Vec<&[usize]> = waiting.chunks(1).chain(first).collect();
         let is_proven = sets.into_iter().any(|set| {
             let moves = set.iter().map(|&from| window.before_doubtful(from)).collect();
             self.attempt(window, Order { moves, wait: Vec::new() })
