@@ -178,7 +178,7 @@ fn a_trace_is_replayed_and_its_bins_are_sorted_by_a_click() {
         "Fidelity",
         "Resident, peak",
         "Minor faults",
-        "xz -T2 -3",
+        "xz -T2 -1",
         "KiB",
         "tcache",
         "Served from",

@@ -207,7 +207,9 @@ impl Orderer {
             let moves = set.iter().map(|&from| window.before_doubtful(from)).collect();
             self.attempt(window, Order { moves, wait: Vec::new() })
         });
-        is_proven || self.go_on_exiting(window)
+        is_proven
+            || waiting.iter().any(|&from| self.put_earlier(window, from, LATE))
+            || self.go_on_exiting(window)
     }
 
     /// Tries to let threads that exit give back more: all up to a chunk of the arena in doubt. Before the
