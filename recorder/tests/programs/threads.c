@@ -1,5 +1,6 @@
 /* Threads that hand memory to each other around a ring, at once and through the same addresses. */
 #include "said.h"
+#include <sched.h>
 #include <stdatomic.h>
 
 #define THREADS 4
@@ -20,6 +21,8 @@ static void *work(void *number)
             void *mine = atomic_exchange(&box[me], NULL);
             if (mine)
                 do_free(mine);
+            else
+                sched_yield(); /* there may be fewer processors than threads */
         }
         if (i % 16 == 0) {
             void *own = do_malloc(2000);
@@ -31,6 +34,8 @@ static void *work(void *number)
         void *mine = atomic_exchange(&box[me], NULL);
         if (mine)
             do_free(mine);
+        else
+            sched_yield();
     }
     return NULL;
 }
