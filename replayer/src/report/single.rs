@@ -313,7 +313,7 @@ fn thresholds(outcome: &Outcome) -> Option<Section> {
 fn fidelity(outcome: &Outcome) -> Option<Section> {
     let fidelity = outcome.fidelity.as_ref()?;
     let mut lines = vec![text(format!(
-        "{:.4} % of placements are the recorded ones: {} of {}; after {} of {} calls the break is",
+        "{:.4} % of placements are the recorded ones: {} of {}; after {} of {} calls, so is the program break",
         fidelity.percent_rounded_down(),
         count(fidelity.same_placements),
         count(fidelity.placements),
