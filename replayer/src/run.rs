@@ -281,20 +281,11 @@ fn drive<M: Machine>(
     }
     let mut damage = Vec::new();
     let mut corruption = None;
-    for (ancestor, source, _, until) in line.traces {
+    for (_, source, _, until) in line.traces {
         let child = header.program.pid;
         run.replay_ancestor(&source, until.unwrap_or(u64::MAX), child, &mut damage)?;
-        drop(ancestor);
     }
-    while let Some(batch) = source.next() {
-        let batch = match batch {
-            Ok(batch) => batch,
-            Err(error @ TraceError::Damaged { .. }) => {
-                damage.push(error.to_string());
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
+    while let Some(batch) = source.next_sound(&mut damage)? {
         match run.replay(&batch) {
             Ok(()) => {}
             Err(Stop::Corrupted(record, message)) => {
@@ -404,22 +395,11 @@ impl<M: Machine> Run<'_, M> {
         let mut addresses: HashMap<Slot, u64> = HashMap::new();
         let mut forking = Thread(0);
         let mut threads = 1;
-        'trace: while let Some(batch) = source.next() {
-            let batch = match batch {
-                Ok(batch) => batch,
-                Err(error @ TraceError::Damaged { .. }) => {
-                    damage.push(error.to_string());
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            for (index, record, extent) in batch.numbered() {
+        'trace: while let Some(batch) = source.next_sound(damage)? {
+            // An ancestor's calls are in the order of their stamps: no exit is in steps.
+            for (index, record, _) in batch.numbered() {
                 if index >= until {
                     break 'trace;
-                }
-                if extent == Extent::Step {
-                    let Ok(()) = self.engine.give_back(record.thread) else { break 'trace };
-                    continue;
                 }
                 let ending = self.metrics.before(&self.engine, record);
                 // The parent lived on, so its heap was sound.

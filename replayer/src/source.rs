@@ -85,8 +85,22 @@ impl Source {
     }
 
     /// The next batch; `None` at the end.
-    pub(crate) fn next(&self) -> Option<Result<Batch, Error>> {
+    fn next(&self) -> Option<Result<Batch, Error>> {
         self.batches.recv().ok()
+    }
+
+    /// The next batch that is sound; what of the trace is not is added to `damage`.
+    ///
+    /// # Errors
+    ///
+    /// When nothing more can be read.
+    pub(crate) fn next_sound(&self, damage: &mut Vec<String>) -> Result<Option<Batch>, Error> {
+        loop {
+            match self.next().transpose() {
+                Err(error @ Error::Damaged { .. }) => damage.push(error.to_string()),
+                batch => return batch,
+            }
+        }
     }
 
     /// Gives back a batch that has been used.
