@@ -323,16 +323,25 @@ impl Orderer {
                 continue;
             }
             tried += 1;
-            let Some(order) = self.order(window, &[Move { from, to, is_after: false }]) else { return false };
-            self.past.stand_at(to);
-            let outcomes = order.moves.iter().map(|one| self.attempt_one(window, one.from));
-            let outcome = outcomes.take_while(|outcome| outcome.is_right).nth(order.moves.len() - 1);
-            let is_likely = outcome.is_some_and(|outcome| window.concerns(&Made { item, outcome }));
-            if is_likely && self.attempt(window, order) {
-                return true;
+            match self.put_before(window, from, to) {
+                Some(false) => {}
+                Some(true) => return true,
+                None => return false,
             }
         }
         false
+    }
+
+    /// Tries a call, and those of its thread in between, before another. Returns whether the order is
+    /// proven; none if too many would move along.
+    fn put_before(&mut self, window: &mut Window, from: usize, to: usize) -> Option<bool> {
+        let order = self.order(window, &[Move { from, to, is_after: false }])?;
+        self.past.stand_at(to);
+        let outcomes = order.moves.iter().map(|one| self.attempt_one(window, one.from));
+        let outcome = outcomes.take_while(|outcome| outcome.is_right).nth(order.moves.len() - 1);
+        let item = *self.item(window, from);
+        let is_likely = outcome.is_some_and(|outcome| window.concerns(&Made { item, outcome }));
+        Some(is_likely && self.attempt(window, order))
     }
 
     /// Tries a call as early as it may have been made, and ever later: its thread may have slept right after
@@ -348,13 +357,8 @@ impl Orderer {
                 places.push(to);
             }
         }
-        places.into_iter().rev().take(EARLY).any(|to| {
-            self.past.stand_at(to);
-            let outcome = self.past.attempt(&item);
-            let is_likely = outcome.is_right && window.concerns(&Made { item, outcome });
-            let order = Order { moves: vec![Move { from, to, is_after: false }], wait: Vec::new() };
-            is_likely && !self.is_tired(window) && self.attempt(window, order)
-        })
+        let mut earliest = places.into_iter().rev().take(EARLY);
+        earliest.any(|to| !self.is_tired(window) && self.put_before(window, from, to) == Some(true))
     }
 
     /// Tries the next call of each other thread, if it is an allocation that may have been made
@@ -392,7 +396,7 @@ impl Orderer {
     fn move_some(&mut self, window: &mut Window, arena: Option<ArenaId>) -> bool {
         window.prints = Prints { arena, ..Prints::default() };
         let mut idle = Vec::new();
-        for one in self.moves(window) {
+        for one in self.moves(window, 0) {
             if self.is_tired(window) {
                 return false;
             }
@@ -403,30 +407,42 @@ impl Orderer {
                 Attempt::Promising | Attempt::Vain => {}
             }
         }
-        window.is_satisfied() || self.move_two(window, &idle)
+        let pairs = idle.iter().enumerate().flat_map(|(number, &later)| {
+            idle[number + 1..].iter().map(move |&earlier| ([earlier, later], Vec::new()))
+        });
+        window.is_satisfied() || self.move_any(window, pairs)
     }
 
     /// Tries every two moves at once among the latest calls, and every one while a call waits: each alone may
     /// contradict what the other explains.
+    ///
+    /// After [`move_some`](Self::move_some) in the same arena, whose fingerprints are used.
     fn move_two_nearby(&mut self, window: &mut Window) -> bool {
-        window.prints = Prints { arena: window.arena, ..Prints::default() };
         let limit = window.limit;
         window.limit = limit.min(self.past.executions() + NEARBY_PATIENCE);
         let first = window.doubtful.saturating_sub(NEARBY);
-        let moves: Vec<Move> =
-            self.moves(window).into_iter().filter(|one| one.from.min(one.to) >= first).collect();
+        let moves: Vec<Move> = self.moves(window, first).into_iter().filter(|one| one.to >= first).collect();
         let able = self.able_to_wait(window);
-        let waiting = moves.iter().flat_map(|&one| able.iter().map(move |&place| (vec![one], vec![place])));
+        let waiting = moves.iter().flat_map(|&one| able.iter().map(move |&place| ([one], vec![place])));
         let pairs = moves.iter().enumerate().flat_map(|(number, &one)| {
-            moves[number + 1..].iter().map(move |&other| (vec![one, other], Vec::new()))
+            moves[number + 1..].iter().map(move |&other| ([one, other], Vec::new()))
         });
-        let is_proven = waiting.chain(pairs).any(|(moves, wait)| {
-            let order = self.order(window, &moves).map(|order| Order { wait, ..order });
-            let possible = order.filter(Order::is_possible);
-            possible.is_some_and(|order| !self.is_tired(window) && self.attempt(window, order))
-        });
+        let is_proven = self.move_any(window, waiting) || self.move_any(window, pairs);
         window.limit = limit;
         is_proven
+    }
+
+    /// Tries these moves, each while some calls wait.
+    fn move_any<M: AsRef<[Move]>>(
+        &mut self,
+        window: &mut Window,
+        mut moves: impl Iterator<Item = (M, Vec<usize>)>,
+    ) -> bool {
+        moves.any(|(moves, wait)| {
+            let order = self.order(window, moves.as_ref()).map(|order| Order { wait, ..order });
+            let possible = order.filter(Order::is_possible);
+            possible.is_some_and(|order| !self.is_tired(window) && self.attempt(window, order))
+        })
     }
 
     /// Does the same in other arenas. What threads have cached of their own arenas decides whether a
@@ -443,25 +459,17 @@ impl Orderer {
         arenas.into_iter().any(|arena| self.move_some(window, Some(arena)))
     }
 
-    fn move_two(&mut self, window: &mut Window, idle: &[Move]) -> bool {
-        idle.iter().enumerate().any(|(number, &later)| {
-            idle[number + 1..].iter().filter(|earlier| earlier.from != later.from).any(|&earlier| {
-                let possible = self.order(window, &[earlier, later]).filter(Order::is_possible);
-                possible.is_some_and(|order| !self.is_tired(window) && self.attempt(window, order))
-            })
-        })
-    }
-
-    /// The places that calls of the arena may have among others of it: the likely ones first, of those
+    /// The places that calls of the arena, made from `first` on, may have among others of it: the likely ones
+    /// first, of those
     /// the latest calls' first. A thread that slept did so just before it called or just after, so what
     /// is likely is near the call's own place and at the end of those it may have.
-    fn moves(&self, window: &Window) -> Vec<Move> {
+    fn moves(&self, window: &Window, first: usize) -> Vec<Move> {
         let made = &self.past.made()[..window.doubtful];
         let arena = window.prints.arena;
         let is_concerned = |place: &usize| arena.is_some_and(|arena| made[*place].concerns(arena));
         let (mut likely, mut others) = (Vec::new(), Vec::new());
         let seen = Cell::new(0);
-        for from in (0..made.len()).rev().filter(is_concerned) {
+        for from in (first..made.len()).rev().filter(is_concerned) {
             let item = &made[from].item;
             let is_others = |to: &usize| {
                 seen.set(seen.get() + 1);
