@@ -7,7 +7,6 @@ mod commands;
 mod memory;
 mod output;
 mod progress;
-mod sizes;
 mod trial;
 
 use clap::{Parser, Subcommand};

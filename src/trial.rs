@@ -1,7 +1,7 @@
 //! The options that decide how a trace is replayed, for every subcommand that replays.
 
-use crate::sizes;
 use clap::{Args, ValueEnum};
+use malloscope_replayer::sizes;
 use malloscope_replayer::trial::{MemoryKind, Touch, Trial};
 
 /// How to replay.

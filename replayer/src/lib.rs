@@ -12,6 +12,7 @@ pub mod placements;
 mod places;
 pub mod report;
 pub mod run;
+pub mod sizes;
 mod source;
 pub mod sweep;
 pub mod trial;

@@ -3,11 +3,11 @@
 use crate::Outcome;
 use crate::output::{self, Format};
 use crate::progress::Meter;
-use crate::sizes;
 use crate::trial::TrialArgs;
 use anyhow::{Context, bail};
 use malloscope_replayer::report::{Comparison, Run, TraceInfo};
 use malloscope_replayer::run::Progress;
+use malloscope_replayer::sizes;
 use malloscope_replayer::sweep::{SweepProgress, sweep};
 use malloscope_replayer::trial::Trial;
 use std::path::PathBuf;

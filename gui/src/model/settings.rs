@@ -1,5 +1,6 @@
 //! Other settings to replay with, as they are typed.
 
+use malloscope_replayer::sizes;
 use malloscope_replayer::trial::Trial;
 
 /// Other settings to replay with, as they are typed: nothing, or bytes such as `64K`.
@@ -41,20 +42,14 @@ impl Settings {
     }
 }
 
-/// Reads a number of bytes, as the command does: K, M and G are multiples of 1024; `-1` is glibc's
-/// “never”.
+/// Reads a decimal number of bytes, with the command's units and perhaps a space before them; `-1` is
+/// glibc's “never”.
 fn bytes(text: &str) -> Result<u64, String> {
     if text == "-1" {
         return Ok(u64::MAX);
     }
     let wrong = || format!("“{text}” is not a number of bytes: type 65536, 64K or 1M.");
-    let plain = text.trim_end_matches(['B', 'b']).trim_end_matches('i');
-    let (digits, shift) = match plain.char_indices().next_back() {
-        Some((at, 'k' | 'K')) => (&plain[..at], 10),
-        Some((at, 'm' | 'M')) => (&plain[..at], 20),
-        Some((at, 'g' | 'G')) => (&plain[..at], 30),
-        _ => (plain, 0),
-    };
+    let (digits, shift) = sizes::split_unit(text);
     let number: u64 = digits.trim_end().parse().map_err(|_| wrong())?;
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
