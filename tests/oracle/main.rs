@@ -9,6 +9,8 @@
 //! Where that glibc is, it is also asked directly, about other scripts.
 #![expect(clippy::cast_possible_truncation, reason = "the numbers are those of a small script")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod driver;
 mod generate;
 mod kernel;

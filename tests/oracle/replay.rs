@@ -1,8 +1,8 @@
 //! A script through the command, as a user would replay it.
 
+use super::common::{answer, malloscope};
 use super::{Settings, driver};
 use std::path::Path;
-use std::process::Command;
 use tempfile::TempDir;
 
 /// Both kinds of memory a heap can live in.
@@ -17,7 +17,7 @@ impl Trace {
     pub fn import(script: &Path) -> Trace {
         let trace = Trace { folder: TempDir::new().expect("there is a folder for temporary files") };
         let mut command = malloscope();
-        run(command.arg("import").args(["--from", "ops"]).arg(script).arg("-o").arg(trace.path()));
+        answer(command.arg("import").args(["--from", "ops"]).arg(script).arg("-o").arg(trace.path()));
         trace
     }
 
@@ -40,17 +40,6 @@ impl Trace {
         for (name, value) in &settings.tunables {
             command.args(["--set", &format!("{name}={value}")]);
         }
-        run(command.arg(self.path()))
+        answer(command.arg(self.path()))
     }
-}
-
-fn malloscope() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_malloscope"))
-}
-
-fn run(command: &mut Command) -> String {
-    let output = command.output().expect("malloscope runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{command:?}: {}: {said}", output.status);
-    String::from_utf8(output.stdout).expect("the lines are text")
 }

@@ -2,29 +2,27 @@
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 #![expect(clippy::cast_possible_truncation, reason = "the numbers are those of a small script")]
 
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../oracle/generate.rs"]
 #[expect(dead_code, reason = "it makes more kinds of scripts than are replayed here")]
 mod generate;
+#[path = "../common/samples.rs"]
+mod samples;
 
+use common::{answer, malloscope};
 use generate::{KINDS, script};
+use samples::samples;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use tempfile::TempDir;
 
 /// Pages that may differ whatever the trace: those at the edges of what is counted.
 const EDGES: u64 = 2;
 
-fn malloscope(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_malloscope")).args(arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{arguments:?}: {}: {said}", output.status);
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// What was measured when a trace was replayed over some memory.
 fn measured(trace: &str, memory: &str, touch: &str) -> Value {
-    let report = malloscope(&["replay", "--format", "json", "--memory", memory, "--touch", touch, trace]);
+    let replay = ["replay", "--format", "json", "--memory", memory, "--touch", touch, trace];
+    let report = answer(malloscope().args(replay));
     serde_json::from_str::<Value>(&report).unwrap()["outcome"].take()
 }
 
@@ -70,15 +68,8 @@ fn check_agreement(trace: &str, touch: &str) {
 
 fn check_same_placements(trace: &str) {
     let [simulated, real] = ["simulated", "real"]
-        .map(|memory| malloscope(&["replay", "--placements", "--memory", memory, trace]));
+        .map(|memory| answer(malloscope().args(["replay", "--placements", "--memory", memory, trace])));
     assert!(simulated == real, "{trace}: the placements are the same");
-}
-
-/// Real traces that were recorded once and are kept.
-fn samples() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/samples");
-    let files = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|file| file.extension().is_some_and(|extension| extension == "mscope")).collect()
 }
 
 #[test]
@@ -102,7 +93,7 @@ fn both_memories_agree_on_what_was_made_up() {
         let ops = folder.path().join(name).with_extension("ops");
         std::fs::write(&ops, script(kind, 7, 10_000)).unwrap();
         let trace = folder.path().join(name).with_extension("mscope").display().to_string();
-        malloscope(&["import", ops.to_str().unwrap(), "-o", &trace]);
+        answer(malloscope().args(["import", ops.to_str().unwrap(), "-o", &trace]));
         check_same_placements(&trace);
         for touch in ["pages", "none", "first", "all"] {
             check_agreement(&trace, touch);
