@@ -112,7 +112,11 @@ fn name(call: &Call) -> Option<&'static str> {
         Call::MoveBreak { .. } => "sbrk",
         Call::Spawn { .. } => "spawn",
         Call::Join { .. } => "join",
-        Call::ThreadStart { .. } | Call::ThreadExit | Call::Fork { .. } => return None,
+        Call::ThreadStart { .. }
+        | Call::ThreadExit
+        | Call::Fork { .. }
+        | Call::Watched
+        | Call::Interrupted => return None,
     })
 }
 

@@ -344,7 +344,7 @@ impl<M: Machine> Run<'_, M> {
                 self.engine.execute(record).map_err(|corruption| Stop::Corrupted(index, corruption))?;
             self.metrics.after(&mut self.engine, self.records, record, ending, answer);
             self.records += 1;
-            self.calls += u64::from(is_call(&record.call));
+            self.calls += u64::from(record.call.is_of_malloc());
             self.threads = self.threads.max(record.thread.0.saturating_add(1));
             self.time = record.time.0;
             if self.comparison.is_some() || self.kernel_calls.is_some() || self.placements.is_some() {
@@ -469,19 +469,6 @@ fn follow(addresses: &mut HashMap<Slot, u64>, record: &Record) {
     {
         addresses.insert(placed.pointer.slot, placed.pointer.address);
     }
-}
-
-/// Whether a record is a call of the malloc family.
-fn is_call(call: &Call) -> bool {
-    !matches!(
-        call,
-        Call::ThreadStart { .. }
-            | Call::ThreadExit
-            | Call::Fork { .. }
-            | Call::Spawn { .. }
-            | Call::Join { .. }
-            | Call::MoveBreak { .. }
-    )
 }
 
 fn arena_rows<M: Machine>(heap: &Heap<M, Watch>) -> Vec<ArenaRow> {

@@ -126,9 +126,29 @@ pub enum Call {
     Join { thread: Thread },
     /// `fork` returned in the parent; the child's calls are in a trace of their own.
     Fork { child: u32 },
+    /// From here on it is recorded which of the thread's calls were interrupted.
+    Watched,
+    /// The processor did something else for a while during the thread's latest call, which was over
+    /// at this record's time.
+    Interrupted,
 }
 
 impl Call {
+    /// Whether this is a call of the malloc family.
+    pub fn is_of_malloc(&self) -> bool {
+        !matches!(
+            self,
+            Call::MoveBreak { .. }
+                | Call::ThreadStart { .. }
+                | Call::ThreadExit
+                | Call::Spawn { .. }
+                | Call::Join { .. }
+                | Call::Fork { .. }
+                | Call::Watched
+                | Call::Interrupted
+        )
+    }
+
     /// What the call returned, if it is one that returns memory.
     pub fn placed(&self) -> Option<Placed> {
         match *self {

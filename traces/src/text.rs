@@ -68,6 +68,8 @@ impl Line<'_> {
             Call::Spawn { thread } => write!(f, "spawns t{}", thread.0),
             Call::Join { thread } => write!(f, "joins t{}", thread.0),
             Call::Fork { child } => write!(f, "fork() = {child}"),
+            Call::Watched => write!(f, "is watched for interruptions"),
+            Call::Interrupted => write!(f, "was interrupted in its last call"),
         }?;
         call.placed().map_or(Ok(()), |placed| self.placed(placed, f))
     }

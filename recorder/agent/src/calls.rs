@@ -11,8 +11,8 @@ use core::ptr::NonNull;
 
 use malloscope_wire::slot::{self, Kind};
 
-use crate::lane::Lane;
-use crate::{real, system};
+use crate::lane::{self, Lane};
+use crate::{enrol, interruption, real, system};
 
 /// Records a call for a number of bytes, and what it returned. Returns the same.
 ///
@@ -22,7 +22,7 @@ pub fn served(kind: Kind, request: usize, payload: *mut c_void) -> *mut c_void {
     match (NonNull::new(payload), Lane::at_hand_and_settled()) {
         (Some(payload), Some(lane)) => {
             lane.write_end(kind, request as u64, payload.as_ptr() as u64, head(payload));
-            payload.as_ptr()
+            ended(payload)
         }
         _ => served_slowly(kind, request, payload),
     }
@@ -32,7 +32,7 @@ pub fn served(kind: Kind, request: usize, payload: *mut c_void) -> *mut c_void {
 #[inline(never)]
 fn served_slowly(kind: Kind, request: usize, payload: *mut c_void) -> *mut c_void {
     let small = request as u64;
-    match Lane::made() {
+    match Lane::made_to_end() {
         Some(lane) if slot::is_small(small) => {
             lane.write(kind, small, payload as u64, head_if_any(payload));
         }
@@ -41,7 +41,7 @@ fn served_slowly(kind: Kind, request: usize, payload: *mut c_void) -> *mut c_voi
         }
         None => {}
     }
-    unknown(payload)
+    ended_slowly(payload)
 }
 
 /// Records `calloc`, and what it returned. Returns the same.
@@ -51,7 +51,7 @@ pub fn cleared(count: usize, size: usize, payload: *mut c_void) -> *mut c_void {
     match (NonNull::new(payload), Lane::at_hand_and_settled(), small) {
         (Some(payload), Some(lane), Some(small)) => {
             lane.write_end(Kind::Calloc, small, payload.as_ptr() as u64, head(payload));
-            payload.as_ptr()
+            ended(payload)
         }
         _ => cleared_slowly(count, size, payload),
     }
@@ -60,7 +60,7 @@ pub fn cleared(count: usize, size: usize, payload: *mut c_void) -> *mut c_void {
 #[cold]
 #[inline(never)]
 fn cleared_slowly(count: usize, size: usize, payload: *mut c_void) -> *mut c_void {
-    if let Some(lane) = Lane::made() {
+    if let Some(lane) = Lane::made_to_end() {
         match slot::pack(count as u64, size as u64) {
             Some(small) => lane.write(Kind::Calloc, small, payload as u64, head_if_any(payload)),
             None => {
@@ -69,7 +69,7 @@ fn cleared_slowly(count: usize, size: usize, payload: *mut c_void) -> *mut c_voi
             }
         };
     }
-    unknown(payload)
+    ended_slowly(payload)
 }
 
 /// Frees a payload, and records it before it does: so that a long call holds up nobody.
@@ -79,6 +79,7 @@ fn cleared_slowly(count: usize, size: usize, payload: *mut c_void) -> *mut c_voi
 /// As `free`.
 #[inline(always)]
 pub unsafe fn free(payload: *mut c_void) {
+    interruption::watch();
     let Some(lane) = Lane::at_hand() else {
         // SAFETY: as the caller promises.
         return unsafe { free_slowly(payload) };
@@ -96,6 +97,8 @@ unsafe fn free_slowly(payload: *mut c_void) {
         // SAFETY: as the caller promises.
         return unsafe { real::free(payload) };
     };
+    // It may have waited till now.
+    interruption::watch();
     lane.write(Kind::Free, 0, payload as u64, 0);
     // SAFETY: as the caller promises.
     unsafe { real::free(payload) };
@@ -103,8 +106,11 @@ unsafe fn free_slowly(payload: *mut c_void) {
 }
 
 /// Records that `realloc` of a payload begins. Returns what to say when it has [`moved`].
+///
+/// The call begins here, so it is watched from here on.
 #[inline(always)]
 pub fn moving(old: *mut c_void, request: usize) -> Option<u64> {
+    interruption::watch();
     let small = request as u64;
     match Lane::at_hand() {
         Some(lane) if slot::is_small(small) => Some(lane.write_begin(Kind::Realloc, small, old as u64)),
@@ -116,6 +122,8 @@ pub fn moving(old: *mut c_void, request: usize) -> Option<u64> {
 #[inline(never)]
 fn moving_slowly(old: *mut c_void, request: u64) -> Option<u64> {
     let lane = Lane::made()?;
+    // It may have waited till now.
+    interruption::watch();
     Some(if slot::is_small(request) {
         lane.write(Kind::Realloc, request, old as u64, 0)
     } else {
@@ -125,8 +133,10 @@ fn moving_slowly(old: *mut c_void, request: u64) -> Option<u64> {
 
 /// Records that `reallocarray` begins. Returns what to say when it has [`moved`].
 pub fn moving_array(old: *mut c_void, count: usize, size: usize) -> Option<u64> {
+    let lane = Lane::made();
+    interruption::watch();
     let arguments = [count as u64, size as u64];
-    Lane::made().map(|lane| lane.write_wide(Kind::Reallocarray, arguments, old as u64, 0))
+    lane.map(|lane| lane.write_wide(Kind::Reallocarray, arguments, old as u64, 0))
 }
 
 /// Records the end of what [`moving`] began, and what it returned. Returns the same.
@@ -136,7 +146,7 @@ pub fn moved(begun: Option<u64>, payload: *mut c_void) -> *mut c_void {
         (Some(payload), Some(lane), Some(begun)) => {
             let begun = slot::low(begun);
             lane.write_end(Kind::Reallocated, begun, payload.as_ptr() as u64, head(payload));
-            payload.as_ptr()
+            ended(payload)
         }
         _ => moved_slowly(begun, payload),
     }
@@ -150,17 +160,17 @@ fn moved_slowly(begun: Option<u64>, payload: *mut c_void) -> *mut c_void {
     {
         lane.write(Kind::Reallocated, slot::low(begun), payload as u64, head_if_any(payload));
     }
-    unknown(payload)
+    ended_slowly(payload)
 }
 
 /// Records a call with an alignment and a request, and what it returned. Returns the same.
 #[inline(never)]
 pub fn aligned(kind: Kind, alignment: usize, request: usize, payload: *mut c_void) -> *mut c_void {
-    if let Some(lane) = Lane::made() {
+    if let Some(lane) = Lane::made_to_end() {
         let arguments = [alignment as u64, request as u64];
         lane.write_wide(kind, arguments, payload as u64, head_if_any(payload));
     }
-    payload
+    ended_slowly(payload)
 }
 
 /// Lets somebody other than malloc move the program break, and records it if it was moved.
@@ -193,6 +203,22 @@ pub fn did(kind: Kind, small: u64, first: u64, second: u64) {
     if let Some(lane) = Lane::made() {
         lane.write(kind, small, first, second);
     }
+}
+
+/// Sees whether the call that has been recorded was interrupted. Returns what it returned.
+#[inline(always)]
+fn ended(payload: NonNull<c_void>) -> *mut c_void {
+    if interruption::was_none() { payload.as_ptr() } else { ended_slowly(payload.as_ptr()) }
+}
+
+#[cold]
+#[inline(never)]
+fn ended_slowly(payload: *mut c_void) -> *mut c_void {
+    if !interruption::was_none() {
+        lane::note_interruption();
+    }
+    enrol::be_ready();
+    unknown(payload)
 }
 
 /// The word before a payload: its chunk's size and flags.

@@ -12,7 +12,7 @@ use crate::arrival::{self, Here};
 use crate::lane::Lane;
 use crate::system::{self, Undisturbed};
 use crate::threads::{Entry, WIPED};
-use crate::{exit, memory, room, shortcut};
+use crate::{exit, interruption, memory, room, shortcut};
 
 /// The entry of the thread that asks, with room for a call; `None` if the call is not to be recorded.
 #[cold]
@@ -25,6 +25,15 @@ pub fn entry() -> Option<&'static Entry> {
         None => enrol(here)?,
     };
     room::make(here.shared, entry).then_some(entry)
+}
+
+/// Sees to it that the thread that asks can record its next call without waiting, if it has an entry.
+pub fn be_ready() {
+    if let Some(here) = arrival::here()
+        && let Some(entry) = Entry::mine().filter(|entry| !is_another_thread(entry))
+    {
+        room::make_for_next(here.shared, entry);
+    }
 }
 
 /// Whether this entry's thread is gone, and the one that asks has got its place in memory.
@@ -91,6 +100,9 @@ fn begin(shared: &Shared, entry: &'static Entry) {
         && let Some(lane) = Lane::of(entry)
     {
         lane.write(Kind::ThreadStart, 0, entry.thread.load(Ordering::Relaxed).into(), 0);
+        if interruption::is_known() {
+            lane.write(Kind::Watched, 0, 0, 0);
+        }
     }
     shortcut::prepare();
     shortcut::set(Some(entry));

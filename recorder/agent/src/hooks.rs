@@ -7,7 +7,7 @@ use core::ptr;
 
 use malloscope_wire::slot::Kind;
 
-use crate::{calls, fork, real};
+use crate::{calls, fork, interruption, real};
 
 /// Defines the hooks. They have their C names only where they are the agent: a test that links
 /// this crate keeps its own malloc.
@@ -27,6 +27,7 @@ macro_rules! hooks {
 
 hooks! {
     fn malloc(request: usize) -> *mut c_void {
+        interruption::watch();
         // SAFETY: as the caller promises.
         calls::served(Kind::Malloc, request, unsafe { real::malloc(request) })
     }
@@ -37,12 +38,14 @@ hooks! {
     }
 
     fn calloc(count: usize, size: usize) -> *mut c_void {
+        interruption::watch();
         // SAFETY: as the caller promises.
         calls::cleared(count, size, unsafe { real::calloc(count, size) })
     }
 
     fn realloc(old: *mut c_void, request: usize) -> *mut c_void {
         if old.is_null() {
+            interruption::watch();
             // SAFETY: as the caller promises.
             return calls::served(Kind::ReallocOfNull, request, unsafe { real::realloc(old, request) });
         }
@@ -67,17 +70,20 @@ hooks! {
     }
 
     fn memalign(alignment: usize, request: usize) -> *mut c_void {
+        interruption::watch();
         // SAFETY: as the caller promises.
         calls::aligned(Kind::Memalign, alignment, request, unsafe { real::memalign(alignment, request) })
     }
 
     fn aligned_alloc(alignment: usize, request: usize) -> *mut c_void {
+        interruption::watch();
         // SAFETY: as the caller promises.
         let payload = unsafe { real::aligned_alloc(alignment, request) };
         calls::aligned(Kind::AlignedAlloc, alignment, request, payload)
     }
 
     fn posix_memalign(to: *mut *mut c_void, alignment: usize, request: usize) -> c_int {
+        interruption::watch();
         // SAFETY: as the caller promises.
         let error = unsafe { real::posix_memalign(to, alignment, request) };
         // SAFETY: without an error, the payload is there.
@@ -87,11 +93,13 @@ hooks! {
     }
 
     fn valloc(request: usize) -> *mut c_void {
+        interruption::watch();
         // SAFETY: as the caller promises.
         calls::served(Kind::Valloc, request, unsafe { real::valloc(request) })
     }
 
     fn pvalloc(request: usize) -> *mut c_void {
+        interruption::watch();
         // SAFETY: as the caller promises.
         calls::served(Kind::Pvalloc, request, unsafe { real::pvalloc(request) })
     }

@@ -12,7 +12,7 @@ use malloscope_wire::ring::{self, Ring};
 use malloscope_wire::slot::{self, Kind, Slot, WIDE};
 
 use crate::threads::Entry;
-use crate::{clock, enrol, real, room, shortcut};
+use crate::{clock, enrol, exit, interruption, real, room, shortcut};
 
 /// A thread's way to its ring, as loaded for one call.
 #[derive(Clone, Copy)]
@@ -49,15 +49,20 @@ impl Lane {
         Some(lane)
     }
 
-    /// The same, for the second half of a call whose first half is recorded: that has a place even
-    /// in a ring that is full.
+    /// The same, for a call that has been made: that has a place even in a ring that is full, so that it
+    /// is stamped before its thread waits.
     pub fn made_to_end() -> Option<Lane> {
-        let lane = match Entry::mine() {
-            Some(entry) if room::is_left_to_end(entry) => Self::of(entry)?,
-            _ => Self::enrolled()?,
-        };
+        let lane = Self::to_end()?;
         lane.note_break(Kind::BreakIs);
         Some(lane)
+    }
+
+    /// The same, without looking at the program break.
+    fn to_end() -> Option<Lane> {
+        match Entry::mine() {
+            Some(entry) if !exit::has_left(entry) && room::is_left_to_end(entry) => Self::of(entry),
+            _ => Self::enrolled(),
+        }
     }
 
     /// The same, without looking at the program break.
@@ -93,10 +98,11 @@ impl Lane {
         self.ring
     }
 
-    /// Notes where the program break is after the call that was last recorded.
+    /// Notes where the program break is after the call that was last recorded, and whether that was
+    /// interrupted.
     #[inline(always)]
     pub fn settle(self) {
-        if !self.is_settled() {
+        if !self.is_settled() || !interruption::was_none() {
             settle_slowly();
         }
     }
@@ -214,7 +220,22 @@ fn fill(slot: &Slot, time: u64, first: u64, second: u64, label: u64) {
 #[cold]
 #[inline(never)]
 fn settle_slowly() {
-    if let Some(lane) = Lane::enrolled() {
+    let was_interrupted = !interruption::was_none();
+    if let Some(lane) = Lane::to_end() {
         lane.note_break(Kind::BreakAfter);
+    }
+    if was_interrupted {
+        note_interruption();
+    }
+}
+
+/// Notes that the call that was last recorded was interrupted. A thread that is alone needs no such
+/// note to be in order.
+pub fn note_interruption() {
+    let place = Entry::mine().filter(|entry| entry.has_company.load(Ordering::Acquire) != 0);
+    if place.is_some()
+        && let Some(lane) = Lane::to_end()
+    {
+        lane.write(Kind::Interrupted, 0, 0, 0);
     }
 }

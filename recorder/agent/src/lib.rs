@@ -35,6 +35,7 @@ pub mod enrol;
 pub mod exit;
 pub mod fork;
 pub mod hooks;
+pub mod interruption;
 pub mod lane;
 pub mod memory;
 pub mod objects;

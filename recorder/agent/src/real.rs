@@ -13,6 +13,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use crate::arrival;
+use crate::interruption;
 use crate::objects::{self, Object};
 use crate::system::Undisturbed;
 
@@ -166,6 +167,12 @@ fn take_from(object: &Object) {
         && let Some(found) = object.find(c"__curbrk")
     {
         PROGRAM_BREAK.store(found.cast(), Ordering::Relaxed);
+    }
+    if let Some(offset) = object.find(c"__rseq_offset")
+        && let Some(size) = object.find(c"__rseq_size")
+    {
+        // SAFETY: names that begin so are libc's own.
+        unsafe { interruption::take(offset.cast(), size.cast()) };
     }
 }
 

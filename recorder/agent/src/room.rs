@@ -35,17 +35,38 @@ static UNATTENDED: AtomicU64 = AtomicU64::new(0);
 
 /// Sees to it that the thread with this entry can write a call. False if the call is not to be recorded.
 pub fn make(shared: &Shared, entry: &'static Entry) -> bool {
+    make_if_possible(shared, entry).unwrap_or_else(|Full { ring }| {
+        let lost = ring.lost.load(Ordering::Relaxed);
+        ring.lost.store(lost + 1, Ordering::Relaxed);
+        false
+    })
+}
+
+/// Sees to it that the thread with this entry can write its next call, if it will be recorded, and the
+/// recorder reads on.
+pub fn make_for_next(shared: &Shared, entry: &'static Entry) {
+    let is_due = entry.cursor.load(Ordering::Relaxed) >= entry.limit.load(Ordering::Relaxed);
+    if is_due {
+        let _ = make_if_possible(shared, entry);
+    }
+}
+
+/// A ring has no room.
+struct Full {
+    ring: &'static Ring,
+}
+
+/// Sees to it that the thread with this entry can write a call. False if nothing is recorded any more.
+fn make_if_possible(shared: &Shared, entry: &'static Entry) -> Result<bool, Full> {
     let control = &shared.control;
     let before = entry.limit.load(Ordering::Relaxed);
     if control.ended.load(Ordering::Relaxed) != 0 {
         arrival::fall_silent();
-        return false;
+        return Ok(false);
     }
-    let Some(ring) = Lane::of(entry).map(Lane::ring) else { return false };
+    let Some(ring) = Lane::of(entry).map(Lane::ring) else { return Ok(false) };
     if is_full(ring, entry) && !wait(control, ring, entry) {
-        let lost = ring.lost.load(Ordering::Relaxed);
-        ring.lost.store(lost + 1, Ordering::Relaxed);
-        return false;
+        return Err(Full { ring });
     }
     let (head, cursor) = reach(ring, entry);
     if cursor - head >= ALARM {
@@ -57,7 +78,7 @@ pub fn make(shared: &Shared, entry: &'static Entry) -> bool {
     // Not a store: if a signal handler has forked and this is the child, which came back to us,
     // the entry is zeros, and must not look as if there were a ring.
     let _ = entry.limit.compare_exchange(before, limit, Ordering::Relaxed, Ordering::Relaxed);
-    true
+    Ok(true)
 }
 
 /// Whether there is room for the second half of a call: half of the margin, which calls that begin leave free.

@@ -183,6 +183,8 @@ impl<W: Write> Composer<W> {
             Kind::MoveBreak => self.move_break(thread, time, first, second),
             Kind::ThreadStart => self.write(thread, time, Call::ThreadStart { id: id(first) }),
             Kind::Fork => self.fork(thread, time, first, second),
+            Kind::Watched => self.write(thread, time, Call::Watched),
+            Kind::Interrupted => self.write(thread, time, Call::Interrupted),
             Kind::BreakIs => self.see_break(first),
             Kind::BreakAfter => self.see_break_after(thread, first),
             Kind::Arguments => Self::keep(thread, [first, second]),
@@ -209,7 +211,7 @@ impl<W: Write> Composer<W> {
     fn count(&mut self, time: Nanos, call: &Call) {
         self.tally.records += 1;
         self.tally.latest = time;
-        self.tally.calls += u64::from(is_of_malloc(call));
+        self.tally.calls += u64::from(call.is_of_malloc());
     }
 
     /// The time of a record that comes next: never before that of the last one. What was given up
@@ -344,12 +346,6 @@ impl Begun {
             Asked::Array { count, size } => Call::Reallocarray { old, count, size, to },
         }
     }
-}
-
-/// Whether this is a call of the malloc family.
-#[inline]
-fn is_of_malloc(call: &Call) -> bool {
-    !matches!(call, Call::MoveBreak { .. } | Call::ThreadStart { .. } | Call::ThreadExit | Call::Fork { .. })
 }
 
 /// The name of a thread or process out of a word; 0 if it is none.

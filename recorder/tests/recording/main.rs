@@ -6,7 +6,7 @@ mod deadline;
 mod programs;
 mod run;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -128,6 +128,37 @@ fn check_ends_come_last(trace: &Trace) {
     }
     let threads: HashSet<Thread> = trace.records.iter().map(|record| record.thread).collect();
     assert_eq!(ended.len(), threads.len() - 1);
+}
+
+#[test]
+fn it_is_told_which_calls_were_interrupted() {
+    let run = run(&program("interrupted"), &[]);
+    let trace = run.trace();
+    let of = |call: Call| trace.records.iter().filter(move |record| record.call == call);
+    let watched: HashSet<Thread> = of(Call::Watched).map(|record| record.thread).collect();
+    if trace.ending.cause == (Cause::Exited { status: 3 }) {
+        // The C library has no areas to see it by.
+        assert_eq!((watched.len(), of(Call::Interrupted).count()), (0, 0));
+        return;
+    }
+    assert_eq!(trace.ending.cause, Cause::Exited { status: 0 });
+    assert_eq!(watched.len(), 2, "every thread is watched");
+    // Two million pairs take 0.1 s or more, with a signal every 0.2 ms.
+    let interrupted = of(Call::Interrupted).filter(|record| record.thread == Thread(0)).count();
+    assert!(interrupted > 50, "{interrupted} calls were interrupted");
+    let mut latest: HashMap<Thread, Call> = HashMap::new();
+    for record in &trace.records {
+        let before = latest.insert(record.thread, record.call);
+        if record.call == Call::Interrupted {
+            assert!(before.is_some_and(|call| call.is_of_malloc()), "{before:?} was interrupted");
+        }
+    }
+}
+
+#[test]
+fn a_thread_that_is_alone_is_not_said_to_be_interrupted() {
+    let trace = run(&program("ends"), &["exit"]).trace();
+    assert_eq!(trace.calls().filter(|call| **call == Call::Interrupted).count(), 0);
 }
 
 #[test]

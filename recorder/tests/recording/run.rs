@@ -120,7 +120,7 @@ impl Trace {
     fn check(&self) {
         let early = self.records.windows(2).find(|pair| pair[1].time < pair[0].time);
         assert_eq!(early, None, "records of {} go back in time", self.path.display());
-        let calls = self.records.iter().filter(|record| is_of_malloc(&record.call)).count() as u64;
+        let calls = self.records.iter().filter(|record| record.call.is_of_malloc()).count() as u64;
         assert_eq!(self.ending.observed.calls, calls + self.ending.lost);
         let by_thread: u64 = self.ending.lost_by_thread.iter().map(|(_, lost)| lost).sum();
         assert!(by_thread <= self.ending.lost);
@@ -146,10 +146,6 @@ impl Trace {
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
         self.records.iter().map(|record| &record.call)
     }
-}
-
-fn is_of_malloc(call: &Call) -> bool {
-    !matches!(call, Call::MoveBreak { .. } | Call::ThreadStart { .. } | Call::ThreadExit | Call::Fork { .. })
 }
 
 /// A call as the programs tell it.

@@ -86,6 +86,10 @@ kinds! {
     Fork,
     /// First and second are arguments of the call in the next slot.
     Arguments,
+    /// From here on it is told which of the thread's calls were interrupted.
+    Watched,
+    /// The thread's last call was interrupted.
+    Interrupted,
 }
 
 /// Set in a label's kind: the slot before holds the arguments.

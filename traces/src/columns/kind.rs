@@ -60,4 +60,6 @@ kinds! {
     Spawn = 16,
     Join = 17,
     Fork = 18,
+    Watched = 19,
+    Interrupted = 20,
 }

@@ -380,6 +380,8 @@ fn rest(kind: Kind, cursors: &mut Cursors<'_>) -> Result<Call, Stop> {
         Kind::Spawn => Call::Spawn { thread: Thread(cursors.word(REST)?) },
         Kind::Join => Call::Join { thread: Thread(cursors.word(REST)?) },
         Kind::Fork => Call::Fork { child: cursors.word(REST)? },
+        Kind::Watched => Call::Watched,
+        Kind::Interrupted => Call::Interrupted,
         _ => unreachable!("the other kinds were told apart before"),
     })
 }

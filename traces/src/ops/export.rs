@@ -101,7 +101,11 @@ impl<W: Write> Export<'_, W> {
                 self.running.remove(&thread.0);
                 (Verb::Join, [thread.0.into(), 0, 0])
             }
-            Call::ThreadStart { .. } | Call::ThreadExit | Call::Fork { .. } => return None,
+            Call::ThreadStart { .. }
+            | Call::ThreadExit
+            | Call::Fork { .. }
+            | Call::Watched
+            | Call::Interrupted => return None,
         })
     }
 
