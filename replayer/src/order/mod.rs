@@ -13,18 +13,22 @@
 //!                                                                  an allocation at its end
 //! ```
 //!
-//! A call happened between its own stamp and its thread's neighbouring one. What was tried is taken
+//! A call happened between its own stamp and its thread's neighbouring one. If the recorder could see
+//! that its thread was not interrupted meanwhile, then within a few microseconds of its stamp. What was tried is taken
 //! back by a [`Journal`](malloscope_allocator::memory::journal::Journal).
 
+use choices::Choices;
 use malloscope_allocator::arena::ArenaId;
 use malloscope_traces::{Call, Record, Slot, Thread};
 use past::{Made, Past};
 use serde::{Deserialize, Serialize};
 use slots::Slots;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 pub(crate) use past::{Listener, Twin};
 
+mod choices;
+mod interrupted;
 mod past;
 mod search;
 mod slots;
@@ -37,6 +41,8 @@ const AHEAD: usize = 1 << 17;
 const REACH: usize = 1 << 17;
 /// Calls beyond those before the earliest have their place for good.
 const BEYOND: usize = 1 << 15;
+/// A choice is that recent while it is less than so many calls ago.
+const RECENT: usize = 4000;
 /// Calls that are made in search of other orders, for each record.
 const EFFORT: usize = 400;
 /// The most steps of an exit that are told apart.
@@ -80,6 +86,8 @@ struct Item {
     numbered: Numbered,
     from: u64,
     until: u64,
+    /// Whether its thread ran all the time during the call.
+    is_brief: bool,
     /// Whether it was made before its turn came.
     is_made: bool,
     /// The arena it concerned when it was made and then made to wait.
@@ -96,9 +104,22 @@ impl Item {
         self.numbered.record.call == Call::ThreadExit
     }
 
-    /// Whether this call may have happened before another, of another thread.
-    fn may_precede(&self, other: &Item) -> bool {
-        self.thread() != other.thread() && self.from <= other.until
+    /// When the call happened at the earliest, if a brief one took no longer than `brief`.
+    fn from(&self, brief: u64) -> u64 {
+        let is_short = self.is_brief && !is_stamped_first(&self.numbered.record.call);
+        if is_short { self.from.max(self.until.saturating_sub(brief)) } else { self.from }
+    }
+
+    /// When the call happened at the latest, if a brief one took no longer than `brief`.
+    fn until(&self, brief: u64) -> u64 {
+        let is_short = self.is_brief && is_stamped_first(&self.numbered.record.call);
+        if is_short { self.until.min(self.from.saturating_add(brief)) } else { self.until }
+    }
+
+    /// Whether this call may have happened before another, of another thread, if brief ones took no
+    /// longer than `brief`.
+    fn may_precede(&self, other: &Item, brief: u64) -> bool {
+        self.thread() != other.thread() && self.from(brief) <= other.until(brief)
     }
 }
 
@@ -115,8 +136,16 @@ pub(crate) struct Orderer {
     born: HashMap<Slot, u64>,
     /// The latest record of each thread that was taken: its stamp, and how many were before it.
     latest: HashMap<Thread, (u64, u64)>,
+    /// The threads of which it is known which calls were interrupted.
+    watched: HashSet<Thread>,
     /// Records taken.
     taken: u64,
+    /// The call whose turn it is, while what its thread does before is made.
+    current: Option<Item>,
+    /// Orders that could be others.
+    choices: Choices,
+    /// Nothing explained the call made last, and there are orders that could be others.
+    is_stuck: bool,
     /// Calls that may still be made in search of other orders.
     effort: usize,
     out: Vec<Numbered>,
@@ -133,7 +162,11 @@ impl Orderer {
             waiting: Vec::new(),
             born: HashMap::new(),
             latest: HashMap::new(),
+            watched: HashSet::new(),
             taken: 0,
+            current: None,
+            choices: Choices::default(),
+            is_stuck: false,
             effort: MOST_EFFORT,
             out: Vec::new(),
             result: Reordering::default(),
@@ -145,25 +178,26 @@ impl Orderer {
         let record = self.slots.renumber(&numbered.record);
         let stamp = record.time.0;
         let before = self.latest.insert(record.thread, (stamp, self.taken));
-        self.close(before, stamp);
+        self.close(before, stamp, &record.call);
+        if record.call == Call::Watched {
+            self.watched.insert(record.thread);
+        }
+        let is_brief = self.watched.contains(&record.thread) && is_call_of_a_chunk(&record.call);
         let begun = before.map_or(0, |(stamp, _)| stamp).max(self.birth(&record));
         let (from, until) = if is_stamped_first(&record.call) { (stamp, u64::MAX) } else { (begun, stamp) };
         let numbered = Numbered { record, ..numbered };
-        self.ahead.push_back(Item { numbered, from, until, is_made: false, arena: None });
+        self.ahead.push_back(Item { numbered, from, until, is_brief, is_made: false, arena: None });
         self.taken += 1;
         self.effort = (self.effort + EFFORT).min(MOST_EFFORT);
-        if self.ahead.len() > AHEAD {
-            self.advance();
+        while self.ahead.len() > AHEAD {
+            self.go_on();
         }
     }
 
     /// There are no more records.
     pub(crate) fn finish(&mut self) {
-        while !self.ahead.is_empty() {
-            self.advance();
-        }
-        while !self.waiting.is_empty() {
-            self.end_waiting_of(0);
+        while !self.is_through() {
+            self.go_on();
         }
         self.settle_all_but(0);
     }
@@ -189,23 +223,44 @@ impl Orderer {
         birth
     }
 
-    /// A call that is stamped first was over when its thread made the next.
-    fn close(&mut self, before: Option<(u64, u64)>, stamp: u64) {
+    /// A call that is stamped first was over when its thread went on, with `next`.
+    fn close(&mut self, before: Option<(u64, u64)>, stamp: u64, next: &Call) {
         let Some((_, number)) = before else { return };
-        let gone = self.taken - self.ahead.len() as u64;
-        let place = number.checked_sub(gone).and_then(|place| usize::try_from(place).ok());
+        let place = number.checked_sub(self.gone()).and_then(|place| usize::try_from(place).ok());
         // If it is not ahead any more, nobody knows for how long its thread slept.
-        if let Some(item) = place.and_then(|place| self.ahead.get_mut(place))
-            && is_stamped_first(&item.numbered.record.call)
-            && stamp >= item.from
-        {
+        let Some(item) = place.and_then(|place| self.ahead.get_mut(place)) else { return };
+        if is_stamped_first(&item.numbered.record.call) && stamp >= item.from {
             item.until = stamp;
+        }
+        item.is_brief &= *next != Call::Interrupted;
+    }
+
+    /// Makes the next call, whatever has to change for that.
+    fn go_on(&mut self) {
+        self.advance();
+        if self.is_stuck {
+            self.find_another_way();
+        }
+        let made = self.past.made().len();
+        if made > REACH + BEYOND && !self.choices.is_any_since(made - RECENT) || made > REACH + 2 * BEYOND {
+            self.choices.forget();
+            self.settle_all_but(REACH);
         }
     }
 
-    /// Makes the next call.
+    /// Whether all calls have been made.
+    fn is_through(&self) -> bool {
+        self.ahead.is_empty() && self.current.is_none() && self.waiting.is_empty()
+    }
+
+    /// Makes the next call, and what has to be made before it. May be asked again where it got stuck.
     fn advance(&mut self) {
-        let Some(item) = self.ahead.pop_front() else { return };
+        let Some(item) = self.current.or_else(|| self.next_ahead()) else {
+            if !self.waiting.is_empty() {
+                self.end_waiting_of(0);
+            }
+            return;
+        };
         if item.is_made {
             return;
         }
@@ -213,6 +268,7 @@ impl Orderer {
             self.make_for_good(item);
             return;
         }
+        self.current = Some(item);
         // Its thread went on, so what it called before has been made.
         if let Some(number) = self.waiting.iter().position(|waiting| waiting.thread() == item.thread()) {
             self.end_waiting_of(number);
@@ -220,9 +276,9 @@ impl Orderer {
         if item.is_exit() {
             self.make_steps(item);
         }
-        self.make(item);
-        if self.past.made().len() > REACH + BEYOND {
-            self.settle_all_but(REACH);
+        if !self.is_stuck {
+            self.current = None;
+            self.make(item);
         }
     }
 
@@ -230,8 +286,23 @@ impl Orderer {
     fn make_steps(&mut self, exit: Item) {
         let step = Item { numbered: Numbered { extent: Extent::Step, ..exit.numbered }, ..exit };
         for _ in 0..self.past.cached_chunks(exit.thread()).min(STEPS) {
+            if self.is_stuck {
+                return;
+            }
             self.make(step);
         }
+    }
+
+    /// The next call ahead.
+    fn next_ahead(&mut self) -> Option<Item> {
+        let item = self.ahead.pop_front()?;
+        self.choices.note_taken(item);
+        Some(item)
+    }
+
+    /// How many calls are not ahead any more.
+    fn gone(&self) -> u64 {
+        self.taken - self.ahead.len() as u64
     }
 
     /// Makes a call that has been kept waiting.
@@ -281,4 +352,9 @@ impl Orderer {
 /// Whether a call is stamped before it is made, not after.
 fn is_stamped_first(call: &Call) -> bool {
     call.placed().is_none()
+}
+
+/// Whether a call takes or returns a chunk: then it is a short one, unless its thread is interrupted.
+fn is_call_of_a_chunk(call: &Call) -> bool {
+    call.placed().is_some() || call.handed().is_some()
 }

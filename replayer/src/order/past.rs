@@ -90,6 +90,10 @@ struct Kept {
     places: Places,
 }
 
+/// The arenas in which the twin has lost track, and how many placements in a row have been right in each
+/// all the same.
+pub(super) type Lost = HashMap<ArenaId, u32>;
+
 /// The calls made so far.
 pub(super) struct Past {
     engine: Engine<Journal, Listener>,
@@ -102,9 +106,7 @@ pub(super) struct Past {
     kept: Vec<Kept>,
     /// What slots stood for before they stood for something else.
     slots: Vec<(Pointer, Held)>,
-    /// The arenas in which the twin has lost track, and how many placements in a row have been right
-    /// in each all the same.
-    lost: HashMap<ArenaId, u32>,
+    lost: Lost,
     executions: usize,
 }
 
@@ -170,11 +172,16 @@ impl Past {
     }
 
     /// Makes a call to see how it comes out, without adding it to those made. It counts as right if
-    /// nothing can be expected of it.
-    pub(super) fn attempt(&mut self, item: &Item) -> Outcome {
+    /// nothing can be expected of it: if it was `made` and came out wrong, or if it was not and the twin
+    /// has lost track.
+    pub(super) fn attempt(&mut self, item: &Item, made: Option<usize>) -> Outcome {
         self.is_astray = true;
         let outcome = self.execute(&item.numbered);
-        Outcome { is_right: outcome.is_right || self.is_lost(item, outcome), ..outcome }
+        let is_lost = match made.and_then(|made| self.made.get(made)) {
+            Some(made) => !made.outcome.is_right,
+            None => self.is_lost(item, outcome),
+        };
+        Outcome { is_right: outcome.is_right || is_lost, ..outcome }
     }
 
     /// Goes to the moment after the first `calls` of the calls made. The others stay known.
@@ -231,6 +238,16 @@ impl Past {
     /// The twin has lost track of an arena. Returns whether it had it till now.
     pub(super) fn lose(&mut self, arena: Option<ArenaId>) -> bool {
         arena.is_none_or(|arena| self.lost.insert(arena, 0).is_none())
+    }
+
+    /// The arenas in which the twin has lost track.
+    pub(super) fn lost(&self) -> &Lost {
+        &self.lost
+    }
+
+    /// These are the arenas in which the twin has lost track.
+    pub(super) fn set_lost(&mut self, lost: Lost) {
+        self.lost = lost;
     }
 
     /// Goes back to where the twin was kept last before so many calls.

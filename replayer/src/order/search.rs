@@ -7,14 +7,20 @@
 //! 2. frees of other threads, stamped and then kept waiting, come after it: whoever sleeps with an
 //!    arena's lock keeps all others waiting. They wait on until their own threads go on;
 //! 3. the doubtful call came earlier: its thread slept before it could stamp it;
-//! 4. an allocation of another thread that is stamped later came before it;
-//! 5. an earlier call in the same arena came before or after others that it overlaps, and it only
+//! 4. a call that was interrupted, or two, were made at the other end of their time, see
+//!    [`interrupted`](super::interrupted); or both the doubtful call and another have other places;
+//! 5. an allocation of another thread that is stamped later came before it;
+//! 6. an earlier call in the same arena came before or after others that it overlaps, and it only
 //!    shows now; or two such calls did;
-//! 6. of the calls just before the doubtful one, two have other places at once, or one while another
+//! 7. of the calls just before the doubtful one, two have other places at once, or one while another
 //!    waits.
+//!
+//! Calls that were not interrupted are first taken to have been short, then not so short, then of any
+//! length.
 //!
 //! An order is believed when the doubtful call and those that follow come out as recorded.
 
+use super::choices::WAYS;
 use super::past::{Made, Outcome};
 use super::{Extent, Item, Orderer, is_stamped_first};
 use malloscope_allocator::arena::ArenaId;
@@ -27,12 +33,17 @@ use std::collections::{HashMap, HashSet};
 const PROOF: usize = 3000;
 /// So many of them right is enough not to look further afield.
 const ENOUGH: usize = 60;
+/// How long a call may have taken during which its thread ran all the time, in nanoseconds: so long at
+/// most unless nothing else explains what was recorded. The processor may itself have been stopped.
+const BRIEF: [u64; 3] = [5_000, 200_000, u64::MAX];
 /// The most frees that are tried to wait, or to wait no longer.
 const WAITING: usize = 32;
 /// The most places in which an allocation that is stamped late is tried.
 const LATE: usize = 200;
 /// The most places in which it is tried, from the earliest on.
 const EARLY: usize = 60;
+/// The most places in which it is tried together with another.
+const TOGETHER: usize = 2000;
 /// Places near its own that are tried first for a call.
 const NEAR: usize = 4;
 /// The most calls of the same thread that move along.
@@ -53,24 +64,32 @@ const PRINTS_APART: usize = 128;
 const PRINTS_AT_ONCE: usize = 8192;
 /// Calls made in search of one order, at most.
 const PATIENCE: usize = 20_000_000;
+/// The same while earlier orders could be others.
+const CAREFUL_PATIENCE: usize = 8_000_000;
 /// Calls made in search of a better order than one that explains enough, at most.
-const SECOND_THOUGHTS: usize = 1_000_000;
+const SECOND_THOUGHTS: usize = 300_000;
 
 /// The calls around a doubtful one. They are known by their places: first those made, the doubtful
 /// one last; then those ahead; then those that wait.
-struct Window {
+#[derive(Default)]
+pub(super) struct Window {
     /// Where the doubtful one is.
-    doubtful: usize,
+    pub(super) doubtful: usize,
     /// The arena it concerned.
-    arena: Option<ArenaId>,
+    pub(super) arena: Option<ArenaId>,
     /// The calls after it, and where they are from.
     beyond: Vec<(Item, Origin)>,
     /// How many of those are next ahead: these are proof.
     next: usize,
+    /// How long a call takes at most during which its thread ran all the time, in nanoseconds.
+    brief: u64,
     /// The search ends when the twin has made so many calls.
-    limit: usize,
+    pub(super) limit: usize,
     /// The best order so far, and how many of the calls after it come out right.
-    best: Option<(Order, usize)>,
+    /// And a fingerprint of the arena after it.
+    best: Option<(Order, usize, u64)>,
+    /// The next best, the same of each.
+    others: Vec<(Order, usize, u64)>,
     /// Fingerprints of the arena after so many of the calls made, as they were made.
     prints: Prints,
     /// The places of each thread's calls among those made, once somebody asks.
@@ -102,26 +121,26 @@ enum Attempt {
 
 /// Where a call that was not made yet is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     Ahead(usize),
     Waiting(usize),
 }
 
 /// Another order for the calls of a window, from one place on up to the doubtful call.
 #[derive(Clone, Debug, Default)]
-struct Order {
+pub(super) struct Order {
     /// Calls that have other places.
-    moves: Vec<Move>,
+    pub(super) moves: Vec<Move>,
     /// Calls that were made and now wait.
-    wait: Vec<usize>,
+    pub(super) wait: Vec<usize>,
 }
 
 /// A call is made beside another.
 #[derive(Clone, Copy, Debug)]
-struct Move {
-    from: usize,
-    to: usize,
-    is_after: bool,
+pub(super) struct Move {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) is_after: bool,
 }
 
 impl Orderer {
@@ -133,22 +152,44 @@ impl Orderer {
         self.search(&mut window);
         self.effort = self.effort.saturating_sub(self.past.executions() - before);
         match window.best.take() {
-            Some((order, _)) => {
+            Some((order, ..)) => {
                 self.result.resolved += 1;
-                self.adopt(&window, &order);
+                self.choose(window, &order);
             }
-            None => {
-                // The call stands made in the order of its stamp, whatever comes of it.
-                self.past.stand_at(window.doubtful + 1);
-                let index = self.item(&window, window.doubtful).numbered.index;
-                self.lose(index, window.arena);
-            }
+            None if self.choices.is_any() => self.is_stuck = true,
+            None => self.give_up(),
         }
+    }
+
+    /// Nothing explains the call made last: it stands made in the order of its stamp, whatever comes of it.
+    pub(super) fn give_up(&mut self) {
+        let calls = self.past.made().len();
+        self.past.stand_at(calls);
+        let made = self.past.made()[calls - 1];
+        self.lose(made.item.numbered.index, self.arena_in_doubt(&made));
+    }
+
+    /// The arena in which a call that came out wrong was made. What is moved stays in the arena it was
+    /// in, whoever moves it.
+    pub(super) fn arena_in_doubt(&self, made: &Made) -> Option<ArenaId> {
+        made.outcome.arena.or_else(|| self.past.arena_of(made.item.thread()))
+    }
+
+    /// Chooses an order, and remembers that there are others.
+    fn choose(&mut self, mut window: Window, order: &Order) {
+        let mut others = std::mem::take(&mut window.others);
+        if others.is_empty() {
+            return self.adopt(&window, order);
+        }
+        others.reverse();
+        others.sort_by_key(|&(_, proven, _)| proven);
+        let ways = others.into_iter().map(|(order, ..)| order).collect();
+        self.choose_among(window, ways, order);
     }
 
     fn window(&self) -> Window {
         let doubtful = self.past.made().len() - 1;
-        let Made { item, outcome } = self.past.made()[doubtful];
+        let made = self.past.made()[doubtful];
         let ahead = self.ahead.iter().enumerate().filter(|(_, item)| !item.is_made).take(PROOF);
         let mut beyond: Vec<_> = ahead.map(|(number, &item)| (item, Origin::Ahead(number))).collect();
         let next = beyond.len();
@@ -156,51 +197,77 @@ impl Orderer {
         beyond.extend(waiting.map(|(number, &item)| (item, Origin::Waiting(number))));
         Window {
             doubtful,
-            // What is moved stays in the arena it was in, whoever moves it.
-            arena: outcome.arena.or_else(|| self.past.arena_of(item.thread())),
+            arena: self.arena_in_doubt(&made),
             beyond,
             next,
-            limit: self.past.executions() + PATIENCE.min(self.effort),
+            brief: 0,
+            limit: 0,
             best: None,
+            others: Vec::new(),
             prints: Prints::default(),
             by_thread: OnceCell::new(),
         }
     }
 
     /// The call with this place.
-    fn item<'a>(&'a self, window: &'a Window, place: usize) -> &'a Item {
+    pub(super) fn item<'a>(&'a self, window: &'a Window, place: usize) -> &'a Item {
         match place.checked_sub(window.doubtful + 1) {
             None => &self.past.made()[place].item,
             Some(beyond) => &window.beyond[beyond].0,
         }
     }
 
-    /// Looks for an order until one explains everything that is looked at.
+    /// Looks for an order: first for one in which calls took as long as they usually do.
     fn search(&mut self, window: &mut Window) {
-        let _ = self.end_waiting(window)
+        let is_watched = !self.watched.is_empty();
+        for brief in BRIEF.into_iter().filter(|&brief| is_watched || brief == u64::MAX) {
+            window.brief = brief;
+            let patience = if self.choices.is_any() { CAREFUL_PATIENCE } else { PATIENCE };
+            window.limit = self.past.executions() + patience.min(self.effort);
+            if self.search_among_likely(window) || window.is_satisfied() {
+                break;
+            }
+        }
+    }
+
+    /// Looks for an order until one explains everything that is looked at. Returns whether one does.
+    fn search_among_likely(&mut self, window: &mut Window) -> bool {
+        self.end_waiting(window)
             || self.begin_waiting(window)
             || self.tire_if_satisfied(window)
+            || self.put_earlier(window, window.doubtful, LATE)
+            || self.put_earliest(window, window.doubtful)
             || self.put_earlier(window, window.doubtful, usize::MAX)
+            || self.move_interrupted(window, 1)
+            || self.move_interrupted(window, 2)
+            || self.put_earlier_with_another(window)
+            || self.end_some_and_begin_others(window)
             || self.put_latecomers_first(window)
             || self.tire_if_satisfied(window)
             || self.move_some(window, window.arena)
             || window.is_satisfied()
             || self.move_two_nearby(window)
-            || self.move_some_elsewhere(window);
+            || self.move_interrupted(window, 3)
+            || self.move_interrupted_elsewhere(window)
+            || self.move_some_elsewhere(window)
     }
 
     /// If the best order explains enough, only a little more effort is spent on looking for a better one.
     fn tire_if_satisfied(&self, window: &mut Window) -> bool {
         if window.is_satisfied() {
-            window.limit = window.limit.min(self.past.executions() + SECOND_THOUGHTS);
+            self.tire(window);
         }
         false
     }
 
+    /// Only a little more effort is spent on looking for better orders.
+    fn tire(&self, window: &mut Window) {
+        window.limit = window.limit.min(self.past.executions() + SECOND_THOUGHTS);
+    }
+
     /// Tries calls that wait before the doubtful one: each alone, then those that began first, then all.
     fn end_waiting(&mut self, window: &mut Window) -> bool {
-        let waits = |place: &usize| !self.item(window, *place).is_exit();
-        let waiting: Vec<usize> = window.waiting().filter(waits).take(WAITING).collect();
+        let waiting = self.calls_that_wait(window);
         let first = (2..=waiting.len()).map(|count| &waiting[..count]);
         let sets: Vec<&[usize]> = waiting.chunks(1).chain(first).collect();
         let is_proven = sets.into_iter().any(|set| {
@@ -245,7 +312,8 @@ impl Orderer {
         let earlier: Vec<usize> = concerned.take(LATE).collect();
         sets.iter().any(|set| {
             let item = *self.item(window, set[0]);
-            let able = earlier.iter().take_while(|&&to| item.may_precede(&self.past.made()[to].item));
+            let able =
+                earlier.iter().take_while(|&&to| item.may_precede(&self.past.made()[to].item, window.brief));
             let able: Vec<usize> = able.copied().collect();
             able.into_iter().any(|to| !self.is_tired(window) && self.attempt(window, before(set, to)))
         })
@@ -286,18 +354,20 @@ impl Orderer {
         let mut seen = HashSet::from([self.item(window, window.doubtful).thread()]);
         seen.extend(self.waiting.iter().map(Item::thread));
         let mut able = Vec::new();
-        let mut soonest = self.item(window, window.doubtful).until;
+        let brief = window.brief;
+        let mut soonest = self.item(window, window.doubtful).until(brief);
         for (place, made) in self.past.made()[..window.doubtful].iter().enumerate().rev() {
             let item = &made.item;
             if seen.insert(item.thread())
                 && is_stamped_first(&item.numbered.record.call)
                 && !item.is_exit()
                 && window.concerns(made)
-                && soonest >= item.from
+                && soonest >= item.from(brief)
+                && item.until(brief) >= self.item(window, window.doubtful).from(brief)
             {
                 able.push(place);
             }
-            soonest = soonest.min(item.until);
+            soonest = soonest.min(item.until(brief));
             if able.len() == WAITING || seen.len() >= self.latest.len().min(4 * WAITING) {
                 break;
             }
@@ -315,7 +385,7 @@ impl Orderer {
             if passed.item.thread() == item.thread() {
                 continue;
             }
-            if !item.may_precede(&passed.item) || tried >= most || self.is_tired(window) {
+            if !item.may_precede(&passed.item, window.brief) || tried >= most || self.is_tired(window) {
                 return false;
             }
             // Passing a call in another arena, or a private one, changes nothing.
@@ -323,7 +393,7 @@ impl Orderer {
                 continue;
             }
             tried += 1;
-            match self.put_before(window, from, to) {
+            match self.put_before(window, &[from], to) {
                 Some(false) => {}
                 Some(true) => return true,
                 None => return false,
@@ -332,14 +402,66 @@ impl Orderer {
         false
     }
 
-    /// Tries a call, and those of its thread in between, before another. Returns whether the order is
+    /// Tries the doubtful call ever earlier together with another that has another place too: with one
+    /// that waits, which comes just before it; or with one that was made, and waits.
+    fn put_earlier_with_another(&mut self, window: &mut Window) -> bool {
+        let doubtful = *self.item(window, window.doubtful);
+        if doubtful.is_brief {
+            return false;
+        }
+        let made = self.past.made()[..window.doubtful].iter().enumerate().rev();
+        let able = made.take_while(|(_, made)| doubtful.from(window.brief) <= made.item.until(window.brief));
+        let concerned =
+            able.filter(|(_, made)| window.concerns(made) && made.item.thread() != doubtful.thread());
+        let places: Vec<usize> = concerned.map(|(place, _)| place).take(TOGETHER).collect();
+        let ends = self.calls_that_wait(window).into_iter().any(|other| {
+            places.iter().any(|&to| {
+                !self.is_tired(window) && self.put_before(window, &[other, window.doubtful], to) == Some(true)
+            })
+        });
+        let earliest: Vec<usize> = places.iter().rev().take(EARLY).copied().collect();
+        ends || pairs_of(&self.able_to_wait(window)).into_iter().any(|wait| {
+            earliest.iter().any(|&to| {
+                let moves = vec![Move { from: window.doubtful, to, is_after: false }];
+                let order = Order { moves, wait: wait.clone() };
+                !self.is_tired(window) && self.attempt(window, order)
+            })
+        })
+    }
+
+    /// Tries calls that wait, and allocations that are stamped later, before the doubtful call, while
+    /// others that were made wait.
+    fn end_some_and_begin_others(&mut self, window: &mut Window) -> bool {
+        let late: Vec<usize> = self.late(window).into_iter().map(|late| window.place_of(late)).collect();
+        let ended = pairs_of(&[self.calls_that_wait(window), late].concat());
+        let begun = pairs_of(&self.able_to_wait(window));
+        let alone = [Vec::new()];
+        ended.iter().any(|ended| {
+            begun.iter().chain(&alone).any(|wait| {
+                let moves = ended.iter().map(|&from| window.before_doubtful(from)).collect();
+                let order = Order { moves, wait: wait.clone() };
+                !self.is_tired(window) && self.attempt(window, order)
+            })
+        }) || begun
+            .into_iter()
+            .any(|wait| !self.is_tired(window) && self.attempt(window, Order { moves: Vec::new(), wait }))
+    }
+
+    /// The calls that wait, except threads' exits.
+    pub(super) fn calls_that_wait(&self, window: &Window) -> Vec<usize> {
+        let waits = |place: &usize| !self.item(window, *place).is_exit();
+        window.waiting().filter(waits).take(WAITING).collect()
+    }
+
+    /// Tries calls, and those of their threads in between, before another. Returns whether the order is
     /// proven; none if too many would move along.
-    fn put_before(&mut self, window: &mut Window, from: usize, to: usize) -> Option<bool> {
-        let order = self.order(window, &[Move { from, to, is_after: false }])?;
+    fn put_before(&mut self, window: &mut Window, calls: &[usize], to: usize) -> Option<bool> {
+        let moves: Vec<Move> = calls.iter().map(|&from| Move { from, to, is_after: false }).collect();
+        let order = self.order(window, &moves)?;
         self.past.stand_at(to);
         let outcomes = order.moves.iter().map(|one| self.attempt_one(window, one.from));
         let outcome = outcomes.take_while(|outcome| outcome.is_right).nth(order.moves.len() - 1);
-        let item = *self.item(window, from);
+        let item = *self.item(window, *calls.last()?);
         let is_likely = outcome.is_some_and(|outcome| window.concerns(&Made { item, outcome }));
         Some(is_likely && self.attempt(window, order))
     }
@@ -350,7 +472,7 @@ impl Orderer {
         let item = *self.item(window, from);
         let mut places = Vec::new();
         for (to, passed) in self.past.made()[..window.doubtful].iter().enumerate().rev() {
-            if !item.may_precede(&passed.item) {
+            if !item.may_precede(&passed.item, window.brief) {
                 break;
             }
             if window.concerns(passed) {
@@ -358,37 +480,43 @@ impl Orderer {
             }
         }
         let mut earliest = places.into_iter().rev().take(EARLY);
-        earliest.any(|to| !self.is_tired(window) && self.put_before(window, from, to) == Some(true))
+        earliest.any(|to| !self.is_tired(window) && self.put_before(window, &[from], to) == Some(true))
     }
 
     /// Tries the next call of each other thread, if it is an allocation that may have been made
     /// already, before the doubtful call and ever earlier.
     fn put_latecomers_first(&mut self, window: &mut Window) -> bool {
-        let doubtful = *self.item(window, window.doubtful);
-        let mut seen = HashSet::from([doubtful.thread()]);
-        let mut soonest = doubtful.until;
-        let mut late = Vec::new();
-        for (number, &item) in self.ahead.iter().enumerate() {
-            if seen.insert(item.thread())
-                && !item.is_made
-                && !is_stamped_first(&item.numbered.record.call)
-                && item.from <= soonest
-            {
-                late.push((item, Origin::Ahead(number)));
-            }
-            // What is passed must be able to come later.
-            soonest = soonest.min(item.until);
-            if seen.len() >= self.latest.len().min(4 * WAITING) || late.len() == WAITING {
-                break;
-            }
-        }
-        late.into_iter().any(|late| {
+        self.late(window).into_iter().any(|late| {
             let from = window.place_of(late);
             let order = Order { moves: vec![window.before_doubtful(from)], wait: Vec::new() };
             !self.is_tired(window) && self.attempt(window, order)
                 || self.put_earlier(window, from, LATE)
                 || self.put_earliest(window, from)
         })
+    }
+
+    /// The next call of each other thread, if it is an allocation that may have been made already.
+    pub(super) fn late(&self, window: &Window) -> Vec<(Item, Origin)> {
+        let doubtful = *self.item(window, window.doubtful);
+        let mut seen = HashSet::from([doubtful.thread()]);
+        let brief = window.brief;
+        let mut soonest = doubtful.until(brief);
+        let mut late = Vec::new();
+        for (number, &item) in self.ahead.iter().enumerate() {
+            if seen.insert(item.thread())
+                && !item.is_made
+                && !is_stamped_first(&item.numbered.record.call)
+                && item.from(brief) <= soonest
+            {
+                late.push((item, Origin::Ahead(number)));
+            }
+            // What is passed must be able to come later.
+            soonest = soonest.min(item.until(brief));
+            if seen.len() >= self.latest.len().min(4 * WAITING) || late.len() == WAITING {
+                break;
+            }
+        }
+        late
     }
 
     /// Tries every earlier call of the same arena in every other place it may have, the latest first;
@@ -477,13 +605,13 @@ impl Orderer {
             };
             let later = (from + 1..made.len())
                 .filter(is_others)
-                .take_while(|&to| made[to].item.may_precede(item))
+                .take_while(|&to| made[to].item.may_precede(item, window.brief))
                 .filter(is_concerned)
                 .map(|to| Move { from, to, is_after: true });
             let earlier = (0..from)
                 .rev()
                 .filter(is_others)
-                .take_while(|&to| item.may_precede(&made[to].item))
+                .take_while(|&to| item.may_precede(&made[to].item, window.brief))
                 .filter(is_concerned)
                 .map(|to| Move { from, to, is_after: false });
             for moves in [later.collect::<Vec<_>>(), earlier.collect()] {
@@ -537,13 +665,20 @@ impl Orderer {
     }
 
     /// Whether it is time to give up.
-    fn is_tired(&self, window: &Window) -> bool {
+    pub(super) fn is_tired(&self, window: &Window) -> bool {
         self.past.executions() >= window.limit
     }
 
-    /// Tries an order. Returns whether it explains everything that is looked at.
-    fn attempt(&mut self, window: &mut Window, order: Order) -> bool {
-        self.try_order(window, order) == Attempt::Proven
+    /// Tries an order. Returns whether it explains everything that is looked at, and no other is likely to
+    /// do so too: a call that was interrupted may have many places that show only later.
+    pub(super) fn attempt(&mut self, window: &mut Window, order: Order) -> bool {
+        let places = order.moves.iter().map(|one| one.from).chain(order.wait.iter().copied());
+        let is_brief = places.chain([window.doubtful]).all(|place| self.item(window, place).is_brief);
+        let is_proven = self.try_order(window, order) == Attempt::Proven;
+        if is_proven && !is_brief {
+            self.tire(window);
+        }
+        is_proven && is_brief
     }
 
     /// Tries an order; if it explains the doubtful call, and more of what follows than any before, it
@@ -570,6 +705,7 @@ impl Orderer {
                 settled = place + (place - order.settled(window));
             }
         }
+        let print = window.arena.map_or(0, |arena| self.past.fingerprint(arena));
         let proof = self.proof(window, &order);
         let proven = proof.iter().take_while(|&&place| {
             let outcome = self.attempt_one(window, place);
@@ -580,9 +716,7 @@ impl Orderer {
             }
         });
         let proven = proven.count();
-        if window.best.as_ref().is_none_or(|&(_, most)| proven > most) {
-            window.best = Some((order, proven));
-        }
+        window.remember(order, proven, print);
         if proven == proof.len() { Attempt::Proven } else { Attempt::Promising }
     }
 
@@ -603,7 +737,7 @@ impl Orderer {
 
     fn attempt_one(&mut self, window: &Window, place: usize) -> Outcome {
         let item = *self.item(window, place);
-        self.past.attempt(&item)
+        self.past.attempt(&item, Some(place).filter(|&place| place < window.doubtful))
     }
 
     /// The calls to come after an order: those ahead, and what waits when its thread goes on.
@@ -624,7 +758,7 @@ impl Orderer {
     }
 
     /// Makes the calls up to the doubtful one, in the order found.
-    fn adopt(&mut self, window: &Window, order: &Order) {
+    pub(super) fn adopt(&mut self, window: &Window, order: &Order) {
         let items: Vec<Item> = order.places(window).map(|place| *self.item(window, place)).collect();
         let waits = |&place: &usize| Item {
             arena: self.past.made()[place].outcome.arena,
@@ -637,7 +771,10 @@ impl Orderer {
         let mut ended = Vec::new();
         for beyond in early {
             match window.beyond[beyond].1 {
-                Origin::Ahead(number) => self.ahead[number].is_made = true,
+                Origin::Ahead(number) => {
+                    self.choices.note_early(self.gone() + number as u64);
+                    self.ahead[number].is_made = true;
+                }
                 Origin::Waiting(number) => ended.push(number),
             }
         }
@@ -658,13 +795,40 @@ impl Prints {
 }
 
 impl Window {
+    /// What is moved is not in the arena whose fingerprints were found.
+    pub(super) fn forget_prints(&mut self) {
+        self.prints = Prints::default();
+    }
+
+    /// How long a call takes at most during which its thread ran all the time.
+    pub(super) fn brief(&self) -> u64 {
+        self.brief
+    }
+
+    /// Remembers an order if it is better than others, or as good and leads elsewhere.
+    fn remember(&mut self, order: Order, proven: usize, print: u64) {
+        let is_best = self.best.as_ref().is_none_or(|&(_, most, _)| proven > most);
+        let known =
+            self.best.iter().chain(&self.others).any(|&(_, other, known)| (other, known) == (proven, print));
+        if known {
+            return;
+        }
+        let this = (order, proven, print);
+        let other = if is_best { self.best.replace(this) } else { Some(this) };
+        self.others.extend(other);
+        if self.others.len() > WAYS {
+            self.others.sort_by_key(|&(_, proven, _)| Reverse(proven));
+            self.others.truncate(WAYS);
+        }
+    }
+
     /// Whether the best order explains enough.
     fn is_satisfied(&self) -> bool {
-        self.best.as_ref().is_some_and(|&(_, proven)| proven >= ENOUGH)
+        self.best.as_ref().is_some_and(|&(_, proven, _)| proven >= ENOUGH)
     }
 
     /// Whether a call may matter to the doubtful one.
-    fn concerns(&self, made: &Made) -> bool {
+    pub(super) fn concerns(&self, made: &Made) -> bool {
         self.arena.is_some_and(|arena| made.concerns(arena))
     }
 
@@ -682,7 +846,7 @@ impl Window {
     }
 
     /// The place of a call ahead, which may be too far ahead to have had one till now.
-    fn place_of(&mut self, (item, origin): (Item, Origin)) -> usize {
+    pub(super) fn place_of(&mut self, (item, origin): (Item, Origin)) -> usize {
         let known = self.beyond.iter().position(|&(_, other)| other == origin);
         self.doubtful
             + 1
@@ -692,7 +856,7 @@ impl Window {
             })
     }
 
-    fn before_doubtful(&self, from: usize) -> Move {
+    pub(super) fn before_doubtful(&self, from: usize) -> Move {
         Move { from, to: self.doubtful, is_after: false }
     }
 }
@@ -712,7 +876,7 @@ impl Order {
     }
 
     /// The first place that another call has.
-    fn first(&self, window: &Window) -> usize {
+    pub(super) fn first(&self, window: &Window) -> usize {
         let moved = self.moves.iter().map(|one| one.from.min(one.to));
         moved.chain(self.wait.iter().copied()).min().unwrap_or(window.doubtful)
     }
@@ -728,4 +892,13 @@ impl Order {
             beside(false).chain(is_here.then_some(place)).chain(beside(true))
         })
     }
+}
+
+/// Each alone, and every two.
+fn pairs_of(places: &[usize]) -> Vec<Vec<usize>> {
+    let pairs = places
+        .iter()
+        .enumerate()
+        .flat_map(|(number, &first)| places[number + 1..].iter().map(move |&second| vec![first, second]));
+    places.iter().map(|&place| vec![place]).chain(pairs).collect()
 }
