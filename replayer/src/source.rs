@@ -68,7 +68,7 @@ impl Source {
         let path = path.to_path_buf();
         thread::spawn(move || {
             let Some(threaded) = pass_on_while_alone(&self, &sender) else { return };
-            let mut orderer = Orderer::new(twin, recorded_break);
+            let mut orderer = Orderer::new(twin, recorded_break, threaded.first);
             match catch_up(&path, &mut orderer, threaded.first) {
                 Ok(()) => order(&self, orderer, threaded, &sender, &found),
                 // If nobody listens any more, nobody needs to know.
@@ -194,14 +194,7 @@ fn order(
     sender: &SyncSender<Result<Batch, Error>>,
     found: &Mutex<Reordering>,
 ) {
-    let Threaded { batches, first } = threaded;
-    let mut batches = batches.into_iter().map(Ok);
-    // What came before has been passed on.
-    let take = |orderer: &mut Orderer| {
-        let mut taken = orderer.take();
-        taken.retain(|numbered| numbered.index >= first);
-        collect(taken)
-    };
+    let mut batches = threaded.batches.into_iter().map(Ok);
     while let Some(batch) = batches.next().or_else(|| source.next()) {
         let sent = match batch {
             Ok(batch) => {
@@ -209,7 +202,7 @@ fn order(
                     orderer.push(Numbered { index, record, extent });
                 }
                 source.recycle(batch);
-                sender.send(Ok(take(&mut orderer)))
+                sender.send(Ok(collect(orderer.take())))
             }
             Err(error) => sender.send(Err(error)),
         };
@@ -220,7 +213,7 @@ fn order(
     orderer.finish();
     *found.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = orderer.result();
     // Nobody may be listening any more.
-    let _ = sender.send(Ok(take(&mut orderer)));
+    let _ = sender.send(Ok(collect(orderer.take())));
 }
 
 fn collect(numbered: Vec<Numbered>) -> Batch {

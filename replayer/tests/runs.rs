@@ -8,7 +8,7 @@ use malloscope_replayer::outcome::Outcome;
 use malloscope_replayer::run::{Job, run};
 use malloscope_replayer::trial::Trial;
 use malloscope_traces::header::{Heap, Libc};
-use malloscope_traces::{Call, Ending, Header, Placed, Pointer, Record, Thread, Writer, ops};
+use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer, ops};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -133,6 +133,40 @@ fn what_was_recorded_is_found_again() {
     assert!(fidelity.is_exact(), "{fidelity:?}");
     assert_eq!((fidelity.placements, fidelity.breaks), (10, 10));
     assert_eq!(fidelity.percent_rounded_down(), 100.0);
+}
+
+#[test]
+fn what_was_allocated_alone_is_freed_beside_other_threads() {
+    let libc = Libc { version: "2.36".to_owned(), ..Libc::default() };
+    let heap = Heap { initial_break: BREAK, placements: true };
+    let file = NamedTempFile::new().unwrap();
+    let header = Header { libc, heap, ..Header::default() };
+    let mut writer = Writer::new(file.reopen().unwrap(), &header).unwrap();
+    let mut time = 0;
+    let mut write = |thread, call| {
+        time += 1000;
+        let record = Record { time: Nanos(time), thread: Thread(thread), program_break: 0, call };
+        writer.record(&record).unwrap();
+    };
+    let pointer = |number: u64| Pointer::seen(BREAK + 0x2a0 + 0x20 * number);
+    let malloc =
+        |number| Call::Malloc { request: REQUEST, to: Placed { pointer: pointer(number), head: 0x21 } };
+    let free = |number| Call::Free { pointer: pointer(number) };
+    // Alone for long enough that nothing is ordered at first, with allocations that come and go.
+    (0..4000).for_each(|number| write(0, malloc(number)));
+    for number in (0..4000).cycle().take(60_000) {
+        write(0, free(number));
+        write(0, malloc(number));
+    }
+    write(1, Call::ThreadStart { id: 0 });
+    for first in (0..4000).step_by(5) {
+        (first..first + 5).for_each(|number| write(0, free(number)));
+        (first..first + 5).rev().for_each(|number| write(0, malloc(number)));
+    }
+    writer.finish(&Ending::default()).unwrap();
+    let fidelity = replayed(file.path(), true).fidelity.unwrap();
+    assert_eq!(fidelity.placements, 68_000);
+    assert!(fidelity.is_exact(), "{fidelity:?}");
 }
 
 /// Checks that one spoilt record is named, and only that.

@@ -127,6 +127,8 @@ impl Item {
 pub(crate) struct Orderer {
     past: Past,
     slots: Slots,
+    /// The records before this number are passed on without us.
+    passed_on: u64,
     /// Calls not yet made, in the order of their stamps.
     ahead: VecDeque<Item>,
     /// Calls whose turn has come and that have been kept waiting: one of a thread at most, but all
@@ -154,10 +156,12 @@ pub(crate) struct Orderer {
 
 impl Orderer {
     /// An orderer for a trace that was recorded with a malloc like this, which nobody has called yet.
-    pub(crate) fn new(twin: Twin, recorded_break: u64) -> Orderer {
+    /// Records before the number `passed_on` are of one thread, and whoever asks has them already.
+    pub(crate) fn new(twin: Twin, recorded_break: u64, passed_on: u64) -> Orderer {
         Orderer {
             past: Past::new(twin, recorded_break),
             slots: Slots::default(),
+            passed_on,
             ahead: VecDeque::new(),
             waiting: Vec::new(),
             born: HashMap::new(),
@@ -175,7 +179,11 @@ impl Orderer {
 
     /// Takes the next record of the trace.
     pub(crate) fn push(&mut self, numbered: Numbered) {
-        let record = self.slots.renumber(&numbered.record);
+        let record = if numbered.index < self.passed_on {
+            self.slots.keep(&numbered.record)
+        } else {
+            self.slots.renumber(&numbered.record)
+        };
         let stamp = record.time.0;
         let before = self.latest.insert(record.thread, (stamp, self.taken));
         self.close(before, stamp, &record.call);
@@ -202,7 +210,7 @@ impl Orderer {
         self.settle_all_but(0);
     }
 
-    /// The records whose place is certain, in order, since this was last called.
+    /// The records whose place is certain, in order, since this was last called, but for those passed on.
     pub(crate) fn take(&mut self) -> Vec<Numbered> {
         std::mem::take(&mut self.out)
     }
@@ -344,8 +352,10 @@ impl Orderer {
 
     /// A record has its place for good.
     fn put_out(&mut self, numbered: Numbered) {
-        self.slots.release(&numbered.record);
-        self.out.push(numbered);
+        if numbered.index >= self.passed_on {
+            self.slots.release(&numbered.record);
+            self.out.push(numbered);
+        }
     }
 }
 

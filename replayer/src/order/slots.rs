@@ -42,6 +42,17 @@ impl Slots {
         record
     }
 
+    /// The record as it is: what was allocated before keeps its slot in the trace, also when it is
+    /// freed later.
+    pub(super) fn keep(&mut self, record: &Record) -> Record {
+        if let Some(placed) = record.call.placed().filter(|placed| placed.pointer.slot != Slot::NONE) {
+            let slot = placed.pointer.slot;
+            self.set(slot, slot);
+            self.used = self.used.max(slot.0.saturating_add(1));
+        }
+        *record
+    }
+
     /// A record that has its place for good: what it freed can be taken again.
     pub(super) fn release(&mut self, record: &Record) {
         let freed = match record.call {
@@ -68,12 +79,17 @@ impl Slots {
             self.used += 1;
             Slot(self.used - 1)
         });
-        let index = pointer.slot.0 as usize;
+        self.set(pointer.slot, taken);
+        pointer.slot = taken;
+    }
+
+    /// The trace's slot is this one here.
+    fn set(&mut self, slot: Slot, here: Slot) {
+        let index = slot.0 as usize;
         if index >= self.current.len() {
             self.current.resize((index + 1).next_power_of_two(), Slot::NONE);
         }
-        self.current[index] = taken;
-        pointer.slot = taken;
+        self.current[index] = here;
     }
 }
 

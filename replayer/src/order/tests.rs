@@ -130,7 +130,7 @@ fn recorded(calls: u64, jitter: u64, seed: u64, interruptions: Option<Interrupti
 }
 
 fn order(records: &[Record]) -> (Vec<Numbered>, super::Reordering) {
-    let mut orderer = Orderer::new(heap(), DEFAULT_BREAK.0);
+    let mut orderer = Orderer::new(heap(), DEFAULT_BREAK.0, 0);
     for (index, &record) in (0..).zip(records) {
         orderer.push(Numbered { index, record, extent: Extent::Whole });
     }
@@ -161,7 +161,7 @@ fn an_order_is_found_although_threads_slept_through_thousands_of_calls() {
 
 #[test]
 fn a_call_that_was_not_interrupted_was_short() {
-    let mut orderer = Orderer::new(heap(), DEFAULT_BREAK.0);
+    let mut orderer = Orderer::new(heap(), DEFAULT_BREAK.0, 0);
     let pointer = Pointer { address: 4096, slot: Slot(1) };
     let malloc = Call::Malloc { request: 1, to: Placed { pointer, head: 33 } };
     let free = Call::Free { pointer };
