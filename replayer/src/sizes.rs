@@ -10,10 +10,13 @@ pub fn parse(text: &str) -> Result<u64, String> {
     if text == "-1" {
         return Ok(u64::MAX);
     }
-    let (digits, shift) = split_unit(text);
-    let number = match digits.strip_prefix("0x") {
-        Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16),
-        None => digits.parse(),
+    // In a hexadecimal number, B is a digit.
+    let (number, shift) = match text.strip_prefix("0x") {
+        Some(hexadecimal) => (u64::from_str_radix(hexadecimal, 16), 0),
+        None => {
+            let (digits, shift) = split_unit(text);
+            (digits.parse(), shift)
+        }
     };
     let number: u64 =
         number.map_err(|_| format!("`{text}` is not a number of bytes like 65536, 64K or 1M"))?;
@@ -48,8 +51,8 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_written() {
-        let read = ["0", "65536", "64K", "64k", "64KiB", "1M", "2g", "0x10", "-1"].map(parse);
-        let expected = [0, 65536, 65536, 65536, 65536, 1 << 20, 2 << 30, 16, u64::MAX];
+        let read = ["0", "65536", "64K", "64k", "64KiB", "1M", "2g", "0x10", "0x1B", "-1"].map(parse);
+        let expected = [0, 65536, 65536, 65536, 65536, 1 << 20, 2 << 30, 16, 27, u64::MAX];
         assert_eq!(read, expected.map(Ok));
         assert!(["", "K", "1X", "-2", "99999999999G"].iter().all(|text| parse(text).is_err()));
         assert_eq!([0, 100, 65536, 1 << 20, u64::MAX].map(shortest), ["0", "100", "64K", "1M", "-1"]);
