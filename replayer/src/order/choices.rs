@@ -9,8 +9,6 @@ use super::search::{Order, Window};
 use super::{Item, Orderer, Reordering};
 use malloscope_allocator::arena::ArenaId;
 
-/// Other orders that are kept of a choice.
-pub(super) const WAYS: usize = 8;
 /// Calls of other orders that are kept to go back to, over all choices.
 const KEPT: usize = 1 << 18;
 /// Other orders that are tried when nothing explains a call.
@@ -27,6 +25,7 @@ struct Choice {
 }
 
 /// How far the calls had come.
+#[derive(Clone)]
 struct State {
     /// The calls made from this place on.
     first: usize,
@@ -175,18 +174,13 @@ impl Orderer {
     fn go_back_to(&mut self, number: usize) {
         self.is_stuck = false;
         self.choices.choices.truncate(number + 1);
-        let Some(Choice { state, .. }) = self.choices.choices.last() else { return };
-        self.past.replace(state.first, state.made.iter().copied());
-        // What was made after it is gone too.
-        self.past.set_lost(state.lost.clone());
-        self.waiting.clone_from(&state.waiting);
-        self.current = state.current;
-        self.result = state.result;
+        let Some(state) = self.choices.choices.last().map(|choice| choice.state.clone()) else { return };
         for item in self.choices.taken.drain(state.taken..).rev() {
             self.ahead.push_front(item);
         }
         let early = self.choices.early.split_off(state.early);
         early.into_iter().for_each(|number| self.set_early(number, false));
+        self.stand_as(state);
     }
 
     /// Makes everything as it was later, with these calls ahead made before their turn.
@@ -196,6 +190,11 @@ impl Orderer {
         }
         self.choices.early = early;
         while self.choices.taken.len() < state.taken && self.next_ahead().is_some() {}
+        self.stand_as(state);
+    }
+
+    /// Makes the calls that had been made, and forgets others; those ahead are not touched.
+    fn stand_as(&mut self, state: State) {
         self.past.replace(state.first, state.made);
         self.past.set_lost(state.lost);
         self.waiting = state.waiting;
@@ -205,8 +204,7 @@ impl Orderer {
 
     /// The call ahead with this number has been made before its turn, or not.
     fn set_early(&mut self, number: u64, is_made: bool) {
-        let place = number.checked_sub(self.gone()).and_then(|place| usize::try_from(place).ok());
-        if let Some(item) = place.and_then(|place| self.ahead.get_mut(place)) {
+        if let Some(item) = self.numbered_ahead(number) {
             item.is_made = is_made;
         }
     }

@@ -8,6 +8,7 @@
 use super::search::{Move, Order, Window};
 use super::{Orderer, is_stamped_first};
 use malloscope_allocator::arena::ArenaId;
+use std::ops::RangeInclusive;
 
 /// Calls before the doubtful one among which interrupted ones are looked for.
 const BACK: usize = 40_000;
@@ -28,10 +29,14 @@ enum Change {
 }
 
 impl Orderer {
-    /// Tries interrupted calls at the other end of their time, so many at once.
-    pub(super) fn move_interrupted(&mut self, window: &mut Window, count: usize) -> bool {
+    /// Tries interrupted calls at the other end of their time, so many at once: the fewest first.
+    pub(super) fn move_interrupted(
+        &mut self,
+        window: &mut Window,
+        mut counts: RangeInclusive<usize>,
+    ) -> bool {
         let calls = self.interrupted(window);
-        self.change_within_patience(window, &calls, count)
+        counts.any(|count| self.change_within_patience(window, &calls, count))
     }
 
     /// Does the same in other arenas, one at a time: what threads have cached of their own arenas decides
@@ -125,11 +130,8 @@ impl Orderer {
     /// Places a little before the doubtful call.
     fn nearest(&self, window: &Window) -> impl Iterator<Item = Change> + use<> {
         let from = window.doubtful;
-        let item = self.item(window, from);
-        let made = self.past.made()[..from].iter().enumerate().rev();
-        let able = made.take_while(|(_, made)| item.may_precede(&made.item, window.brief()));
-        let concerned = able.filter(|(_, made)| window.concerns(made));
-        let places: Vec<usize> = concerned.map(|(place, _)| place).take(2 * ENDS).collect();
+        let places: Vec<usize> =
+            self.places_before(window, from, from, window.arena).take(2 * ENDS).collect();
         places.into_iter().map(move |to| Change::Move(Move { from, to, is_after: false }))
     }
 
@@ -141,11 +143,7 @@ impl Orderer {
         end: usize,
         arena: Option<ArenaId>,
     ) -> impl Iterator<Item = Change> + use<> {
-        let item = self.item(window, from);
-        let made = self.past.made()[..end].iter().enumerate().rev();
-        let able = made.take_while(|(_, made)| item.may_precede(&made.item, window.brief()));
-        let concerned = able.filter(|(_, made)| arena.is_some_and(|arena| made.concerns(arena)));
-        let mut places: Vec<usize> = concerned.map(|(place, _)| place).collect();
+        let mut places: Vec<usize> = self.places_before(window, from, end, arena).collect();
         places.reverse();
         places.truncate(ENDS);
         places.into_iter().map(move |to| Change::Move(Move { from, to, is_after: false }))

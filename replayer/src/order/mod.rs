@@ -14,8 +14,8 @@
 //! ```
 //!
 //! A call happened between its own stamp and its thread's neighbouring one. If the recorder could see
-//! that its thread was not interrupted meanwhile, then within a few microseconds of its stamp. What was tried is taken
-//! back by a [`Journal`](malloscope_allocator::memory::journal::Journal).
+//! that its thread was not interrupted meanwhile, then within a few microseconds of its stamp. What was
+//! tried is taken back by a [`Journal`](malloscope_allocator::memory::journal::Journal).
 
 use choices::Choices;
 use malloscope_allocator::arena::ArenaId;
@@ -233,10 +233,8 @@ impl Orderer {
 
     /// A call that is stamped first was over when its thread went on, with `next`.
     fn close(&mut self, before: Option<(u64, u64)>, stamp: u64, next: &Call) {
-        let Some((_, number)) = before else { return };
-        let place = number.checked_sub(self.gone()).and_then(|place| usize::try_from(place).ok());
         // If it is not ahead any more, nobody knows for how long its thread slept.
-        let Some(item) = place.and_then(|place| self.ahead.get_mut(place)) else { return };
+        let Some(item) = before.and_then(|(_, number)| self.numbered_ahead(number)) else { return };
         if is_stamped_first(&item.numbered.record.call) && stamp >= item.from {
             item.until = stamp;
         }
@@ -306,6 +304,12 @@ impl Orderer {
         let item = self.ahead.pop_front()?;
         self.choices.note_taken(item);
         Some(item)
+    }
+
+    /// The call with this number, if it is still ahead.
+    fn numbered_ahead(&mut self, number: u64) -> Option<&mut Item> {
+        let place = usize::try_from(number.checked_sub(self.gone())?).ok()?;
+        self.ahead.get_mut(place)
     }
 
     /// How many calls are not ahead any more.

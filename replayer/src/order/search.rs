@@ -20,7 +20,6 @@
 //!
 //! An order is believed when the doubtful call and those that follow come out as recorded.
 
-use super::choices::WAYS;
 use super::past::{Made, Outcome};
 use super::{Extent, Item, Orderer, is_stamped_first};
 use malloscope_allocator::arena::ArenaId;
@@ -68,6 +67,8 @@ const PATIENCE: usize = 20_000_000;
 const CAREFUL_PATIENCE: usize = 8_000_000;
 /// Calls made in search of a better order than one that explains enough, at most.
 const SECOND_THOUGHTS: usize = 300_000;
+/// Other orders that are kept besides the best.
+const WAYS: usize = 8;
 
 /// The calls around a doubtful one. They are known by their places: first those made, the doubtful
 /// one last; then those ahead; then those that wait.
@@ -85,10 +86,10 @@ pub(super) struct Window {
     brief: u64,
     /// The search ends when the twin has made so many calls.
     pub(super) limit: usize,
-    /// The best order so far, and how many of the calls after it come out right.
-    /// And a fingerprint of the arena after it.
+    /// The best order so far, how many of the calls after it come out right, and a fingerprint of the
+    /// arena after it.
     best: Option<(Order, usize, u64)>,
-    /// The next best, the same of each.
+    /// The next best, and the same of each.
     others: Vec<(Order, usize, u64)>,
     /// Fingerprints of the arena after so many of the calls made, as they were made.
     prints: Prints,
@@ -195,18 +196,7 @@ impl Orderer {
         let next = beyond.len();
         let waiting = self.waiting.iter().enumerate();
         beyond.extend(waiting.map(|(number, &item)| (item, Origin::Waiting(number))));
-        Window {
-            doubtful,
-            arena: self.arena_in_doubt(&made),
-            beyond,
-            next,
-            brief: 0,
-            limit: 0,
-            best: None,
-            others: Vec::new(),
-            prints: Prints::default(),
-            by_thread: OnceCell::new(),
-        }
+        Window { doubtful, arena: self.arena_in_doubt(&made), beyond, next, ..Window::default() }
     }
 
     /// The call with this place.
@@ -238,8 +228,7 @@ impl Orderer {
             || self.put_earlier(window, window.doubtful, LATE)
             || self.put_earliest(window, window.doubtful)
             || self.put_earlier(window, window.doubtful, usize::MAX)
-            || self.move_interrupted(window, 1)
-            || self.move_interrupted(window, 2)
+            || self.move_interrupted(window, 1..=2)
             || self.put_earlier_with_another(window)
             || self.end_some_and_begin_others(window)
             || self.put_latecomers_first(window)
@@ -247,7 +236,7 @@ impl Orderer {
             || self.move_some(window, window.arena)
             || window.is_satisfied()
             || self.move_two_nearby(window)
-            || self.move_interrupted(window, 3)
+            || self.move_interrupted(window, 3..=3)
             || self.move_interrupted_elsewhere(window)
             || self.move_some_elsewhere(window)
     }
@@ -469,18 +458,24 @@ impl Orderer {
     /// Tries a call as early as it may have been made, and ever later: its thread may have slept right after
     /// the call, before it could stamp it.
     fn put_earliest(&mut self, window: &mut Window, from: usize) -> bool {
-        let item = *self.item(window, from);
-        let mut places = Vec::new();
-        for (to, passed) in self.past.made()[..window.doubtful].iter().enumerate().rev() {
-            if !item.may_precede(&passed.item, window.brief) {
-                break;
-            }
-            if window.concerns(passed) {
-                places.push(to);
-            }
-        }
+        let places: Vec<usize> = self.places_before(window, from, window.doubtful, window.arena).collect();
         let mut earliest = places.into_iter().rev().take(EARLY);
         earliest.any(|to| !self.is_tired(window) && self.put_before(window, &[from], to) == Some(true))
+    }
+
+    /// The places before which a call may have been made, among those of an arena before `end`: the latest
+    /// first.
+    pub(super) fn places_before(
+        &self,
+        window: &Window,
+        from: usize,
+        end: usize,
+        arena: Option<ArenaId>,
+    ) -> impl Iterator<Item = usize> {
+        let (item, brief) = (*self.item(window, from), window.brief);
+        let made = self.past.made()[..end].iter().enumerate().rev();
+        let able = made.take_while(move |(_, made)| item.may_precede(&made.item, brief));
+        able.filter(move |(_, made)| arena.is_some_and(|arena| made.concerns(arena))).map(|(place, _)| place)
     }
 
     /// Tries the next call of each other thread, if it is an allocation that may have been made
@@ -535,9 +530,7 @@ impl Orderer {
                 Attempt::Promising | Attempt::Vain => {}
             }
         }
-        let pairs = idle.iter().enumerate().flat_map(|(number, &later)| {
-            idle[number + 1..].iter().map(move |&earlier| ([earlier, later], Vec::new()))
-        });
+        let pairs = every_two(&idle).map(|(later, earlier)| ([earlier, later], Vec::new()));
         window.is_satisfied() || self.move_any(window, pairs)
     }
 
@@ -552,9 +545,7 @@ impl Orderer {
         let moves: Vec<Move> = self.moves(window, first).into_iter().filter(|one| one.to >= first).collect();
         let able = self.able_to_wait(window);
         let waiting = moves.iter().flat_map(|&one| able.iter().map(move |&place| ([one], vec![place])));
-        let pairs = moves.iter().enumerate().flat_map(|(number, &one)| {
-            moves[number + 1..].iter().map(move |&other| ([one, other], Vec::new()))
-        });
+        let pairs = every_two(&moves).map(|(one, other)| ([one, other], Vec::new()));
         let is_proven = self.move_any(window, waiting) || self.move_any(window, pairs);
         window.limit = limit;
         is_proven
@@ -587,9 +578,8 @@ impl Orderer {
         arenas.into_iter().any(|arena| self.move_some(window, Some(arena)))
     }
 
-    /// The places that calls of the arena, made from `first` on, may have among others of it: the likely ones
-    /// first, of those
-    /// the latest calls' first. A thread that slept did so just before it called or just after, so what
+    /// The places that calls of the arena, made from `first` on, may have among others of it: the likely
+    /// ones first, of those the latest calls' first. A thread that slept did so just before it called or just after, so what
     /// is likely is near the call's own place and at the end of those it may have.
     fn moves(&self, window: &Window, first: usize) -> Vec<Move> {
         let made = &self.past.made()[..window.doubtful];
@@ -896,9 +886,11 @@ impl Order {
 
 /// Each alone, and every two.
 fn pairs_of(places: &[usize]) -> Vec<Vec<usize>> {
-    let pairs = places
-        .iter()
-        .enumerate()
-        .flat_map(|(number, &first)| places[number + 1..].iter().map(move |&second| vec![first, second]));
+    let pairs = every_two(places).map(|(first, second)| vec![first, second]);
     places.iter().map(|&place| vec![place]).chain(pairs).collect()
+}
+
+/// Every two, in order.
+fn every_two<T: Copy>(all: &[T]) -> impl Iterator<Item = (T, T)> {
+    all.iter().enumerate().flat_map(|(number, &one)| all[number + 1..].iter().map(move |&other| (one, other)))
 }
