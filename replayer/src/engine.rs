@@ -254,7 +254,7 @@ impl<M: Machine, O: Observer> Engine<M, O> {
                 self.stacks.join(&mut self.heap, thread, gone)?;
                 Answer::Number(0)
             }
-            Call::Fork { .. } | Call::Watched | Call::Interrupted => Answer::Nothing,
+            Call::Fork { .. } | Call::Watched | Call::Interrupted { .. } => Answer::Nothing,
         };
         Ok(answer)
     }

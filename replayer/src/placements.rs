@@ -116,7 +116,7 @@ fn name(call: &Call) -> Option<&'static str> {
         | Call::ThreadExit
         | Call::Fork { .. }
         | Call::Watched
-        | Call::Interrupted => return None,
+        | Call::Interrupted { .. } => return None,
     })
 }
 

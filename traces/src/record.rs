@@ -128,9 +128,11 @@ pub enum Call {
     Fork { child: u32 },
     /// From here on it is recorded which of the thread's calls were interrupted.
     Watched,
-    /// The processor did something else for a while during the thread's latest call, which was over
-    /// at this record's time.
-    Interrupted,
+    /// The thread did not run all the time during its latest call, which was over at this record's
+    /// time: it waited for something so many times, and was taken off the processor although it could
+    /// have gone on so many times (`ru_nvcsw` and `ru_nivcsw` of getrusage(2)). Both are 0 if that is
+    /// not known, and where the thread merely handled a signal.
+    Interrupted { waits: u32, preemptions: u32 },
 }
 
 impl Call {
@@ -145,7 +147,7 @@ impl Call {
                 | Call::Join { .. }
                 | Call::Fork { .. }
                 | Call::Watched
-                | Call::Interrupted
+                | Call::Interrupted { .. }
         )
     }
 

@@ -69,7 +69,9 @@ impl Line<'_> {
             Call::Join { thread } => write!(f, "joins t{}", thread.0),
             Call::Fork { child } => write!(f, "fork() = {child}"),
             Call::Watched => write!(f, "is watched for interruptions"),
-            Call::Interrupted => write!(f, "was interrupted in its last call"),
+            Call::Interrupted { waits, preemptions } => {
+                write!(f, "was interrupted in its last call: waited {waits}, preempted {preemptions}")
+            }
         }?;
         call.placed().map_or(Ok(()), |placed| self.placed(placed, f))
     }

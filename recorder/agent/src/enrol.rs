@@ -89,6 +89,7 @@ fn fill(shared: &Shared, entry: &Entry, taken: &Taken) {
     entry.tenancy.store(taken.tenancy.word(), Ordering::Relaxed);
     entry.thread.store(thread, Ordering::Relaxed);
     entry.farewells.store(0, Ordering::Relaxed);
+    entry.switches.store(0, Ordering::Relaxed);
 }
 
 /// Says that the thread is there, and sees to it that we hear when it goes.
@@ -102,6 +103,7 @@ fn begin(shared: &Shared, entry: &'static Entry) {
         lane.write(Kind::ThreadStart, 0, entry.thread.load(Ordering::Relaxed).into(), 0);
         if interruption::is_known() {
             lane.write(Kind::Watched, 0, 0, 0);
+            interruption::switches(entry);
         }
     }
     shortcut::prepare();

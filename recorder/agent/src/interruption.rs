@@ -13,7 +13,8 @@ use core::arch::asm;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-use crate::threads::thread_pointer;
+use crate::system;
+use crate::threads::{Entry, thread_pointer};
 
 /// What the kernel wants to find before the place where it would go on after an interruption:
 /// `RSEQ_SIG` of glibc on x86-64.
@@ -80,6 +81,49 @@ pub fn is_known() -> bool {
 /// Looks out for interruptions of the thread that asks from now on.
 #[inline(always)]
 pub fn watch() {
+    if !was_none() {
+        watch_again();
+    }
+}
+
+/// Names the section again. The thread was interrupted between its calls, so it is asked for how often
+/// it has been: what is added to that is a call's.
+#[cold]
+#[inline(never)]
+fn watch_again() {
+    name_section();
+    if let Some(entry) = Entry::mine() {
+        let _ = switches(entry);
+    }
+}
+
+/// How often the thread that asks, which has this entry, was taken off the processor since it last asked.
+///
+/// A thread that is alone is not asked: it needs nothing of this to be in order.
+pub fn switches(entry: &Entry) -> Switches {
+    let is_alone = entry.has_company.load(Ordering::Acquire) == 0;
+    let now = if is_alone { None } else { Some(system::switches()) };
+    let word = now.map_or(0, |now| KNOWN | u64::from(now.waits) << 32 | u64::from(now.preemptions));
+    let before = entry.switches.swap(word, Ordering::Relaxed);
+    now.filter(|_| before & KNOWN != 0).map_or_else(Switches::default, |now| Switches {
+        waits: now.waits.wrapping_sub((before >> 32) as u32) & !(1 << 31),
+        preemptions: now.preemptions.wrapping_sub(before as u32),
+    })
+}
+
+/// How often a thread was taken off the processor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Switches {
+    /// Because it waited for something.
+    pub waits: u32,
+    /// Although it could have gone on.
+    pub preemptions: u32,
+}
+
+/// In [`Entry::switches`]: the thread has asked.
+const KNOWN: u64 = 1 << 63;
+
+fn name_section() {
     let offset = OFFSET.load(Ordering::Relaxed);
     if offset != 0 {
         // SAFETY: there lies the name in the area of the thread that asks.

@@ -236,6 +236,7 @@ pub fn note_interruption() {
     if place.is_some()
         && let Some(lane) = Lane::to_end()
     {
-        lane.write(Kind::Interrupted, 0, 0, 0);
+        let switches = interruption::switches(lane.entry);
+        lane.write(Kind::Interrupted, 0, switches.waits.into(), switches.preemptions.into());
     }
 }

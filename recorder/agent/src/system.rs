@@ -3,7 +3,10 @@
 
 use core::arch::asm;
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicU32;
+
+use crate::interruption::Switches;
 
 /// What the kernel refused, as its error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,18 @@ pub fn parent_id() -> u32 {
 /// This thread's id.
 pub fn thread_id() -> u32 {
     ask(libc::SYS_gettid, [0; 3]).unwrap_or(0) as u32
+}
+
+/// How often this thread was taken off the processor: because it waited for something, and although it
+/// could have gone on.
+pub fn switches() -> Switches {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    let arguments = [libc::RUSAGE_THREAD as usize, usage.as_mut_ptr() as usize, 0, 0, 0, 0];
+    // SAFETY: the kernel writes at most the structure.
+    let _ = unsafe { call(libc::SYS_getrusage, arguments) };
+    // SAFETY: numbers, zeros or written by the kernel.
+    let usage = unsafe { usage.assume_init() };
+    Switches { waits: usage.ru_nvcsw as u32, preemptions: usage.ru_nivcsw as u32 }
 }
 
 /// Whether a process with this id exists.

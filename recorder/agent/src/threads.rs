@@ -67,6 +67,9 @@ pub struct Entry {
     pub thread: AtomicU32,
     /// How often the thread's end was announced: see [`exit`].
     pub farewells: AtomicU32,
+    /// How often the thread had been taken off the processor when it last asked, in two halves; 0 if it
+    /// has not: see [`interruption`](crate::interruption).
+    pub switches: AtomicU64,
 }
 
 impl Entry {
@@ -84,6 +87,7 @@ impl Entry {
             tenancy: AtomicU64::new(0),
             thread: AtomicU32::new(0),
             farewells: AtomicU32::new(0),
+            switches: AtomicU64::new(0),
         }
     }
 

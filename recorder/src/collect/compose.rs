@@ -184,7 +184,10 @@ impl<W: Write> Composer<W> {
             Kind::ThreadStart => self.write(thread, time, Call::ThreadStart { id: id(first) }),
             Kind::Fork => self.fork(thread, time, first, second),
             Kind::Watched => self.write(thread, time, Call::Watched),
-            Kind::Interrupted => self.write(thread, time, Call::Interrupted),
+            Kind::Interrupted => {
+                let (waits, preemptions) = (id(first), id(second));
+                self.write(thread, time, Call::Interrupted { waits, preemptions })
+            }
             Kind::BreakIs => self.see_break(first),
             Kind::BreakAfter => self.see_break_after(thread, first),
             Kind::Arguments => Self::keep(thread, [first, second]),

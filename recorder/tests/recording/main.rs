@@ -14,7 +14,7 @@ use std::path::Path;
 use malloscope_recorder::program::Refusal;
 use malloscope_recorder::{Clock, Error, Options, Target, WhenFull, WhyNot, record};
 use malloscope_traces::header::{ClockSource, Origin};
-use malloscope_traces::{Call, Cause, Thread};
+use malloscope_traces::{Call, Cause, Record, Thread};
 use tempfile::TempDir;
 
 use deadline::Deadline;
@@ -134,31 +134,52 @@ fn check_ends_come_last(trace: &Trace) {
 fn it_is_told_which_calls_were_interrupted() {
     let run = run(&program("interrupted"), &[]);
     let trace = run.trace();
-    let of = |call: Call| trace.records.iter().filter(move |record| record.call == call);
-    let watched: HashSet<Thread> = of(Call::Watched).map(|record| record.thread).collect();
+    let watched = trace.records.iter().filter(|record| record.call == Call::Watched);
+    let watched: HashSet<Thread> = watched.map(|record| record.thread).collect();
+    let interrupted: Vec<&Record> =
+        trace.records.iter().filter(|record| matches!(record.call, Call::Interrupted { .. })).collect();
     if trace.ending.cause == (Cause::Exited { status: 3 }) {
         // The C library has no areas to see it by.
-        assert_eq!((watched.len(), of(Call::Interrupted).count()), (0, 0));
+        assert_eq!((watched.len(), interrupted.len()), (0, 0));
         return;
     }
     assert_eq!(trace.ending.cause, Cause::Exited { status: 0 });
     assert_eq!(watched.len(), 2, "every thread is watched");
     // Two million pairs take 0.1 s or more, with a signal every 0.2 ms.
-    let interrupted = of(Call::Interrupted).filter(|record| record.thread == Thread(0)).count();
-    assert!(interrupted > 50, "{interrupted} calls were interrupted");
+    let of_first = interrupted.iter().filter(|record| record.thread == Thread(0)).count();
+    assert!(of_first > 50, "{of_first} calls were interrupted");
     let mut latest: HashMap<Thread, Call> = HashMap::new();
     for record in &trace.records {
         let before = latest.insert(record.thread, record.call);
-        if record.call == Call::Interrupted {
+        if matches!(record.call, Call::Interrupted { .. }) {
             assert!(before.is_some_and(|call| call.is_of_malloc()), "{before:?} was interrupted");
         }
     }
 }
 
+/// How often calls waited, over all threads.
+fn waits(trace: &Trace) -> u32 {
+    trace.calls().map(|call| if let Call::Interrupted { waits, .. } = call { *waits } else { 0 }).sum()
+}
+
+#[test]
+fn calls_that_wait_for_an_arena_are_told_from_threads_that_sleep_between_calls() {
+    let program = program("waits");
+    let crowded = run(&program, &["share"]).trace();
+    if !crowded.calls().any(|call| *call == Call::Watched) {
+        // The C library has no areas to see it by.
+        return;
+    }
+    let crowded = waits(&crowded);
+    assert!(crowded > 20, "four threads waited {crowded} times in 1,600,000 calls of one arena");
+    let sleepy = waits(&run(&program, &["sleep"]).trace());
+    assert!(sleepy < 100, "calls waited {sleepy} times, where threads slept 2,400 times between them");
+}
+
 #[test]
 fn a_thread_that_is_alone_is_not_said_to_be_interrupted() {
     let trace = run(&program("ends"), &["exit"]).trace();
-    assert_eq!(trace.calls().filter(|call| **call == Call::Interrupted).count(), 0);
+    assert_eq!(trace.calls().filter(|call| matches!(call, Call::Interrupted { .. })).count(), 0);
 }
 
 #[test]

@@ -88,7 +88,8 @@ kinds! {
     Arguments,
     /// From here on it is told which of the thread's calls were interrupted.
     Watched,
-    /// The thread's last call was interrupted.
+    /// The thread's last call was interrupted: first is how often it waited, second how often it was
+    /// taken off the processor although it could have gone on; both 0 if that is not known.
     Interrupted,
 }
 

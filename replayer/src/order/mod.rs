@@ -238,7 +238,7 @@ impl Orderer {
         if is_stamped_first(&item.numbered.record.call) && stamp >= item.from {
             item.until = stamp;
         }
-        item.is_brief &= *next != Call::Interrupted;
+        item.is_brief &= !matches!(next, Call::Interrupted { .. });
     }
 
     /// Makes the next call, whatever has to change for that.

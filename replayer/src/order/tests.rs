@@ -121,7 +121,7 @@ fn recorded(calls: u64, jitter: u64, seed: u64, interruptions: Option<Interrupti
         let record = |time, call| Record { time: Nanos(time), thread: Thread(thread), program_break, call };
         records.push(record(stamp, call));
         if asleep.is_some() {
-            records.push(record(over, Call::Interrupted));
+            records.push(record(over, Call::Interrupted { waits: 0, preemptions: 0 }));
         }
         latest.insert(thread, if asleep.is_some() { over } else { stamp });
     }
@@ -165,8 +165,8 @@ fn a_call_that_was_not_interrupted_was_short() {
     let pointer = Pointer { address: 4096, slot: Slot(1) };
     let malloc = Call::Malloc { request: 1, to: Placed { pointer, head: 33 } };
     let free = Call::Free { pointer };
-    let calls =
-        [malloc, free, Call::Watched, malloc, free, malloc, Call::Interrupted, free, Call::Interrupted];
+    let interrupted = Call::Interrupted { waits: 0, preemptions: 0 };
+    let calls = [malloc, free, Call::Watched, malloc, free, malloc, interrupted, free, interrupted];
     for (index, call) in (0..).zip(calls) {
         let time = Nanos(1_000_000 * (index + 1));
         let record = Record { time, thread: Thread(0), program_break: DEFAULT_BREAK.0, call };
@@ -214,7 +214,7 @@ fn an_order_is_found(seeds: u64, recorded: impl Fn(u64) -> Vec<Record>) -> u64 {
                     let payload = payloads.remove(&pointer.slot).expect("it was allocated before");
                     fresh.free(thread, payload).expect("the heap is sound");
                 }
-                Call::Watched | Call::Interrupted => {}
+                Call::Watched | Call::Interrupted { .. } => {}
                 other => panic!("{other:?} was never recorded"),
             }
         }

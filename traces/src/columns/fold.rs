@@ -187,6 +187,10 @@ impl Fold {
             }
             Call::MoveBreak { by } => put_signed(rest, by),
             Call::ThreadStart { id } => put(rest, id.into()),
+            Call::Interrupted { waits, preemptions } => {
+                put(rest, waits.into());
+                put(rest, preemptions.into());
+            }
             Call::Spawn { thread } | Call::Join { thread } => put(rest, thread.0.into()),
             Call::Fork { child } => put(rest, child.into()),
             _ => {}

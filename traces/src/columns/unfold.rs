@@ -381,7 +381,9 @@ fn rest(kind: Kind, cursors: &mut Cursors<'_>) -> Result<Call, Stop> {
         Kind::Join => Call::Join { thread: Thread(cursors.word(REST)?) },
         Kind::Fork => Call::Fork { child: cursors.word(REST)? },
         Kind::Watched => Call::Watched,
-        Kind::Interrupted => Call::Interrupted,
+        Kind::Interrupted => {
+            Call::Interrupted { waits: cursors.word(REST)?, preemptions: cursors.word(REST)? }
+        }
         _ => unreachable!("the other kinds were told apart before"),
     })
 }

@@ -105,7 +105,7 @@ impl<W: Write> Export<'_, W> {
             | Call::ThreadExit
             | Call::Fork { .. }
             | Call::Watched
-            | Call::Interrupted => return None,
+            | Call::Interrupted { .. } => return None,
         })
     }
 

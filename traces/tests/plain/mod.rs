@@ -288,7 +288,8 @@ fn call() -> impl Strategy<Value = Call> {
         1 => any::<u32>().prop_map(|thread| Call::Join { thread: Thread(thread) }),
         1 => any::<u32>().prop_map(|child| Call::Fork { child }),
         1 => Just(Call::Watched),
-        1 => Just(Call::Interrupted),
+        1 => any::<[u32; 2]>()
+            .prop_map(|[waits, preemptions]| Call::Interrupted { waits, preemptions }),
     ]
 }
 
