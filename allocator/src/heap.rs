@@ -7,6 +7,7 @@ use crate::address::{Address, ChunkSize, Request};
 use crate::arena::choice::Choice;
 use crate::arena::segment::Segment;
 use crate::arena::{Arena, ArenaId};
+use crate::bins::lockless::Lockless;
 use crate::bins::tcache::Tcache;
 use crate::chunk::{Chunk, HEADER};
 use crate::corruption::Corruption;
@@ -33,6 +34,8 @@ pub struct Context<M, O> {
     /// Addresses that are aligned for a segment and were free when last seen: glibc's
     /// `aligned_heap_area`.
     pub(crate) left_over_segment: Option<Address>,
+    /// What arrives on fastbins while a call is under way.
+    pub(crate) lockless: Lockless,
 }
 
 impl<M: Memory, O: Observer> Context<M, O> {
@@ -76,7 +79,15 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let main = Arena::new(&mut memory, &release, ArenaId::MAIN, state);
         let parameters = Parameters::new(&release, tunables);
         Heap {
-            cx: Context { memory, observer, release, parameters, threaded: false, left_over_segment: None },
+            cx: Context {
+                memory,
+                observer,
+                release,
+                parameters,
+                threaded: false,
+                left_over_segment: None,
+                lockless: Lockless::default(),
+            },
             arenas: vec![main],
             threads: Threads::new(),
             choice: Choice::default(),

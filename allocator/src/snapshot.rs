@@ -5,6 +5,7 @@
 use crate::address::Address;
 use crate::arena::choice::Choice;
 use crate::arena::{Arena, ArenaId};
+use crate::bins::lockless::Lockless;
 use crate::bins::{LISTS, UNSORTED, fast};
 use crate::chunk::Chunk;
 use crate::heap::Heap;
@@ -23,6 +24,7 @@ pub struct Snapshot {
     parameters: Parameters,
     threaded: bool,
     left_over_segment: Option<Address>,
+    lockless: Lockless,
 }
 
 impl Snapshot {
@@ -42,6 +44,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             parameters: self.cx.parameters,
             threaded: self.cx.threaded,
             left_over_segment: self.cx.left_over_segment,
+            lockless: self.cx.lockless.clone(),
         }
     }
 
@@ -53,6 +56,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         self.cx.parameters = snapshot.parameters;
         self.cx.threaded = snapshot.threaded;
         self.cx.left_over_segment = snapshot.left_over_segment;
+        self.cx.lockless.clone_from(&snapshot.lockless);
     }
 
     /// A number that tells states apart which differ in what will be allocated from an arena: its free

@@ -3,6 +3,7 @@
 use crate::machine::Machine;
 use crate::nptl::Stacks;
 use crate::trial::Touch;
+use crate::turn::{Extent, Turn};
 use malloscope_allocator::address::{Address, Request};
 use malloscope_allocator::corruption::{Corruption, Refusal};
 use malloscope_allocator::heap::Heap;
@@ -175,6 +176,30 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         self.make(record)
     }
 
+    /// Makes one call, or a step of a thread's exit, as it is meant.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    #[inline]
+    pub(crate) fn take_turn(&mut self, turn: &Turn, record: &Record) -> Result<Answer, Corruption> {
+        let is_usual = turn.extent == Extent::Whole && turn.during.is_none() && !self.heap.has_delayed();
+        if is_usual { self.execute(record) } else { self.take_rare_turn(turn, record) }
+    }
+
+    #[cold]
+    fn take_rare_turn(&mut self, turn: &Turn, record: &Record) -> Result<Answer, Corruption> {
+        self.heap.delay_fast(turn.during);
+        self.heap.begin_call(turn.index);
+        let answer = match turn.extent {
+            Extent::Whole => self.execute(record),
+            Extent::Step => self.heap.thread_gives_back(self.thread(record.thread)).map(|_| Answer::Nothing),
+        };
+        self.heap.delay_fast(None);
+        self.heap.end_call()?;
+        answer
+    }
+
     #[cold]
     fn execute_refused(&mut self, record: &Record) -> Result<Answer, Corruption> {
         self.heap.memory_mut().refuse(true);
@@ -257,11 +282,6 @@ impl<M: Machine, O: Observer> Engine<M, O> {
             Call::Fork { .. } | Call::Watched | Call::Interrupted { .. } => Answer::Nothing,
         };
         Ok(answer)
-    }
-
-    /// A step of a thread's exit: one chunk that it cached is freed.
-    pub(crate) fn give_back(&mut self, thread: Thread) -> Result<(), Corruption> {
-        self.heap.thread_gives_back(self.thread(thread)).map(drop)
     }
 
     fn thread(&self, thread: Thread) -> ThreadId {

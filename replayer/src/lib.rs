@@ -16,5 +16,6 @@ pub mod sizes;
 mod source;
 pub mod sweep;
 pub mod trial;
+mod turn;
 pub mod watch;
 pub mod worker;

@@ -4,11 +4,12 @@ use crate::engine::{Answer, Engine};
 use crate::fidelity::Comparison;
 use crate::machine::{Machine, Metered};
 use crate::metrics::Metrics;
-use crate::order::{Extent, Listener, Twin};
+use crate::order::{Listener, Twin};
 use crate::outcome::{self, ArenaRow, Corrupted, Cost, Outcome, Settings, Thresholds};
 use crate::placements::{KernelCalls, Placements};
 use crate::source::{Batch, Source};
 use crate::trial::{BadTrial, MemoryKind, Trial};
+use crate::turn::{Extent, Turn};
 use crate::watch::Watch;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::corruption::Corruption;
@@ -332,16 +333,19 @@ fn settings(job: &Job, header: &Header, release: &Release, tunables: &Tunables) 
 impl<M: Machine> Run<'_, M> {
     /// Replays a batch, with everything that is to be known of it.
     fn replay(&mut self, batch: &Batch) -> Result<(), Stop> {
-        for (index, record, extent) in batch.numbered() {
+        for (turn, record) in batch.turns() {
+            let index = turn.index;
             self.engine.heap_mut().observer_mut().record = index;
-            if extent == Extent::Step {
-                let given_back = self.engine.give_back(record.thread);
+            if turn.extent == Extent::Step {
+                let given_back = self.engine.take_turn(&turn, record);
                 given_back.map_err(|corruption| Stop::Corrupted(index, corruption))?;
                 continue;
             }
             let ending = self.metrics.before(&self.engine, record);
-            let answer =
-                self.engine.execute(record).map_err(|corruption| Stop::Corrupted(index, corruption))?;
+            let answer = self
+                .engine
+                .take_turn(&turn, record)
+                .map_err(|corruption| Stop::Corrupted(index, corruption))?;
             self.metrics.after(&mut self.engine, self.records, record, ending, answer);
             self.records += 1;
             self.calls += u64::from(record.call.is_of_malloc());
@@ -397,7 +401,7 @@ impl<M: Machine> Run<'_, M> {
         let mut threads = 1;
         'trace: while let Some(batch) = source.next_sound(damage)? {
             // An ancestor's calls are in the order of their stamps: no exit is in steps.
-            for (index, record, _) in batch.numbered() {
+            for (Turn { index, .. }, record) in batch.turns() {
                 if index >= until {
                     break 'trace;
                 }

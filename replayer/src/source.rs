@@ -4,7 +4,8 @@
 //! several threads were recorded, another one stands between the two, and finds the order in which
 //! their calls were made.
 
-use crate::order::{Extent, Numbered, Orderer, Reordering, Twin};
+use crate::order::{Numbered, Orderer, Reordering, Twin};
+use crate::turn::Turn;
 use malloscope_traces::{Error, Header, Reader, Record, Thread};
 use std::fs::File;
 use std::path::Path;
@@ -22,16 +23,15 @@ pub(crate) struct Batch {
     pub(crate) first: u64,
     pub(crate) records: Vec<Record>,
     /// What they are, where they are not in order.
-    pub(crate) order: Option<Vec<(u64, Extent)>>,
+    pub(crate) order: Option<Vec<Turn>>,
 }
 
 impl Batch {
-    /// The records, their numbers, and how much of each is meant.
-    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u64, &Record, Extent)> {
+    /// The records, and which they are.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = (Turn, &Record)> {
         self.records.iter().enumerate().map(|(place, record)| {
-            let in_order = (self.first + place as u64, Extent::Whole);
-            let (number, extent) = self.order.as_ref().map_or(in_order, |order| order[place]);
-            (number, record, extent)
+            let in_order = Turn::whole(self.first + place as u64);
+            (self.order.as_ref().map_or(in_order, |order| order[place]), record)
         })
     }
 }
@@ -175,7 +175,7 @@ fn catch_up(path: &Path, orderer: &mut Orderer, first: u64) -> Result<(), Error>
         match reader.next_batch(&mut records) {
             Ok(Some(number)) if number < first => {
                 for (index, &record) in (number..).zip(&records) {
-                    orderer.push(Numbered { index, record, extent: Extent::Whole });
+                    orderer.push(Numbered { turn: Turn::whole(index), record });
                 }
             }
             // The damage has been told before.
@@ -198,8 +198,8 @@ fn order(
     while let Some(batch) = batches.next().or_else(|| source.next()) {
         let sent = match batch {
             Ok(batch) => {
-                for (index, &record, extent) in batch.numbered() {
-                    orderer.push(Numbered { index, record, extent });
+                for (turn, &record) in batch.turns() {
+                    orderer.push(Numbered { turn, record });
                 }
                 source.recycle(batch);
                 sender.send(Ok(collect(orderer.take())))
@@ -217,7 +217,7 @@ fn order(
 }
 
 fn collect(numbered: Vec<Numbered>) -> Batch {
-    let order = numbered.iter().map(|numbered| (numbered.index, numbered.extent)).collect();
+    let order = numbered.iter().map(|numbered| numbered.turn).collect();
     let records = numbered.iter().map(|numbered| numbered.record).collect();
     Batch { first: 0, records, order: Some(order) }
 }

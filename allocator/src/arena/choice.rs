@@ -182,9 +182,13 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         closing.as_deref().unwrap_or(tcache).next()
     }
 
-    /// How many chunks the thread gives back if it exits now.
-    pub fn cached_chunks(&mut self, thread: ThreadId) -> usize {
-        self.meet(thread).tcache.chunks()
+    /// What the thread gives back if it exits now, in that order.
+    pub fn given_back(&self, thread: ThreadId) -> Vec<Address> {
+        let Some(Thread { tcache, .. }) = self.threads.get(thread) else { return Vec::new() };
+        let mut all = Vec::new();
+        tcache.each(&self.cx, |chunk| all.push(chunk.payload()));
+        all.extend(tcache.own_chunk().map(Chunk::payload));
+        all
     }
 
     /// The process is now the child of a `fork` by `thread`, the only thread left (glibc:

@@ -160,6 +160,7 @@ impl Arena {
     ) -> Result<(), Corruption> {
         self.fast.may_hold = false;
         for number in 0..fast::STACKS {
+            self.let_arrive(cx)?;
             let mut chunk = self.fast.empty(number);
             while chunk != Chunk::NONE {
                 if chunk.is_misaligned() {

@@ -13,7 +13,7 @@ use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
 
 /// How many stacks there are: glibc's `NFASTBINS`.
-pub(crate) const STACKS: usize = 10;
+pub const STACKS: usize = 10;
 
 /// The number of the stack for chunks of this size (glibc: `fastbin_index`).
 #[inline]
@@ -97,9 +97,13 @@ impl Arena {
         size: ChunkSize,
     ) -> Result<(), Corruption> {
         let number = number(size);
-        let top = &mut self.fast.tops[number];
-        while *top != Chunk::NONE && tcache.has_room(cx, size) {
+        while tcache.has_room(cx, size) {
+            self.let_arrive(cx)?;
+            let top = &mut self.fast.tops[number];
             let chunk = *top;
+            if chunk == Chunk::NONE {
+                break;
+            }
             if chunk.is_misaligned() {
                 return Err(Corruption::FastUnalignedInStash);
             }
@@ -122,6 +126,22 @@ impl Arena {
         chunk: Chunk,
         size: ChunkSize,
     ) -> Result<Chunk, Corruption> {
+        cx.tell(Event::Released { chunk, size, into: Bin::Fast(narrow(number(size))) });
+        if let Some(during) = cx.lockless.delay() {
+            cx.lockless.put(self.id(), chunk, during);
+            return Ok(Chunk::NONE);
+        }
+        self.push_fast(cx, chunk, size)
+    }
+
+    /// A chunk arrives on the fastbin of its size.
+    #[inline]
+    pub(crate) fn push_fast<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+        size: ChunkSize,
+    ) -> Result<Chunk, Corruption> {
         let above = chunk.at(size).head(&cx.memory);
         if above.0 <= HEADER || above.size().0 >= self.system_bytes {
             return Err(Corruption::FreeNextSizeFast);
@@ -136,7 +156,6 @@ impl Arena {
         }
         cx.conceal(chunk.payload(), old.0);
         *top = chunk;
-        cx.tell(Event::Released { chunk, size, into: Bin::Fast(narrow(number)) });
         Ok(old)
     }
 

@@ -192,12 +192,6 @@ impl Tcache {
         cached.or_else(|| (self.chunk != Chunk::NONE).then(|| self.chunk.payload()))
     }
 
-    /// How many chunks there are to free, with the cache's own.
-    pub(crate) fn chunks(&self) -> usize {
-        let cached: usize = self.counts.iter().map(|&count| usize::from(count)).sum();
-        cached + usize::from(self.chunk != Chunk::NONE)
-    }
-
     /// The next chunk to free of a cache that was closed.
     pub(crate) fn next_to_free<M: Memory, O: Observer>(
         &mut self,

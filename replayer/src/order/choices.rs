@@ -81,6 +81,13 @@ impl Choices {
         }
     }
 
+    /// A call was put among those ahead, with this number.
+    pub(super) fn note_inserted(&mut self, number: u64) {
+        for early in self.early.iter_mut().filter(|early| **early >= number) {
+            *early += 1;
+        }
+    }
+
     /// The next order to try, and of which choice: of the latest in this arena, if there is one.
     fn next_way(&mut self, arena: Option<ArenaId>) -> Option<(usize, Order)> {
         let choices = self.choices.iter_mut().enumerate().filter(|(_, choice)| !choice.ways.is_empty());

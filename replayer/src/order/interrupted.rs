@@ -5,8 +5,8 @@
 //! nearly always at one of the two ends. Threads that were interrupted in the same arena at the same time
 //! hide each other's places, so two or three are tried at once.
 
+use super::Orderer;
 use super::search::{Move, Order, Window};
-use super::{Orderer, is_stamped_first};
 use malloscope_allocator::arena::ArenaId;
 use std::ops::RangeInclusive;
 
@@ -118,7 +118,9 @@ impl Orderer {
     fn interrupted_made(&self, window: &Window) -> impl Iterator<Item = usize> {
         (window.doubtful.saturating_sub(BACK)..window.doubtful).rev().filter(|&place| {
             let item = &self.past.made()[place].item;
-            !item.is_brief && self.watched.contains(&item.thread()) && !item.is_exit()
+            (item.is_interrupted || !item.is_brief)
+                && self.watched.contains(&item.thread())
+                && !item.is_exit()
         })
     }
 
@@ -160,14 +162,14 @@ impl Orderer {
         let made = self.past.made()[..window.doubtful].iter().enumerate().skip(from + 1);
         let mut is_over = false;
         let able = made.take_while(|(_, made)| {
-            is_over = !made.item.may_precede(item, window.brief());
+            is_over = made.item.thread() == item.thread() || made.item.from(window.brief()) > item.until;
             !is_over
         });
         let concerned = able.filter(|(_, made)| arena.is_some_and(|arena| made.concerns(arena)));
         let places: Vec<usize> = concerned.map(|(place, _)| place).collect();
         let may_wait = !is_over
             && from < window.doubtful
-            && is_stamped_first(&item.numbered.record.call)
+            && !item.is_stamped_last
             && item.thread() != self.item(window, window.doubtful).thread();
         let wait = may_wait.then_some(Change::Wait(from));
         let last = places.into_iter().rev().take(ENDS);

@@ -17,6 +17,7 @@
 //! that its thread was not interrupted meanwhile, then within a few microseconds of its stamp. What was
 //! tried is taken back by a [`Journal`](malloscope_allocator::memory::journal::Journal).
 
+use crate::turn::Turn;
 use choices::Choices;
 use malloscope_allocator::arena::ArenaId;
 use malloscope_traces::{Call, Record, Slot, Thread};
@@ -28,7 +29,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 pub(crate) use past::{Listener, Twin};
 
 mod choices;
+mod exits;
 mod interrupted;
+mod meanwhile;
 mod past;
 mod search;
 mod slots;
@@ -45,27 +48,14 @@ const BEYOND: usize = 1 << 15;
 const RECENT: usize = 4000;
 /// Calls that are made in search of other orders, for each record.
 const EFFORT: usize = 400;
-/// The most steps of an exit that are told apart.
-const STEPS: usize = 1 << 10;
 /// The most such calls that are saved up.
 const MOST_EFFORT: usize = 100_000_000;
 
-/// How much of what a record says is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// All of it, or what is left of it.
-    Whole,
-    /// One chunk that a thread gives back on exit: it frees one after another, and other threads
-    /// come in between.
-    Step,
-}
-
-/// A record, and its number in the trace.
+/// A record, and which it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbered {
-    pub(crate) index: u64,
+    pub(crate) turn: Turn,
     pub(crate) record: Record,
-    pub(crate) extent: Extent,
 }
 
 /// What was found about a trace's order.
@@ -86,12 +76,22 @@ struct Item {
     numbered: Numbered,
     from: u64,
     until: u64,
-    /// Whether its thread ran all the time during the call.
+    /// Whether the call was made within a short time of its stamp.
     is_brief: bool,
+    /// Whether its thread was interrupted meanwhile: then nothing of this is certain.
+    is_interrupted: bool,
+    /// Whether its thread waited first, so that the call took little of the time there was.
+    has_waited: bool,
+    /// Whether its stamp is when it ended, not when it began.
+    is_stamped_last: bool,
+    /// Whether it is among those ahead a second time, at its end.
+    is_moved: bool,
     /// Whether it was made before its turn came.
     is_made: bool,
-    /// The arena it concerned when it was made and then made to wait.
+    /// The arena it concerns, if it waits.
     arena: Option<ArenaId>,
+    /// When it waits no longer, if its thread does not go on before.
+    due: u64,
 }
 
 impl Item {
@@ -106,14 +106,29 @@ impl Item {
 
     /// When the call happened at the earliest, if a brief one took no longer than `brief`.
     fn from(&self, brief: u64) -> u64 {
-        let is_short = self.is_brief && !is_stamped_first(&self.numbered.record.call);
+        let is_short = self.is_brief && self.is_stamped_last;
         if is_short { self.from.max(self.until.saturating_sub(brief)) } else { self.from }
     }
 
     /// When the call happened at the latest, if a brief one took no longer than `brief`.
     fn until(&self, brief: u64) -> u64 {
-        let is_short = self.is_brief && is_stamped_first(&self.numbered.record.call);
+        let is_short = self.is_brief && !self.is_stamped_last;
         if is_short { self.until.min(self.from.saturating_add(brief)) } else { self.until }
+    }
+
+    /// Whether it was made within a short time of its stamp for certain.
+    fn is_certain(&self) -> bool {
+        self.is_brief && !self.is_interrupted
+    }
+
+    /// Whether it is made when its call began, although its stamp is when that was over.
+    fn is_put_first(&self) -> bool {
+        self.numbered.record.call.placed().is_some() && !self.is_stamped_last
+    }
+
+    /// When it is made unless something speaks against it.
+    fn stamp(&self) -> u64 {
+        if self.is_stamped_last { self.until } else { self.from }
     }
 
     /// Whether this call may have happened before another, of another thread, if brief ones took no
@@ -179,27 +194,45 @@ impl Orderer {
 
     /// Takes the next record of the trace.
     pub(crate) fn push(&mut self, numbered: Numbered) {
-        let record = if numbered.index < self.passed_on {
+        let record = if numbered.turn.index < self.passed_on {
             self.slots.keep(&numbered.record)
         } else {
             self.slots.renumber(&numbered.record)
         };
         let stamp = record.time.0;
-        let before = self.latest.insert(record.thread, (stamp, self.taken));
+        let before = self.latest.get(&record.thread).copied();
         self.close(before, stamp, &record.call);
+        self.latest.insert(record.thread, (stamp, self.taken));
         if record.call == Call::Watched {
             self.watched.insert(record.thread);
         }
         let is_brief = self.watched.contains(&record.thread) && is_call_of_a_chunk(&record.call);
         let begun = before.map_or(0, |(stamp, _)| stamp).max(self.birth(&record));
-        let (from, until) = if is_stamped_first(&record.call) { (stamp, u64::MAX) } else { (begun, stamp) };
+        let is_stamped_last = record.call.placed().is_some();
+        let (from, until) = if is_stamped_last { (begun, stamp) } else { (stamp, u64::MAX) };
         let numbered = Numbered { record, ..numbered };
-        self.ahead.push_back(Item { numbered, from, until, is_brief, is_made: false, arena: None });
-        self.taken += 1;
+        self.put_ahead(Item {
+            numbered,
+            from,
+            until,
+            is_brief,
+            is_interrupted: false,
+            has_waited: false,
+            is_stamped_last,
+            is_moved: false,
+            is_made: false,
+            arena: None,
+            due: u64::MAX,
+        });
         self.effort = (self.effort + EFFORT).min(MOST_EFFORT);
         while self.ahead.len() > AHEAD {
             self.go_on();
         }
+    }
+
+    fn put_ahead(&mut self, item: Item) {
+        self.ahead.push_back(item);
+        self.taken += 1;
     }
 
     /// There are no more records.
@@ -234,11 +267,42 @@ impl Orderer {
     /// A call that is stamped first was over when its thread went on, with `next`.
     fn close(&mut self, before: Option<(u64, u64)>, stamp: u64, next: &Call) {
         // If it is not ahead any more, nobody knows for how long its thread slept.
-        let Some(item) = before.and_then(|(_, number)| self.numbered_ahead(number)) else { return };
-        if is_stamped_first(&item.numbered.record.call) && stamp >= item.from {
+        let Some((_, number)) = before else { return };
+        let Some(item) = self.numbered_ahead(number) else { return };
+        if !item.is_stamped_last && stamp >= item.from {
             item.until = stamp;
         }
-        item.is_brief &= !matches!(next, Call::Interrupted { .. });
+        let Call::Interrupted { waits, preemptions } = *next else { return };
+        // Who had to wait, and could go on from then on, waited for the arena's lock; who could have gone
+        // on all the time has mostly woken somebody who waited for it.
+        let is_last = waits > 0;
+        item.is_brief &= is_last != (preemptions > 0);
+        item.is_interrupted = preemptions > 0 || waits == 0;
+        item.has_waited = is_last;
+        if item.is_brief && item.is_stamped_last != is_last {
+            let moved = Item { is_stamped_last: is_last, ..*item };
+            self.move_ahead(number, moved);
+        }
+    }
+
+    /// Puts a call ahead where its stamp belongs.
+    fn move_ahead(&mut self, number: u64, moved: Item) {
+        let stamp = moved.stamp();
+        let place = self.ahead.partition_point(|item| item.stamp() <= stamp);
+        if place == 0 {
+            return;
+        }
+        if let Some(item) = self.numbered_ahead(number) {
+            item.is_moved = true;
+            item.is_made = true;
+        }
+        let number = self.gone() + place as u64;
+        for (_, latest) in self.latest.values_mut().filter(|(_, latest)| *latest >= number) {
+            *latest += 1;
+        }
+        self.choices.note_inserted(number);
+        self.ahead.insert(place, moved);
+        self.taken += 1;
     }
 
     /// Makes the next call, whatever has to change for that.
@@ -261,6 +325,12 @@ impl Orderer {
 
     /// Makes the next call, and what has to be made before it. May be asked again where it got stuck.
     fn advance(&mut self) {
+        if self.current.is_none()
+            && let Some(number) = self.next_due()
+        {
+            self.end_waiting_of(number);
+            return;
+        }
         let Some(item) = self.current.or_else(|| self.next_ahead()) else {
             if !self.waiting.is_empty() {
                 self.end_waiting_of(0);
@@ -279,23 +349,14 @@ impl Orderer {
         if let Some(number) = self.waiting.iter().position(|waiting| waiting.thread() == item.thread()) {
             self.end_waiting_of(number);
         }
+        if self.is_stuck {
+            return;
+        }
+        self.current = None;
         if item.is_exit() {
-            self.make_steps(item);
-        }
-        if !self.is_stuck {
-            self.current = None;
+            self.begin_exit(item);
+        } else {
             self.make(item);
-        }
-    }
-
-    /// Makes all of a thread's exit but the end.
-    fn make_steps(&mut self, exit: Item) {
-        let step = Item { numbered: Numbered { extent: Extent::Step, ..exit.numbered }, ..exit };
-        for _ in 0..self.past.cached_chunks(exit.thread()).min(STEPS) {
-            if self.is_stuck {
-                return;
-            }
-            self.make(step);
         }
     }
 
@@ -325,9 +386,22 @@ impl Orderer {
 
     /// Makes a call; if it does not come out as recorded, looks for an order in which it does.
     fn make(&mut self, item: Item) {
-        if !self.past.make(item) {
+        if self.past.make(item) {
+            return;
+        }
+        if item.is_put_first() {
+            self.put_off(item);
+        } else {
             self.resolve();
         }
+    }
+
+    /// Takes an allocation back that was made when its call began: it may as well have been made when that
+    /// was over.
+    fn put_off(&mut self, item: Item) {
+        self.past.replace(self.past.made().len() - 1, []);
+        self.waiting.push(Item { is_stamped_last: true, due: item.until, ..item });
+        self.waiting.sort_by_key(|item| item.numbered.record.time);
     }
 
     /// Makes a call whose place is certain: there is only one thread.
@@ -335,7 +409,7 @@ impl Orderer {
         let is_right = self.past.make_for_good(&item.numbered);
         if !is_right {
             let arena = self.past.arena_of(item.thread());
-            self.lose(item.numbered.index, arena);
+            self.lose(item.numbered.turn.index, arena);
         }
         self.put_out(item.numbered);
     }
@@ -356,16 +430,11 @@ impl Orderer {
 
     /// A record has its place for good.
     fn put_out(&mut self, numbered: Numbered) {
-        if numbered.index >= self.passed_on {
+        if numbered.turn.index >= self.passed_on {
             self.slots.release(&numbered.record);
             self.out.push(numbered);
         }
     }
-}
-
-/// Whether a call is stamped before it is made, not after.
-fn is_stamped_first(call: &Call) -> bool {
-    call.placed().is_none()
 }
 
 /// Whether a call takes or returns a chunk: then it is a short one, unless its thread is interrupted.

@@ -3,11 +3,12 @@
 //! Now and then the twin is kept as it stands; to go back to a call, it is made to stand as it was
 //! kept last before, and the calls from there on are made again.
 
-use super::{Extent, Item, Numbered};
+use super::{Item, Numbered};
 use crate::engine::{Answer, Engine, Held};
 use crate::machine::Machine;
 use crate::places::Places;
 use crate::trial::Touch;
+use crate::turn::Extent;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::arena::ArenaId;
 use malloscope_allocator::bins::Bin;
@@ -32,7 +33,27 @@ const FOUND_AGAIN: u32 = 500;
 #[derive(Debug, Default)]
 pub(crate) struct Listener {
     is_shared: bool,
+    traffic: Option<Traffic>,
     mappings: Vec<KernelCall>,
+}
+
+impl Listener {
+    /// A call begins.
+    fn begin(&mut self) {
+        self.is_shared = false;
+        self.traffic = None;
+    }
+}
+
+/// What a call did to a fastbin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Traffic {
+    /// It put a chunk there.
+    Put { bin: Bin },
+    /// It moved so many from there to its thread's tcache.
+    Moved { bin: Bin, chunks: u32 },
+    /// It emptied all of an arena's, so many times.
+    Emptied { times: u32 },
 }
 
 impl Observer for Listener {
@@ -47,6 +68,20 @@ impl Observer for Listener {
                 self.is_shared = true;
                 self.mappings.push(call);
             }
+            Event::Stashed { from: bin @ Bin::Fast(_), .. } => {
+                self.is_shared = true;
+                let before = if let Some(Traffic::Moved { chunks, .. }) = self.traffic { chunks } else { 0 };
+                self.traffic = Some(Traffic::Moved { bin, chunks: before + 1 });
+            }
+            Event::Released { into: bin @ Bin::Fast(_), .. } => {
+                self.is_shared = true;
+                self.traffic.get_or_insert(Traffic::Put { bin });
+            }
+            Event::Consolidated { .. } => {
+                self.is_shared = true;
+                let before = if let Some(Traffic::Emptied { times }) = self.traffic { times } else { 0 };
+                self.traffic = Some(Traffic::Emptied { times: before + 1 });
+            }
             _ => self.is_shared = true,
         }
     }
@@ -60,6 +95,8 @@ pub(crate) type Twin = Heap<Journal, Listener>;
 pub(super) struct Outcome {
     /// The arena it concerned, if it concerned more than its thread's own cache.
     pub(super) arena: Option<ArenaId>,
+    /// What it did to a fastbin.
+    pub(super) traffic: Option<Traffic>,
     /// Whether it came out as recorded.
     pub(super) is_right: bool,
 }
@@ -74,7 +111,7 @@ pub(super) struct Made {
 impl Made {
     /// Whether the call matters to an arena. The end of an exit gives an arena away.
     pub(super) fn concerns(&self, arena: ArenaId) -> bool {
-        match self.item.numbered.extent {
+        match self.item.numbered.turn.extent {
             Extent::Step => self.outcome.arena == Some(arena),
             Extent::Whole => self.outcome.arena == Some(arena) || self.item.is_exit(),
         }
@@ -142,10 +179,11 @@ impl Past {
         self.engine.heap().arena_of_thread(self.engine.thread_of(thread))
     }
 
-    /// How many chunks a thread gives back if it exits now.
-    pub(super) fn cached_chunks(&mut self, thread: Thread) -> usize {
-        let thread = self.engine.thread_of(thread);
-        self.engine.heap_mut().cached_chunks(thread)
+    /// The arenas of the chunks that a thread gives back if it exits now, in that order.
+    pub(super) fn given_back(&self, thread: Thread) -> Vec<Option<ArenaId>> {
+        let heap = self.engine.heap();
+        let payloads = heap.given_back(self.engine.thread_of(thread));
+        payloads.into_iter().map(|payload| heap.arena_of_payload(payload)).collect()
     }
 
     /// Makes a call that will never be taken back. Returns whether it comes out as recorded.
@@ -287,8 +325,8 @@ impl Past {
     fn execute(&mut self, numbered: &Numbered) -> Outcome {
         self.executions += 1;
         let record = &numbered.record;
-        if numbered.extent == Extent::Step {
-            return self.give_back(record.thread);
+        if numbered.turn.extent == Extent::Step {
+            return self.give_back(numbered);
         }
         let handed = record.call.handed().unwrap_or(Pointer::NULL);
         let placed = record.call.placed().map_or(Pointer::NULL, |placed| placed.pointer);
@@ -297,24 +335,25 @@ impl Past {
             self.slots.push((pointer, self.engine.slot(pointer)));
         }
         let heap = self.engine.heap_mut();
-        heap.observer_mut().is_shared = false;
+        heap.observer_mut().begin();
         let theirs = heap.arena_of_payload(held.payload);
-        let answer = self.engine.execute(record);
-        let is_shared = self.engine.heap().observer().is_shared;
+        let answer = self.engine.take_turn(&numbered.turn, record);
+        let &Listener { is_shared, traffic, .. } = self.engine.heap().observer();
         self.note_mappings();
         let arena = theirs.or_else(|| self.arena_of(record.thread)).filter(|_| is_shared);
         let is_right = answer.is_ok_and(|answer| self.is_right(record, answer));
-        Outcome { arena, is_right }
+        Outcome { arena, traffic, is_right }
     }
 
     /// Makes a step of a thread's exit.
-    fn give_back(&mut self, thread: Thread) -> Outcome {
-        let id = self.engine.thread_of(thread);
+    fn give_back(&mut self, Numbered { turn, record }: &Numbered) -> Outcome {
+        let id = self.engine.thread_of(record.thread);
         let heap = self.engine.heap_mut();
+        heap.observer_mut().begin();
         let arena = heap.next_given_back(id).and_then(|payload| heap.arena_of_payload(payload));
-        let is_right = self.engine.give_back(thread).is_ok();
+        let is_right = self.engine.take_turn(turn, record).is_ok();
         self.note_mappings();
-        Outcome { arena, is_right }
+        Outcome { arena, traffic: self.engine.heap().observer().traffic, is_right }
     }
 
     fn note_mappings(&mut self) {

@@ -20,9 +20,11 @@
 //!
 //! An order is believed when the doubtful call and those that follow come out as recorded.
 
+use super::exits::Rest;
 use super::past::{Made, Outcome};
-use super::{Extent, Item, Orderer, is_stamped_first};
+use super::{Item, Orderer};
 use malloscope_allocator::arena::ArenaId;
+use malloscope_allocator::bins::lockless::During;
 use malloscope_traces::Thread;
 use std::cell::{Cell, OnceCell};
 use std::cmp::Reverse;
@@ -134,6 +136,10 @@ pub(super) struct Order {
     pub(super) moves: Vec<Move>,
     /// Calls that were made and now wait.
     pub(super) wait: Vec<usize>,
+    /// Calls that put a chunk on a fastbin, which arrives there during another, or not any more.
+    pub(super) meanwhile: Vec<(usize, Option<During>)>,
+    /// When the exiting threads among these give back the rest.
+    pub(super) rest: Rest,
 }
 
 /// A call is made beside another.
@@ -167,7 +173,7 @@ impl Orderer {
         let calls = self.past.made().len();
         self.past.stand_at(calls);
         let made = self.past.made()[calls - 1];
-        self.lose(made.item.numbered.index, self.arena_in_doubt(&made));
+        self.lose(made.item.numbered.turn.index, self.arena_in_doubt(&made));
     }
 
     /// The arena in which a call that came out wrong was made. What is moved stays in the arena it was
@@ -218,6 +224,9 @@ impl Orderer {
                 break;
             }
         }
+        if window.best.is_none() {
+            self.pace_exits(window);
+        }
     }
 
     /// Looks for an order until one explains everything that is looked at. Returns whether one does.
@@ -228,6 +237,7 @@ impl Orderer {
             || self.put_earlier(window, window.doubtful, LATE)
             || self.put_earliest(window, window.doubtful)
             || self.put_earlier(window, window.doubtful, usize::MAX)
+            || self.put_meanwhile(window)
             || self.move_interrupted(window, 1..=2)
             || self.put_earlier_with_another(window)
             || self.end_some_and_begin_others(window)
@@ -261,51 +271,11 @@ impl Orderer {
         let sets: Vec<&[usize]> = waiting.chunks(1).chain(first).collect();
         let is_proven = sets.into_iter().any(|set| {
             let moves = set.iter().map(|&from| window.before_doubtful(from)).collect();
-            self.attempt(window, Order { moves, wait: Vec::new() })
+            self.attempt(window, Order { moves, ..Order::default() })
         });
         is_proven
             || waiting.iter().any(|&from| self.put_earlier(window, from, LATE))
             || self.go_on_exiting(window)
-    }
-
-    /// Tries to let threads that exit give back more: all up to a chunk of the arena in doubt. Before the
-    /// doubtful call, then ever earlier.
-    fn go_on_exiting(&mut self, window: &mut Window) -> bool {
-        let exiting: Vec<usize> =
-            window.waiting().filter(|&place| self.item(window, place).is_exit()).collect();
-        let threads: HashSet<Thread> =
-            exiting.iter().map(|&place| self.item(window, place).thread()).collect();
-        let mut sets: Vec<Vec<usize>> = Vec::new();
-        for thread in threads {
-            let steps: Vec<usize> = exiting
-                .iter()
-                .copied()
-                .filter(|&place| self.item(window, place).thread() == thread)
-                .collect();
-            let ends = (0..steps.len()).filter(|&last| {
-                let item = self.item(window, steps[last]);
-                item.arena == window.arena || item.numbered.extent == Extent::Whole
-            });
-            sets.extend(ends.map(|last| steps[..=last].to_vec()));
-        }
-        sets.sort_by_key(Vec::len);
-        let before = |set: &[usize], to| Order {
-            moves: set.iter().map(|&from| Move { from, to, is_after: false }).collect(),
-            wait: Vec::new(),
-        };
-        if sets.iter().any(|set| self.attempt(window, before(set, window.doubtful))) {
-            return true;
-        }
-        let made = &self.past.made()[..window.doubtful];
-        let concerned = (0..window.doubtful).rev().filter(|&place| window.concerns(&made[place]));
-        let earlier: Vec<usize> = concerned.take(LATE).collect();
-        sets.iter().any(|set| {
-            let item = *self.item(window, set[0]);
-            let able =
-                earlier.iter().take_while(|&&to| item.may_precede(&self.past.made()[to].item, window.brief));
-            let able: Vec<usize> = able.copied().collect();
-            able.into_iter().any(|to| !self.is_tired(window) && self.attempt(window, before(set, to)))
-        })
     }
 
     /// Tries to let the latest calls of other threads wait: all that may have been kept waiting so
@@ -314,27 +284,8 @@ impl Orderer {
         let able = self.able_to_wait(window);
         let last = (1..=able.len()).rev().map(|count| &able[..count]);
         let sets: Vec<&[usize]> = last.chain(able.chunks(1).skip(1)).collect();
-        sets.into_iter().any(|set| self.attempt(window, Order { moves: Vec::new(), wait: set.to_vec() }))
+        sets.into_iter().any(|set| self.attempt(window, Order { wait: set.to_vec(), ..Order::default() }))
             || self.pause_exits(window)
-    }
-
-    /// Tries to let threads that have exited give back less: nothing from some chunk of the arena in
-    /// doubt on.
-    fn pause_exits(&mut self, window: &mut Window) -> bool {
-        let made = &self.past.made()[..window.doubtful];
-        let mut steps: HashMap<Thread, Vec<usize>> = HashMap::new();
-        for (place, made) in made.iter().enumerate().filter(|(_, made)| made.item.is_exit()) {
-            steps.entry(made.item.thread()).or_default().push(place);
-        }
-        let mut sets = Vec::new();
-        for steps in steps.values() {
-            let begins = (0..steps.len()).filter(|&first| window.concerns(&made[steps[first]]));
-            sets.extend(begins.map(|first| steps[first..].to_vec()));
-        }
-        // The latest exit first, and what it gave back last.
-        sets.sort_by_key(|set| (Reverse(self.item(window, set[0]).numbered.index), set.len()));
-        sets.into_iter()
-            .any(|set| !self.is_tired(window) && self.attempt(window, Order { moves: Vec::new(), wait: set }))
     }
 
     /// The latest call of each other thread, if it may have been kept waiting until after the
@@ -348,7 +299,7 @@ impl Orderer {
         for (place, made) in self.past.made()[..window.doubtful].iter().enumerate().rev() {
             let item = &made.item;
             if seen.insert(item.thread())
-                && is_stamped_first(&item.numbered.record.call)
+                && !item.is_stamped_last
                 && !item.is_exit()
                 && window.concerns(made)
                 && soonest >= item.from(brief)
@@ -412,7 +363,7 @@ impl Orderer {
         ends || pairs_of(&self.able_to_wait(window)).into_iter().any(|wait| {
             earliest.iter().any(|&to| {
                 let moves = vec![Move { from: window.doubtful, to, is_after: false }];
-                let order = Order { moves, wait: wait.clone() };
+                let order = Order { moves, wait: wait.clone(), ..Order::default() };
                 !self.is_tired(window) && self.attempt(window, order)
             })
         })
@@ -428,12 +379,12 @@ impl Orderer {
         ended.iter().any(|ended| {
             begun.iter().chain(&alone).any(|wait| {
                 let moves = ended.iter().map(|&from| window.before_doubtful(from)).collect();
-                let order = Order { moves, wait: wait.clone() };
+                let order = Order { moves, wait: wait.clone(), ..Order::default() };
                 !self.is_tired(window) && self.attempt(window, order)
             })
         }) || begun
             .into_iter()
-            .any(|wait| !self.is_tired(window) && self.attempt(window, Order { moves: Vec::new(), wait }))
+            .any(|wait| !self.is_tired(window) && self.attempt(window, Order { wait, ..Order::default() }))
     }
 
     /// The calls that wait, except threads' exits.
@@ -483,7 +434,7 @@ impl Orderer {
     fn put_latecomers_first(&mut self, window: &mut Window) -> bool {
         self.late(window).into_iter().any(|late| {
             let from = window.place_of(late);
-            let order = Order { moves: vec![window.before_doubtful(from)], wait: Vec::new() };
+            let order = Order { moves: vec![window.before_doubtful(from)], ..Order::default() };
             !self.is_tired(window) && self.attempt(window, order)
                 || self.put_earlier(window, from, LATE)
                 || self.put_earliest(window, from)
@@ -497,10 +448,10 @@ impl Orderer {
         let brief = window.brief;
         let mut soonest = doubtful.until(brief);
         let mut late = Vec::new();
-        for (number, &item) in self.ahead.iter().enumerate() {
+        for (number, &item) in self.ahead.iter().enumerate().filter(|(_, item)| !item.is_moved) {
             if seen.insert(item.thread())
                 && !item.is_made
-                && !is_stamped_first(&item.numbered.record.call)
+                && item.is_stamped_last
                 && item.from(brief) <= soonest
             {
                 late.push((item, Origin::Ahead(number)));
@@ -623,9 +574,8 @@ impl Orderer {
     /// these are many: then it is rather the other that moves.
     fn order(&self, window: &Window, moves: &[Move]) -> Option<Order> {
         let mut order = Order::default();
-        let by_thread = window.by_thread.get_or_init(|| self.places_by_thread());
         for &Move { from, to, is_after } in moves {
-            let own = by_thread.get(&self.item(window, from).thread()).map_or(&[][..], Vec::as_slice);
+            let own = self.places_of(window, self.item(window, from).thread());
             let between = if is_after { from + 1..to } else { to + 1..from };
             let rank = |place: usize| own.partition_point(|&own| own < place);
             let own = &own[rank(between.start)..rank(between.end).max(rank(between.start))];
@@ -643,6 +593,12 @@ impl Orderer {
             }
         }
         Some(order)
+    }
+
+    /// The places of a thread's calls among those made.
+    pub(super) fn places_of<'a>(&self, window: &'a Window, thread: Thread) -> &'a [usize] {
+        let by_thread = window.by_thread.get_or_init(|| self.places_by_thread());
+        by_thread.get(&thread).map_or(&[][..], Vec::as_slice)
     }
 
     /// The places of each thread's calls among those made.
@@ -663,12 +619,23 @@ impl Orderer {
     /// do so too: a call that was interrupted may have many places that show only later.
     pub(super) fn attempt(&mut self, window: &mut Window, order: Order) -> bool {
         let places = order.moves.iter().map(|one| one.from).chain(order.wait.iter().copied());
-        let is_brief = places.chain([window.doubtful]).all(|place| self.item(window, place).is_brief);
+        let is_brief = places.chain([window.doubtful]).all(|place| self.item(window, place).is_certain());
         let is_proven = self.try_order(window, order) == Attempt::Proven;
         if is_proven && !is_brief {
             self.tire(window);
         }
         is_proven && is_brief
+    }
+
+    /// Tries an order that changes much. Returns whether it explains everything that is looked at; if not, it
+    /// is forgotten.
+    pub(super) fn attempt_all_or_nothing(&mut self, window: &mut Window, order: Order) -> bool {
+        let (best, others) = (window.best.clone(), window.others.clone());
+        let is_proven = self.try_order(window, order) == Attempt::Proven;
+        if !is_proven {
+            (window.best, window.others) = (best, others);
+        }
+        is_proven
     }
 
     /// Tries an order; if it explains the doubtful call, and more of what follows than any before, it
@@ -682,7 +649,8 @@ impl Orderer {
         }
         self.past.stand_at(first);
         for place in order.places(window) {
-            if !self.attempt_one(window, place).is_right {
+            let item = order.arranged(place, *self.item(window, place));
+            if !self.attempt_item(window, place, &item).is_right {
                 return if place == window.doubtful { Attempt::Idle } else { Attempt::Vain };
             }
             if place < settled {
@@ -727,18 +695,29 @@ impl Orderer {
 
     fn attempt_one(&mut self, window: &Window, place: usize) -> Outcome {
         let item = *self.item(window, place);
-        self.past.attempt(&item, Some(place).filter(|&place| place < window.doubtful))
+        self.attempt_item(window, place, &item)
     }
 
-    /// The calls to come after an order: those ahead, and what waits when its thread goes on.
+    fn attempt_item(&mut self, window: &Window, place: usize, item: &Item) -> Outcome {
+        self.past.attempt(item, Some(place).filter(|&place| place < window.doubtful))
+    }
+
+    /// The calls to come after an order: those ahead, what waits when its thread goes on, and what exiting
+    /// threads give back meanwhile.
     fn proof(&self, window: &Window, order: &Order) -> Vec<usize> {
         let is_moved = |place: usize| order.moves.iter().any(|one| one.from == place);
-        let mut waiting: Vec<usize> = window.waiting().filter(|&place| !is_moved(place)).collect();
-        waiting.extend(&order.wait);
+        let rest = window.waiting().filter(|&place| !is_moved(place));
+        let all = order.wait.iter().copied().chain(rest);
+        let (exits, mut waiting): (Vec<usize>, Vec<usize>) =
+            all.partition(|&place| self.item(window, place).is_exit());
+        let mut due = self.due_after(window, order, exits).into_iter().peekable();
         let mut proof = Vec::new();
         for place in window.ahead().filter(|&place| !is_moved(place)) {
-            let thread = self.item(window, place).thread();
-            let waits = |&place: &usize| self.item(window, place).thread() == thread;
+            let item = self.item(window, place);
+            while let Some((_, exit)) = due.next_if(|&(due, _)| due <= item.stamp()) {
+                proof.push(exit);
+            }
+            let waits = |&place: &usize| self.item(window, place).thread() == item.thread();
             if let Some(number) = waiting.iter().position(waits) {
                 proof.push(waiting.remove(number));
             }
@@ -749,12 +728,14 @@ impl Orderer {
 
     /// Makes the calls up to the doubtful one, in the order found.
     pub(super) fn adopt(&mut self, window: &Window, order: &Order) {
-        let items: Vec<Item> = order.places(window).map(|place| *self.item(window, place)).collect();
+        let items: Vec<Item> =
+            order.places(window).map(|place| order.arranged(place, *self.item(window, place))).collect();
         let waits = |&place: &usize| Item {
             arena: self.past.made()[place].outcome.arena,
             ..*self.item(window, place)
         };
         let wait: Vec<Item> = order.wait.iter().map(waits).collect();
+        let paces = self.paces(window, order);
         self.past.replace(order.first(window), items);
         // What was made before its turn is not made again.
         let early = order.moves.iter().filter_map(|one| one.from.checked_sub(window.doubtful + 1));
@@ -772,8 +753,10 @@ impl Orderer {
         for number in ended {
             self.waiting.remove(number);
         }
-        self.waiting.extend(wait);
+        // What an exiting thread gives back has its order.
+        self.waiting.splice(..0, wait);
         self.waiting.sort_by_key(|item| item.numbered.record.time);
+        self.set_due(paces);
     }
 }
 
@@ -829,7 +812,7 @@ impl Window {
     }
 
     /// The places of the calls that wait.
-    fn waiting(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn waiting(&self) -> impl Iterator<Item = usize> {
         let first = self.doubtful + 1;
         let waits = |&(_, &(_, origin)): &(usize, &(Item, Origin))| matches!(origin, Origin::Waiting(_));
         self.beyond.iter().enumerate().filter(waits).map(move |(number, _)| first + number)
@@ -861,6 +844,7 @@ impl Order {
     /// The place from which on no call has another place.
     fn settled(&self, window: &Window) -> usize {
         let moved = self.moves.iter().map(|one| one.from.max(one.to));
+        let moved = moved.chain(self.meanwhile.iter().map(|_| window.doubtful));
         let waits = self.wait.iter().map(|_| window.doubtful);
         moved.chain(waits).max().unwrap_or(window.doubtful)
     }
@@ -868,7 +852,8 @@ impl Order {
     /// The first place that another call has.
     pub(super) fn first(&self, window: &Window) -> usize {
         let moved = self.moves.iter().map(|one| one.from.min(one.to));
-        moved.chain(self.wait.iter().copied()).min().unwrap_or(window.doubtful)
+        let late = self.meanwhile.iter().map(|&(place, _)| place);
+        moved.chain(self.wait.iter().copied()).chain(late).min().unwrap_or(window.doubtful)
     }
 
     /// The calls from there on up to the doubtful one, by their places.
@@ -881,6 +866,14 @@ impl Order {
             let is_here = !self.moves.iter().any(|one| one.from == place) && !self.wait.contains(&place);
             beside(false).chain(is_here.then_some(place)).chain(beside(true))
         })
+    }
+
+    /// The call with a place, as it is made in this order.
+    fn arranged(&self, place: usize, mut item: Item) -> Item {
+        if let Some(&(_, during)) = self.meanwhile.iter().find(|&&(late, _)| late == place) {
+            item.numbered.turn.during = during;
+        }
+        item
     }
 }
 

@@ -2,9 +2,11 @@
 //! after. The orderer sees the stamps alone, and must find an order that gives every placement.
 
 use super::past::Listener;
-use super::{Extent, Numbered, Orderer};
+use super::{Numbered, Orderer};
+use crate::turn::Turn;
 use malloscope_allocator::address::{Address, Request};
 use malloscope_allocator::arena::LONGEST_SEGMENT;
+use malloscope_allocator::bins::lockless::During;
 use malloscope_allocator::chunk::{Chunk, FOREIGN};
 use malloscope_allocator::heap::Heap;
 use malloscope_allocator::memory::Processors;
@@ -44,12 +46,26 @@ struct Interruptions {
     most: u64,
 }
 
+/// How a program is made up.
+#[derive(Clone, Copy, Default)]
+struct Make {
+    calls: u64,
+    /// By how many nanoseconds stamps may be off.
+    jitter: u64,
+    interruptions: Option<Interruptions>,
+    /// Whether chunks arrive on fastbins while other threads' calls are under way.
+    has_meetings: bool,
+}
+
 /// What a recorder sees of an interrupted call.
 #[derive(Clone, Copy, Default)]
 struct Asleep {
     /// For how long the thread sleeps before the call is made, and after it.
     before: u64,
     after: u64,
+    /// Why: because it waited so many times, or although it could have gone on.
+    waits: u32,
+    preemptions: u32,
 }
 
 impl Asleep {
@@ -59,16 +75,20 @@ impl Asleep {
             return None;
         }
         let time = 1000 + random.below(most);
-        Some(match random.below(2) {
-            0 => Asleep { before: time, after: 0 },
-            _ => Asleep { before: 0, after: time },
+        Some(match random.below(8) {
+            0..4 => Asleep { before: time, waits: 1, ..Asleep::default() },
+            4..6 => Asleep { after: time, preemptions: 1, ..Asleep::default() },
+            6 => Asleep { before: time, preemptions: 1, ..Asleep::default() },
+            // Nobody knows why.
+            _ => Asleep { after: time, ..Asleep::default() },
         })
     }
 }
 
-/// A program whose threads free what others allocated, as a recorder sees it: stamps may be off by `jitter`
-/// nanoseconds, but a thread's are in order, and nothing is freed before it was handed over.
-fn recorded(calls: u64, jitter: u64, seed: u64, interruptions: Option<Interruptions>) -> Vec<Record> {
+/// A program whose threads free what others allocated, as a recorder sees it: stamps may be off, but a
+/// thread's are in order, and nothing is freed before it was handed over.
+fn recorded(make: Make, seed: u64) -> Vec<Record> {
+    let Make { calls, jitter, interruptions, has_meetings } = make;
     let mut random = Random(seed);
     let mut heap = heap();
     let mut records: Vec<Record> = Vec::new();
@@ -93,7 +113,7 @@ fn recorded(calls: u64, jitter: u64, seed: u64, interruptions: Option<Interrupti
             continue;
         }
         let asleep = Asleep::draw(&mut random, interruptions);
-        let Asleep { before: slept, after: sleeps } = asleep.unwrap_or_default();
+        let Asleep { before: slept, after: sleeps, waits, preemptions } = asleep.unwrap_or_default();
         let (stamp, over, call) = if live.len() > ALIVE || random.below(5) < 2 && !live.is_empty() {
             let place = usize::try_from(random.below(live.len() as u64)).unwrap_or(0);
             let (slot, payload, born) = live[place];
@@ -109,7 +129,30 @@ fn recorded(calls: u64, jitter: u64, seed: u64, interruptions: Option<Interrupti
         } else {
             let most = if random.below(20) == 0 { 30_000 } else { 300 };
             let request = 1 + random.below(most);
+            let meetings = if has_meetings { random.below(4) } else { 0 };
+            for takes in 0..meetings {
+                let Some(one) = meet(&heap, &mut random, &live, thread, truth) else { break };
+                let (slot, payload, born) = live[one];
+                let other = (thread + 1 + u32::try_from(random.below(3)).unwrap_or(0)) % THREADS;
+                let before = latest.get(&other).copied().unwrap_or(0).max(born);
+                if before + 1 >= truth {
+                    break;
+                }
+                live.swap_remove(one);
+                let takes = u32::try_from(takes * 6 + random.below(6)).unwrap_or(0);
+                heap.delay_fast(Some(During { call: number, takes }));
+                heap.free(ThreadId(other), payload).expect("the heap is sound");
+                heap.delay_fast(None);
+                let pointer = Pointer { address: payload.0, slot: Slot(slot) };
+                let program_break = heap.memory().machine().program_break().0;
+                let time = Nanos(truth - 1);
+                let call = Call::Free { pointer };
+                records.push(Record { time, thread: Thread(other), program_break, call });
+                latest.insert(other, truth - 1);
+            }
+            heap.begin_call(number);
             let payload = heap.malloc(ThreadId(thread), Request(request)).expect("there is memory");
+            heap.end_call().expect("the heap is sound");
             let stamp = truth + random.below(jitter + 1) + sleeps;
             slots += 1;
             let pointer = Pointer { address: payload.0, slot: Slot(slots) };
@@ -121,7 +164,7 @@ fn recorded(calls: u64, jitter: u64, seed: u64, interruptions: Option<Interrupti
         let record = |time, call| Record { time: Nanos(time), thread: Thread(thread), program_break, call };
         records.push(record(stamp, call));
         if asleep.is_some() {
-            records.push(record(over, Call::Interrupted { waits: 0, preemptions: 0 }));
+            records.push(record(over, Call::Interrupted { waits, preemptions }));
         }
         latest.insert(thread, if asleep.is_some() { over } else { stamp });
     }
@@ -129,10 +172,28 @@ fn recorded(calls: u64, jitter: u64, seed: u64, interruptions: Option<Interrupti
     records
 }
 
+/// A chunk for a fastbin of the arena that a thread allocates from.
+fn meet(
+    heap: &Heap<Journal, Listener>,
+    random: &mut Random,
+    live: &[(u32, Address, u64)],
+    thread: u32,
+    truth: u64,
+) -> Option<usize> {
+    let arena = heap.arena_of_thread(ThreadId(thread))?;
+    let first = usize::try_from(random.below(live.len().max(1) as u64)).ok()?;
+    let suits = |&place: &usize| {
+        let (_, payload, born) = live[place];
+        let size = Chunk::of(payload).size(heap.memory());
+        born < truth && size.bytes() <= 128 && heap.arena_of_payload(payload) == Some(arena)
+    };
+    (first..live.len()).find(suits)
+}
+
 fn order(records: &[Record]) -> (Vec<Numbered>, super::Reordering) {
     let mut orderer = Orderer::new(heap(), DEFAULT_BREAK.0, 0);
     for (index, &record) in (0..).zip(records) {
-        orderer.push(Numbered { index, record, extent: Extent::Whole });
+        orderer.push(Numbered { turn: Turn::whole(index), record });
     }
     orderer.finish();
     (orderer.take(), orderer.result())
@@ -140,23 +201,31 @@ fn order(records: &[Record]) -> (Vec<Numbered>, super::Reordering) {
 
 #[test]
 fn the_order_of_exact_stamps_is_not_doubted() {
-    let records = recorded(20_000, 0, 1, None);
+    let records = recorded(Make { calls: 20_000, ..Make::default() }, 1);
     let (ordered, result) = order(&records);
     assert_eq!(result.doubts, 0);
-    assert!(ordered.iter().map(|numbered| numbered.index).eq(0..records.len() as u64));
+    assert!(ordered.iter().map(|numbered| numbered.turn.index).eq(0..records.len() as u64));
 }
 
 #[test]
 fn an_order_is_found_that_gives_every_placement() {
-    let doubts = an_order_is_found(12, |seed| recorded(6_000, 60, seed, None));
+    let make = Make { calls: 6_000, jitter: 60, ..Make::default() };
+    let doubts = an_order_is_found(12, make);
     assert!(doubts > 50, "only {doubts} placements were in doubt: the test tests little");
 }
 
 #[test]
 fn an_order_is_found_although_threads_slept_through_thousands_of_calls() {
     let interruptions = Some(Interruptions { one_in: 100, most: 60_000 });
-    let doubts = an_order_is_found(20, |seed| recorded(60_000, 30, seed, interruptions));
+    let make = Make { calls: 60_000, jitter: 30, interruptions, ..Make::default() };
+    let doubts = an_order_is_found(20, make);
     assert!(doubts > 100, "only {doubts} placements were in doubt: the test tests little");
+}
+
+#[test]
+fn chunks_are_found_to_have_arrived_during_a_call() {
+    let doubts = an_order_is_found(4, Make { calls: 20_000, has_meetings: true, ..Make::default() });
+    assert!(doubts > 10, "only {doubts} placements were in doubt: the test tests little");
 }
 
 #[test]
@@ -165,15 +234,15 @@ fn a_call_that_was_not_interrupted_was_short() {
     let pointer = Pointer { address: 4096, slot: Slot(1) };
     let malloc = Call::Malloc { request: 1, to: Placed { pointer, head: 33 } };
     let free = Call::Free { pointer };
-    let interrupted = Call::Interrupted { waits: 0, preemptions: 0 };
+    let interrupted = Call::Interrupted { waits: 1, preemptions: 1 };
     let calls = [malloc, free, Call::Watched, malloc, free, malloc, interrupted, free, interrupted];
     for (index, call) in (0..).zip(calls) {
         let time = Nanos(1_000_000 * (index + 1));
         let record = Record { time, thread: Thread(0), program_break: DEFAULT_BREAK.0, call };
-        orderer.push(Numbered { index, record, extent: Extent::Whole });
+        orderer.push(Numbered { turn: Turn::whole(index), record });
     }
     let brief: Vec<u64> =
-        orderer.ahead.iter().filter(|item| item.is_brief).map(|item| item.numbered.index).collect();
+        orderer.ahead.iter().filter(|item| item.is_brief).map(|item| item.numbered.turn.index).collect();
     assert_eq!(brief, [3, 4]);
     // What returned memory at 4 ms had begun after 3 ms; what gave it back at 5 ms was over before 6 ms.
     let [malloc, free] = [3, 4].map(|place| &orderer.ahead[place]);
@@ -185,20 +254,22 @@ fn a_call_that_was_not_interrupted_was_short() {
 }
 
 /// Orders what each of so many seeds gives. Returns how many placements were in doubt.
-fn an_order_is_found(seeds: u64, recorded: impl Fn(u64) -> Vec<Record>) -> u64 {
+fn an_order_is_found(seeds: u64, make: Make) -> u64 {
     let mut doubts = 0;
     for seed in 0..seeds {
-        let records = recorded(seed);
+        let records = recorded(make, seed);
         let (ordered, result) = order(&records);
         assert_eq!(result.unresolved, None, "seed {seed}: {result:?}");
         assert_eq!(result.doubts, result.resolved, "seed {seed}");
-        let mut seen: Vec<u64> = ordered.iter().map(|numbered| numbered.index).collect();
+        let mut seen: Vec<u64> = ordered.iter().map(|numbered| numbered.turn.index).collect();
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..records.len() as u64), "seed {seed}: every call once");
         let mut fresh = heap();
         let mut payloads = HashMap::new();
-        for Numbered { record, index, .. } in ordered {
+        for Numbered { record, turn: Turn { index, during, .. } } in ordered {
             let thread = ThreadId(record.thread.0);
+            fresh.delay_fast(during);
+            fresh.begin_call(index);
             match record.call {
                 Call::Malloc { request, to } => {
                     let payload = fresh.malloc(thread, Request(request)).expect("there is memory");
@@ -217,6 +288,8 @@ fn an_order_is_found(seeds: u64, recorded: impl Fn(u64) -> Vec<Record>) -> u64 {
                 Call::Watched | Call::Interrupted { .. } => {}
                 other => panic!("{other:?} was never recorded"),
             }
+            fresh.delay_fast(None);
+            fresh.end_call().expect("the heap is sound");
         }
         doubts += result.doubts;
     }
