@@ -7,11 +7,13 @@
 use crate::order::{Numbered, Orderer, Reordering, Twin};
 use crate::turn::Turn;
 use malloscope_traces::{Error, Header, Reader, Record, Thread};
+use std::cell::RefCell;
 use std::fs::File;
+use std::panic;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// Batches that are decoded ahead.
 const AHEAD: usize = 3;
@@ -42,6 +44,8 @@ pub(crate) struct Source {
     batches: Receiver<Result<Batch, Error>>,
     /// Where to send what has been used, to be filled again.
     used: SyncSender<Vec<Record>>,
+    /// Who sends them, until it has ended.
+    worker: RefCell<Option<JoinHandle<()>>>,
     /// What was found about the order, if it was looked for.
     reordering: Option<Arc<Mutex<Reordering>>>,
 }
@@ -54,8 +58,9 @@ impl Source {
         let records = reader.totals().map(|totals| totals.records);
         let (sender, batches) = sync_channel(AHEAD);
         let (used, unused) = sync_channel(AHEAD + 2);
-        thread::spawn(move || decode(reader, &sender, &unused));
-        Ok((header, records, Source { batches, used, reordering: None }))
+        let worker = thread::spawn(move || decode(reader, &sender, &unused));
+        let worker = RefCell::new(Some(worker));
+        Ok((header, records, Source { batches, used, worker, reordering: None }))
     }
 
     /// The same records in the order their calls were made in, as far as `twin`, a malloc like the
@@ -66,7 +71,7 @@ impl Source {
         let found = Arc::clone(&reordering);
         let used = self.used.clone();
         let path = path.to_path_buf();
-        thread::spawn(move || {
+        let worker = thread::spawn(move || {
             let Some(threaded) = pass_on_while_alone(&self, &sender) else { return };
             let mut orderer = Orderer::new(twin, recorded_break, threaded.first);
             match catch_up(&path, &mut orderer, threaded.first) {
@@ -75,7 +80,8 @@ impl Source {
                 Err(error) => drop(sender.send(Err(error))),
             }
         });
-        Source { batches, used, reordering: Some(reordering) }
+        let worker = RefCell::new(Some(worker));
+        Source { batches, used, worker, reordering: Some(reordering) }
     }
 
     /// What was found about the order, once all batches have been taken.
@@ -84,9 +90,16 @@ impl Source {
         Some(*found.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
-    /// The next batch; `None` at the end.
+    /// The next batch; `None` at the end. Panics if who sends them has panicked: that is no end.
     fn next(&self) -> Option<Result<Batch, Error>> {
-        self.batches.recv().ok()
+        let batch = self.batches.recv().ok();
+        if batch.is_none()
+            && let Some(worker) = self.worker.take()
+            && let Err(panic) = worker.join()
+        {
+            panic::resume_unwind(panic);
+        }
+        batch
     }
 
     /// The next batch that is sound; what of the trace is not is added to `damage`.
@@ -220,4 +233,22 @@ fn collect(numbered: Vec<Numbered>) -> Batch {
     let order = numbered.iter().map(|numbered| numbered.turn).collect();
     let records = numbered.iter().map(|numbered| numbered.record).collect();
     Batch { first: 0, records, order: Some(order) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "a fault in the search")]
+    fn a_worker_that_panics_is_not_taken_for_the_end_of_the_trace() {
+        let (sender, batches) = sync_channel(AHEAD);
+        let (used, _) = sync_channel(AHEAD);
+        let worker = thread::spawn(move || {
+            let _still_open = sender;
+            panic!("a fault in the search");
+        });
+        let source = Source { batches, used, worker: RefCell::new(Some(worker)), reordering: None };
+        source.next();
+    }
 }
