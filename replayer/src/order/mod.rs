@@ -400,7 +400,7 @@ impl Orderer {
     /// was over.
     fn put_off(&mut self, item: Item) {
         self.past.replace(self.past.made().len() - 1, []);
-        self.waiting.push(Item { is_stamped_last: true, due: item.until, ..item });
+        self.waiting.push(Item { is_stamped_last: true, is_brief: false, due: item.until, ..item });
         self.waiting.sort_by_key(|item| item.numbered.record.time);
     }
 
