@@ -13,7 +13,7 @@ use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
 
 /// How many stacks there are: glibc's `NFASTBINS`.
-pub const STACKS: usize = 10;
+pub(crate) const STACKS: usize = 10;
 
 /// The number of the stack for chunks of this size (glibc: `fastbin_index`).
 #[inline]

@@ -3,7 +3,7 @@
 //! An arena has 127 sorted lists, by chunk size (glibc: `bin_index`): number 1 is the unsorted bin,
 //! 2 to 63 hold one size each, 64 to 126 a range of sizes that widens as it rises.
 
-pub mod fast;
+pub(crate) mod fast;
 pub(crate) mod large;
 pub mod lockless;
 pub(crate) mod map;

@@ -8,8 +8,7 @@ use super::Orderer;
 use super::past::{Made, Traffic};
 use super::search::{Move, Order, Window};
 use malloscope_allocator::bins::Bin;
-use malloscope_allocator::bins::fast::STACKS;
-use malloscope_allocator::bins::lockless::During;
+use malloscope_allocator::bins::lockless::{During, FASTBINS};
 use malloscope_traces::Thread;
 use std::collections::BTreeSet;
 
@@ -27,10 +26,6 @@ const ORDERS: usize = 1000;
 const MOST_ORDERS: usize = 5000;
 /// Calls made in search of such an order, at most.
 const PATIENCE: usize = 3_000_000;
-
-/// How many fastbins are emptied one after the other.
-#[expect(clippy::cast_possible_truncation, reason = "they are ten")]
-const EMPTIED: u32 = STACKS as u32;
 
 /// When a chunk arrives on a fastbin, as seen from a call that takes chunks from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -179,7 +174,7 @@ impl Orderer {
 fn takes(put: Option<Traffic>, taker: Option<Traffic>, moment: u32) -> u32 {
     match (put, taker) {
         (Some(Traffic::Put { bin: Bin::Fast(number) }), Some(Traffic::Emptied { .. })) => {
-            moment * EMPTIED + u32::from(number) + 1
+            moment * FASTBINS + u32::from(number) + 1
         }
         _ => moment,
     }
