@@ -163,7 +163,7 @@ impl Counters {
         self.served[kind as usize]
     }
 
-    #[inline]
+    #[inline(always)]
     fn note_served(&mut self, from: Source, size: ChunkSize) {
         let served = &mut self.served[SourceKind::of(from) as usize];
         served.requests += 1;
@@ -218,7 +218,7 @@ impl Counters {
 }
 
 impl Observer for Counters {
-    #[inline]
+    #[inline(always)]
     fn event(&mut self, event: Event) {
         match event {
             Event::Asked { request, .. } => {
