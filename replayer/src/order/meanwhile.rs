@@ -198,5 +198,20 @@ fn ascending<T: Copy + PartialEq>(all: &[T], count: usize, most: usize) -> Vec<V
 
 /// How many there are.
 fn count_ascending(of: usize, count: usize) -> usize {
-    (1..=count).fold(1, |ways, number| ways * (of + number - 1) / number)
+    (1..=count).fold(1, |ways: usize, number| ways.saturating_mul(of + number - 1) / number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_are_chosen_and_counted() {
+        let all = ascending(&[1, 2, 3], 2, 10);
+        assert_eq!(all, [[1, 1], [2, 2], [3, 3], [1, 2], [1, 3], [2, 3]]);
+        assert_eq!(count_ascending(3, 2), all.len());
+        assert_eq!(ascending(&[1, 2, 3], 2, 4), all[..4]);
+        // A trace may say that a tcache holds 65,535 chunks of a size.
+        assert!(count_ascending(65_537, 16) > MOST_ORDERS);
+    }
 }

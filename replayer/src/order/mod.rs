@@ -14,8 +14,8 @@
 //! ```
 //!
 //! A call happened between its own stamp and its thread's neighbouring one. If the recorder could see
-//! that its thread was not interrupted meanwhile, then within a few microseconds of its stamp. What was
-//! tried is taken back by a [`Journal`](malloscope_allocator::memory::journal::Journal).
+//! that its thread was not interrupted meanwhile, then within a few microseconds of its stamp; if the thread
+//! waited, then when it waited no longer. What was tried is taken back by a [`Journal`](malloscope_allocator::memory::journal::Journal).
 
 use crate::turn::Turn;
 use choices::Choices;
@@ -48,6 +48,8 @@ const BEYOND: usize = 1 << 15;
 const RECENT: usize = 4000;
 /// Calls that are made in search of other orders, for each record.
 const EFFORT: usize = 400;
+/// Calls ahead that are moved in memory in the time that a call takes.
+const MOVED_AT_ONCE: usize = 8;
 /// The most such calls that are saved up.
 const MOST_EFFORT: usize = 100_000_000;
 
@@ -82,9 +84,10 @@ struct Item {
     is_interrupted: bool,
     /// Whether its thread waited first, so that the call took little of the time there was.
     has_waited: bool,
-    /// Whether its stamp is when it ended, not when it began.
+    /// Whether it is made when it ended, not when it began, unless something speaks against it: which of
+    /// the two its stamp says, or what the recorder saw of an interruption.
     is_stamped_last: bool,
-    /// Whether it is among those ahead a second time, at its end.
+    /// Whether it is among those ahead a second time, and is made there.
     is_moved: bool,
     /// Whether it was made before its turn came.
     is_made: bool,
@@ -289,9 +292,12 @@ impl Orderer {
     fn move_ahead(&mut self, number: u64, moved: Item) {
         let stamp = moved.stamp();
         let place = self.ahead.partition_point(|item| item.stamp() <= stamp);
-        if place == 0 {
+        // What stands behind it has to be moved, and there are traces in which every call was interrupted.
+        let cost = (self.ahead.len() - place + self.latest.len()) / MOVED_AT_ONCE;
+        if place == 0 || cost > self.effort {
             return;
         }
+        self.effort -= cost;
         if let Some(item) = self.numbered_ahead(number) {
             item.is_moved = true;
             item.is_made = true;

@@ -7,13 +7,17 @@
 //! 2. frees of other threads, stamped and then kept waiting, come after it: whoever sleeps with an
 //!    arena's lock keeps all others waiting. They wait on until their own threads go on;
 //! 3. the doubtful call came earlier: its thread slept before it could stamp it;
-//! 4. a call that was interrupted, or two, were made at the other end of their time, see
+//! 4. a chunk arrived on a fastbin in the middle of another thread's call, see
+//!    [`meanwhile`](super::meanwhile);
+//! 5. a call that was interrupted, or two, were made at the other end of their time, see
 //!    [`interrupted`](super::interrupted); or both the doubtful call and another have other places;
-//! 5. an allocation of another thread that is stamped later came before it;
-//! 6. an earlier call in the same arena came before or after others that it overlaps, and it only
+//! 6. an allocation of another thread that is stamped later came before it;
+//! 7. an earlier call in the same arena came before or after others that it overlaps, and it only
 //!    shows now; or two such calls did;
-//! 7. of the calls just before the doubtful one, two have other places at once, or one while another
+//! 8. of the calls just before the doubtful one, two have other places at once, or one while another
 //!    waits.
+//!
+//! When nothing helps, threads that have exited are tried at other paces, see [`exits`](super::exits).
 //!
 //! Calls that were not interrupted are first taken to have been short, then not so short, then of any
 //! length.
