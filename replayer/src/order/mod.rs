@@ -15,7 +15,8 @@
 //!
 //! A call happened between its own stamp and its thread's neighbouring one. If the recorder could see
 //! that its thread was not interrupted meanwhile, then within a few microseconds of its stamp; if the thread
-//! waited, then when it waited no longer. What was tried is taken back by a [`Journal`](malloscope_allocator::memory::journal::Journal).
+//! waited, then when it waited no longer. What was tried is taken back by a
+//! [`Journal`](malloscope_allocator::memory::journal::Journal).
 
 use crate::turn::Turn;
 use choices::Choices;
