@@ -102,8 +102,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         self.cx.lockless.coming = later;
         let now: Vec<Coming> = now;
         now.into_iter().try_for_each(|Coming { arena, chunk, .. }| {
-            let size = chunk.size(&self.cx.memory);
-            self.arenas[arena.0 as usize].push_fast(&mut self.cx, chunk, size).map(drop)
+            self.arenas[arena.0 as usize].receive(&mut self.cx, chunk)
         })
     }
 }
@@ -121,10 +120,19 @@ impl Arena {
     #[cold]
     fn let_some_arrive<M: Memory, O: Observer>(&mut self, cx: &mut Context<M, O>) -> Result<(), Corruption> {
         while let Some(chunk) = cx.lockless.next(self.id()) {
-            let size = chunk.size(&cx.memory);
-            self.push_fast(cx, chunk, size)?;
+            self.receive(cx, chunk)?;
         }
         cx.lockless.note_take(self.id());
         Ok(())
+    }
+
+    /// A chunk that was delayed arrives.
+    fn receive<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+    ) -> Result<(), Corruption> {
+        let size = chunk.size(&cx.memory);
+        self.push_fast(cx, chunk, size).map(drop)
     }
 }

@@ -5,6 +5,7 @@
 //! each thread's control block. Where that area names a critical section, and the thread is taken off
 //! the processor or handles a signal outside of that section, the kernel takes the name away. So
 //! before a call we name a section that nobody can be in, and look afterwards whether it is still named.
+//! It stays named between calls: so the next one sees whether the thread was interrupted there.
 //!
 //! A program with sections of its own names them whenever it enters one, and does not call malloc in
 //! one: it may not call anything. So what we overwrite is a name the kernel would have taken away.
@@ -102,7 +103,7 @@ fn watch_again() {
 /// A thread that is alone is not asked: it needs nothing of this to be in order.
 pub fn switches(entry: &Entry) -> Switches {
     let is_alone = entry.has_company.load(Ordering::Acquire) == 0;
-    let now = if is_alone { None } else { Some(system::switches()) };
+    let now = (!is_alone).then(system::switches);
     let word = now.map_or(0, |now| KNOWN | u64::from(now.waits) << 32 | u64::from(now.preemptions));
     let before = entry.switches.swap(word, Ordering::Relaxed);
     now.filter(|_| before & KNOWN != 0).map_or_else(Switches::default, |now| Switches {

@@ -9,7 +9,7 @@ use super::{Item, Numbered, Orderer};
 use crate::turn::{Extent, Turn};
 use malloscope_traces::Thread;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// The time a thread takes to free a chunk when it exits, in nanoseconds.
 const PACE: u64 = 150;
@@ -46,7 +46,7 @@ impl Orderer {
         let dues = (1..).map(|number| exit.from.saturating_add(number * PACE));
         let all = steps.chain([exit]).zip(dues).map(|(item, due)| Item { due, ..item });
         self.waiting.extend(all);
-        self.waiting.sort_by_key(|item| item.numbered.record.time);
+        self.sort_waiting();
     }
 
     /// Which of those that wait is due before the next call ahead.
@@ -88,17 +88,8 @@ impl Orderer {
     /// Tries to let threads that exit give back more: all up to a chunk of the arena in doubt. Before the
     /// doubtful call, then ever earlier.
     pub(super) fn go_on_exiting(&mut self, window: &mut Window) -> bool {
-        let exiting: Vec<usize> =
-            window.waiting().filter(|&place| self.item(window, place).is_exit()).collect();
-        let threads: HashSet<Thread> =
-            exiting.iter().map(|&place| self.item(window, place).thread()).collect();
         let mut sets: Vec<Vec<usize>> = Vec::new();
-        for thread in threads {
-            let steps: Vec<usize> = exiting
-                .iter()
-                .copied()
-                .filter(|&place| self.item(window, place).thread() == thread)
-                .collect();
+        for steps in self.steps_by_thread(window, window.waiting()).values() {
             let ends = (0..steps.len()).filter(|&last| {
                 let item = self.item(window, steps[last]);
                 item.arena == window.arena || item.numbered.turn.extent == Extent::Whole
@@ -134,10 +125,7 @@ impl Orderer {
     /// doubt on.
     pub(super) fn pause_exits(&mut self, window: &mut Window) -> bool {
         let made = &self.past.made()[..window.doubtful];
-        let mut steps: HashMap<Thread, Vec<usize>> = HashMap::new();
-        for (place, made) in made.iter().enumerate().filter(|(_, made)| made.item.is_exit()) {
-            steps.entry(made.item.thread()).or_default().push(place);
-        }
+        let steps = self.steps_by_thread(window, 0..window.doubtful);
         let mut sets = Vec::new();
         for steps in steps.values() {
             let begins = (0..steps.len()).filter(|&first| window.concerns(&made[steps[first]]));
@@ -156,17 +144,11 @@ impl Orderer {
     /// Tries other paces for threads that have exited, the latest first, when nothing else explains the
     /// doubtful call.
     pub(super) fn pace_exits(&mut self, window: &mut Window) -> bool {
-        let mut steps: BTreeMap<Reverse<usize>, Vec<usize>> = BTreeMap::new();
-        let mut first: HashMap<Thread, usize> = HashMap::new();
-        for place in window.doubtful.saturating_sub(BACK)..window.doubtful {
-            let item = &self.past.made()[place].item;
-            if item.is_exit() {
-                let first = *first.entry(item.thread()).or_insert(place);
-                steps.entry(Reverse(first)).or_default().push(place);
-            }
-        }
+        let made = window.doubtful.saturating_sub(BACK)..window.doubtful;
+        let mut exits: Vec<Vec<usize>> = self.steps_by_thread(window, made).into_values().collect();
+        exits.sort_by_key(|steps| Reverse(steps[0]));
         window.limit = self.past.executions() + PATIENCE.min(self.effort);
-        steps.values().any(|steps| {
+        exits.iter().any(|steps| {
             DELAYS.into_iter().any(|delay| {
                 PACES.into_iter().any(|pace| {
                     let order = self.paced(window, steps, delay, pace);
@@ -174,6 +156,22 @@ impl Orderer {
                 })
             })
         })
+    }
+
+    /// Which of these places are steps of exits, by thread.
+    fn steps_by_thread(
+        &self,
+        window: &Window,
+        places: impl Iterator<Item = usize>,
+    ) -> BTreeMap<Thread, Vec<usize>> {
+        let mut steps: BTreeMap<Thread, Vec<usize>> = BTreeMap::new();
+        for place in places {
+            let item = self.item(window, place);
+            if item.is_exit() {
+                steps.entry(item.thread()).or_default().push(place);
+            }
+        }
+        steps
     }
 
     /// The order in which an exit's steps come at this pace, with the first so long after its stamp.

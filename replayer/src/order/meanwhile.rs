@@ -114,9 +114,8 @@ impl Orderer {
     fn met(&self, window: &Window, meeting: &Meeting, arrivals: &[Arrival]) -> Option<Order> {
         let made = self.past.made();
         let taker = meeting.taker;
-        let arrival_of = |place: usize| {
-            meeting.puts.iter().position(|&put| put == place).map(|number| (place, arrivals[number]))
-        };
+        let arrival_of =
+            |place: usize| meeting.puts.iter().position(|&put| put == place).map(|number| arrivals[number]);
         let call = made[taker].item.numbered.turn.index;
         let mut order = Order::default();
         let threads: BTreeSet<Thread> = meeting.puts.iter().map(|&put| made[put].item.thread()).collect();
@@ -129,26 +128,19 @@ impl Orderer {
             let mut latest = Arrival::Before;
             let mut is_waiting = false;
             for &place in before {
-                let arrival = arrival_of(place).map(|(_, arrival)| arrival);
+                let arrival = arrival_of(place);
                 latest = arrival.unwrap_or(latest);
-                let is_after = match arrival {
-                    Some(arrival) => arrival == Arrival::After,
-                    None => {
-                        latest == Arrival::After || latest > Arrival::Before && window.concerns(&made[place])
-                    }
-                };
-                if is_waiting && matches!(arrival, Some(Arrival::Before | Arrival::During(_))) {
-                    return None;
-                }
+                let is_after = latest == Arrival::After
+                    || arrival.is_none() && latest > Arrival::Before && window.concerns(&made[place]);
                 if is_after {
                     is_waiting = true;
                     order.moves.push(Move { from: place, to: taker, is_after: true });
+                } else if is_waiting && arrival.is_some() {
+                    return None;
                 }
             }
-            let last = after
-                .iter()
-                .rposition(|&place| arrival_of(place).is_some_and(|(_, arrival)| arrival != Arrival::After));
-            let early = &after[..last.map_or(0, |last| last + 1)];
+            let is_early = |&place: &usize| arrival_of(place).is_some_and(|arrival| arrival < Arrival::After);
+            let early = &after[..after.iter().rposition(is_early).map_or(0, |last| last + 1)];
             if is_waiting && !early.is_empty() {
                 return None;
             }

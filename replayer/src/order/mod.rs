@@ -408,6 +408,11 @@ impl Orderer {
     fn put_off(&mut self, item: Item) {
         self.past.replace(self.past.made().len() - 1, []);
         self.waiting.push(Item { is_stamped_last: true, is_brief: false, due: item.until, ..item });
+        self.sort_waiting();
+    }
+
+    /// Who began to wait first comes first; what a thread gives back on exit keeps its order.
+    fn sort_waiting(&mut self) {
         self.waiting.sort_by_key(|item| item.numbered.record.time);
     }
 

@@ -634,7 +634,7 @@ impl Orderer {
     /// Tries an order that changes much. Returns whether it explains everything that is looked at; if not, it
     /// is forgotten.
     pub(super) fn attempt_all_or_nothing(&mut self, window: &mut Window, order: Order) -> bool {
-        let (best, others) = (window.best.clone(), window.others.clone());
+        let (best, others) = (window.best.take(), std::mem::take(&mut window.others));
         let is_proven = self.try_order(window, order) == Attempt::Proven;
         if !is_proven {
             (window.best, window.others) = (best, others);
@@ -757,9 +757,9 @@ impl Orderer {
         for number in ended {
             self.waiting.remove(number);
         }
-        // What an exiting thread gives back has its order.
+        // What an exiting thread gives back comes before what it has yet to give back.
         self.waiting.splice(..0, wait);
-        self.waiting.sort_by_key(|item| item.numbered.record.time);
+        self.sort_waiting();
         self.set_due(paces);
     }
 }
