@@ -12,7 +12,7 @@ pub const WORD: u64 = 8;
 pub const ALIGNMENT: u64 = 2 * WORD;
 /// The smallest chunk: room for a boundary tag and two links. glibc's `MINSIZE`.
 pub const SMALLEST_CHUNK: ChunkSize = ChunkSize(4 * WORD);
-/// The greatest request that is looked at: glibc's `PTRDIFF_MAX`.
+/// The greatest request that makes sense: C's `PTRDIFF_MAX`.
 const GREATEST_REQUEST: u64 = i64::MAX as u64;
 
 /// A place in memory: compared and offset, never followed.
@@ -101,7 +101,14 @@ impl ChunkSize {
     /// (glibc: `checked_request2size`).
     #[inline]
     pub fn serving(request: Request) -> Option<ChunkSize> {
-        if request.0 > GREATEST_REQUEST {
+        ChunkSize::serving_up_to(GREATEST_REQUEST, request)
+    }
+
+    /// The chunk that serves `request`, unless that is above what a release looks at
+    /// ([`Release::greatest_request`](crate::release::Release::greatest_request)).
+    #[inline]
+    pub(crate) fn serving_up_to(greatest: u64, request: Request) -> Option<ChunkSize> {
+        if request.0 > greatest {
             return None;
         }
         let padded = align_down(request.0 + WORD + ALIGNMENT - 1, ALIGNMENT);

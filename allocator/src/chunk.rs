@@ -238,12 +238,4 @@ impl Chunk {
     pub(crate) fn set_larger(self, words: &mut impl Words, to: Chunk) {
         words.store(self.0 + LARGER, to.0.0);
     }
-
-    /// The bytes the program may use of a chunk with this head (glibc: `memsize`). A mapped chunk
-    /// has no neighbour whose first word it could use.
-    #[inline]
-    pub(crate) fn usable(head: Head) -> u64 {
-        let borrowed = if head.is_mapped() { 0 } else { WORD };
-        head.size().0.wrapping_sub(HEADER).wrapping_add(borrowed)
-    }
 }

@@ -53,6 +53,8 @@ corruptions! {
     FootInConsolidate => "corrupted size vs. prev_size in fastbins",
     /// Freeing: the unsorted bin is damaged.
     UnsortedInFree => "free(): corrupted unsorted chunks",
+    /// Freeing: the small bin is damaged.
+    SmallInFree => "free(): chunks in smallbin corrupted",
     /// Consolidating: a fastbin leads nowhere.
     FastUnalignedInConsolidate => "malloc_consolidate(): unaligned fastbin chunk detected",
     /// Consolidating: a fastbin holds a chunk of another size.
@@ -102,6 +104,8 @@ corruptions! {
     /// Growing past a hole: the break is where no chunk may begin. An assertion, not a check.
     BreakMisaligned => "Fatal glibc error: malloc assertion failure in sysmalloc: \
                         ((unsigned long) chunk2mem (brk) & MALLOC_ALIGN_MASK) == 0",
+    /// Allocating an aligned chunk: a bin holds what cannot be a chunk.
+    MemalignUnaligned => "_int_memalign(): unaligned chunk detected",
     /// Reallocating: no chunk could be there.
     ReallocPointer => "realloc(): invalid pointer",
     /// Reallocating: no chunk has that size.

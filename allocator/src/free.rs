@@ -3,11 +3,11 @@
 use crate::address::{Address, ChunkSize, align_down};
 use crate::arena::{Arena, merge};
 use crate::bins::{self, LISTS, UNSORTED};
-use crate::chunk::{ALL_LINKS, Chunk};
+use crate::chunk::{ALL_LINKS, Chunk, Head};
 use crate::corruption::Corruption;
-use crate::heap::{Context, Heap};
+use crate::heap::{Context, Heap, Wants};
 use crate::memory::Memory;
-use crate::observe::{Event, Observer};
+use crate::observe::Observer;
 use crate::system::mapping;
 use crate::thread::ThreadId;
 
@@ -20,25 +20,23 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         }
         let chunk = Chunk::of(payload);
         let head = chunk.head(&self.cx.memory);
-        if head.is_mapped() {
-            self.cx.tell(Event::Released { chunk, size: head.size(), into: bins::Bin::Mapped });
+        if head.is_mapped() && !self.cx.release.tcache.takes_mapped {
             return mapping::release(&mut self.cx, chunk, head);
         }
-        self.ensure_tcache(thread)?;
-        self.free_chunk(thread, chunk, head.size())
+        self.ensure_tcache(thread, Wants::Free(head.size()))?;
+        self.free_chunk(thread, chunk, head)
     }
 
-    /// Frees a chunk that has no mapping of its own (glibc: `_int_free`).
+    /// Frees a chunk for which the tcache is asked first (glibc: `_int_free`).
     #[inline]
-    pub(crate) fn free_chunk(
-        &mut self,
-        thread: ThreadId,
-        chunk: Chunk,
-        size: ChunkSize,
-    ) -> Result<(), Corruption> {
+    fn free_chunk(&mut self, thread: ThreadId, chunk: Chunk, head: Head) -> Result<(), Corruption> {
+        let size = head.size();
         merge::check_freed(chunk, size)?;
         if self.threads[thread].tcache.accept(&mut self.cx, chunk, size)? {
             return Ok(());
+        }
+        if head.is_mapped() {
+            return mapping::release(&mut self.cx, chunk, head);
         }
         let arena = self.arena_of(chunk)?;
         self.arenas[arena.0 as usize].release_uncached(&mut self.cx, chunk, size)

@@ -3,17 +3,17 @@
 //! The entry points are in `malloc.rs`, `free.rs`, `realloc.rs` and `memalign.rs`; here is what they
 //! share.
 
-use crate::address::{Address, ChunkSize, Request};
+use crate::address::{Address, ChunkSize, Request, WORD};
 use crate::arena::choice::Choice;
 use crate::arena::segment::Segment;
 use crate::arena::{Arena, ArenaId};
 use crate::bins::lockless::Lockless;
 use crate::bins::tcache::Tcache;
-use crate::chunk::{Chunk, HEADER};
+use crate::chunk::{Chunk, HEADER, Head};
 use crate::corruption::Corruption;
 use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
-use crate::release::Release;
+use crate::release::{MappedHead, Release, TcacheMade};
 use crate::thread::{Thread, ThreadId, Threads};
 use crate::tunables::{Parameters, Tunable, Tunables};
 
@@ -28,8 +28,8 @@ pub struct Context<M, O> {
     pub release: Release,
     /// The limits in force.
     pub parameters: Parameters,
-    /// Whether there has ever been a second thread: the opposite of glibc's `SINGLE_THREAD_P`,
-    /// which no join and no fork brings back.
+    /// Whether there has ever been a second thread, or it does not matter: the opposite of glibc's
+    /// `SINGLE_THREAD_P`, which no join and no fork brings back.
     pub(crate) threaded: bool,
     /// Addresses that are aligned for a segment and were free when last seen: glibc's
     /// `aligned_heap_area`.
@@ -42,6 +42,22 @@ impl<M: Memory, O: Observer> Context<M, O> {
     #[inline(always)]
     pub(crate) fn tell(&mut self, event: Event) {
         self.observer.event(event);
+    }
+
+    /// The chunk size for a request; `None` if it is more than the release looks at.
+    #[inline]
+    pub(crate) fn size_for(&self, request: Request) -> Option<ChunkSize> {
+        ChunkSize::serving_up_to(self.release.greatest_request, request)
+    }
+
+    /// The bytes the program may use of a chunk with this head (glibc: `memsize`, `musable`). Where a
+    /// mapped chunk's head counts to the end of the mapping, it has no neighbour whose first word it
+    /// could use.
+    #[inline]
+    pub(crate) fn usable(&self, head: Head) -> u64 {
+        let has_neighbour = !head.is_mapped() || self.release.mapped_head == MappedHead::LikeOthers;
+        let borrowed = if has_neighbour { WORD } else { 0 };
+        head.size().0.wrapping_sub(HEADER).wrapping_add(borrowed)
     }
 
     /// Fills memory about to be handed out, if that was asked for (glibc: `alloc_perturb`).
@@ -61,6 +77,19 @@ impl<M: Memory, O: Observer> Context<M, O> {
             self.memory.fill(chunk.payload(), size.0.wrapping_sub(HEADER), byte);
         }
     }
+}
+
+/// What a thread calls for that has no cache yet: whether it is given one depends on that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wants {
+    /// A chunk of this size (`malloc`, `calloc`).
+    Request(ChunkSize),
+    /// An aligned chunk of this size.
+    Aligned(ChunkSize),
+    /// To give a chunk of this size back.
+    Free(ChunkSize),
+    /// Another size of a chunk in an arena.
+    Realloc,
 }
 
 /// A whole malloc, over the memory `M`, telling `O` what it does.
@@ -84,7 +113,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
                 observer,
                 release,
                 parameters,
-                threaded: false,
+                threaded: !release.has_single_thread_path,
                 left_over_segment: None,
                 lockless: Lockless::default(),
             },
@@ -138,7 +167,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     pub fn cached(&self) -> (u64, u64) {
         self.threads
             .iter()
-            .map(|(_, thread)| thread.tcache.total())
+            .map(|(_, thread)| thread.tcache.total(&self.cx))
             .fold((0, 0), |(chunks, bytes), total| (chunks + total.0, bytes + total.1))
     }
 
@@ -175,7 +204,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         }
         let chunk = Chunk::of(payload);
         let head = chunk.head(&self.cx.memory);
-        if head.is_mapped() || chunk.is_in_use(&self.cx.memory) { Chunk::usable(head) } else { 0 }
+        if head.is_mapped() || chunk.is_in_use(&self.cx.memory) { self.cx.usable(head) } else { 0 }
     }
 
     /// `malloc_trim(pad)`: whether anything was given back.
@@ -238,30 +267,53 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         self.cx.threaded = true;
     }
 
-    /// Gives the thread a cache if it should have one and can (glibc: `MAYBE_INIT_TCACHE`).
+    /// Gives the thread a cache if it should have one by now and can (glibc: `MAYBE_INIT_TCACHE`).
     #[inline]
-    pub(crate) fn ensure_tcache(&mut self, thread: ThreadId) -> Result<(), Corruption> {
-        if self.meet(thread).tcache.is_wanted() { self.make_tcache(thread) } else { Ok(()) }
+    pub(crate) fn ensure_tcache(&mut self, thread: ThreadId, wants: Wants) -> Result<(), Corruption> {
+        if self.meet(thread).tcache.is_wanted() { self.make_tcache_if_due(thread, wants) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn make_tcache_if_due(&mut self, thread: ThreadId, wants: Wants) -> Result<(), Corruption> {
+        let can_be_cached = |size: ChunkSize| size <= self.cx.parameters.greatest_cached;
+        let is_due = match (self.cx.release.tcache.made, wants) {
+            (TcacheMade::AtFirstCall, Wants::Request(_) | Wants::Free(_) | Wants::Realloc) => true,
+            (TcacheMade::AtFirstRequest, Wants::Request(size) | Wants::Aligned(size))
+            | (TcacheMade::AtFirstFree, Wants::Free(size)) => can_be_cached(size),
+            _ => false,
+        };
+        if is_due { self.make_tcache(thread) } else { Ok(()) }
     }
 
     /// Allocates the chunk a thread's cache lies in (glibc: `tcache_init`).
-    #[cold]
     fn make_tcache(&mut self, thread: ThreadId) -> Result<(), Corruption> {
-        let length = self.cx.release.tcache_struct;
-        let request = Request(length);
-        let arena = self.attached_arena(thread, length);
-        let mut found = self.allocate_in(thread, arena, request)?;
-        if found.is_none()
-            && let Some(arena) = arena
-        {
-            let other = self.other_arena(thread, arena, length);
-            found = self.allocate_in(thread, other, request)?;
-        }
+        let request = Request(self.cx.release.tcache.bytes);
+        let found = match self.cx.release.tcache.made {
+            TcacheMade::AtFirstCall => self.allocate_attached(thread, request)?,
+            TcacheMade::AtFirstFree if !self.threads[thread].tcache.give_up_unless_made(&self.cx) => None,
+            _ => {
+                let arena = self.arena_for(thread, request.0);
+                self.allocate_or_retry(thread, arena, request)?
+            }
+        };
         if let Some(Found { chunk, .. }) = found {
-            self.cx.memory.fill(chunk.payload(), length, 0);
+            self.cx.memory.fill(chunk.payload(), request.0, 0);
             self.threads[thread].tcache.open(chunk);
         }
         Ok(())
+    }
+
+    /// Serves a request from the thread's own arena, whether there are other threads or not.
+    fn allocate_attached(&mut self, thread: ThreadId, request: Request) -> Result<Option<Found>, Corruption> {
+        let arena = self.attached_arena(thread, request.0);
+        let found = self.allocate_in(thread, arena, request)?;
+        match arena {
+            Some(failed) if found.is_none() => {
+                let other = self.other_arena(thread, failed, request.0);
+                self.allocate_in(thread, other, request)
+            }
+            _ => Ok(found),
+        }
     }
 
     /// Tells that a request has been served.

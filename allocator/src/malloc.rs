@@ -6,7 +6,7 @@ use crate::arena::{Arena, ArenaId};
 use crate::bins::{self, tcache::Tcache};
 use crate::chunk::Chunk;
 use crate::corruption::{Corruption, Refusal};
-use crate::heap::{Context, Heap};
+use crate::heap::{Context, Heap, Wants};
 use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
 use crate::system::mapping;
@@ -16,8 +16,10 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// `malloc(request)`: the payload.
     #[inline]
     pub fn malloc(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
-        let size = self.asked(request)?;
-        self.ensure_tcache(thread)?;
+        let Some(size) = self.asked(request) else {
+            return self.refuse(thread, request, self.cx.release.refuses_early.malloc);
+        };
+        self.ensure_tcache(thread, Wants::Request(size))?;
         if let Some(chunk) = self.threads[thread].tcache.take(&mut self.cx, size)? {
             return Ok(self.served(chunk, Source::Tcache(bins::narrow(bins::tcache::number(size)))));
         }
@@ -25,15 +27,21 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         Ok(self.served(found.chunk, found.source))
     }
 
-    /// `calloc(count, size)`: the payload, zeroed. It never comes from the tcache.
+    /// `calloc(count, size)`: the payload, zeroed.
     pub fn calloc(&mut self, thread: ThreadId, count: u64, size: u64) -> Result<Address, Refusal> {
-        // The product is a ptrdiff_t in the C, so more than that is too much.
-        let bytes =
-            count.checked_mul(size).filter(|&bytes| bytes <= i64::MAX as u64).ok_or(Refusal::OutOfMemory)?;
-        let request = Request(bytes);
-        self.asked(request)?;
-        self.ensure_tcache(thread)?;
-        let arena = self.arena_for(thread, bytes);
+        let request = Request(count.checked_mul(size).ok_or(Refusal::OutOfMemory)?);
+        let Some(size) = self.asked(request) else {
+            return self.refuse(thread, request, self.cx.release.refuses_early.calloc);
+        };
+        self.ensure_tcache(thread, Wants::Request(size))?;
+        if self.cx.release.tcache.serves_calloc
+            && let Some(chunk) = self.threads[thread].tcache.take(&mut self.cx, size)?
+        {
+            let usable = self.cx.usable(chunk.head(&self.cx.memory));
+            self.cx.memory.fill(chunk.payload(), usable, 0);
+            return Ok(self.served(chunk, Source::Tcache(bins::narrow(bins::tcache::number(size)))));
+        }
+        let arena = self.arena_for(thread, request.0);
         let (old_top, not_fresh) = match arena {
             Some(id) => self.arenas[id.0 as usize].top_and_its_stale_part(&self.cx),
             None => (Chunk::NONE, 0),
@@ -62,12 +70,27 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         self.cx.memory.fill(chunk.payload(), stale.wrapping_sub(8), 0);
     }
 
-    /// The chunk size for a request, which the program asks for now.
+    /// The chunk size for a request, which the program asks for now; `None` if it is too large.
     #[inline]
-    pub(crate) fn asked(&mut self, request: Request) -> Result<ChunkSize, Refusal> {
-        let size = ChunkSize::serving(request).ok_or(Refusal::OutOfMemory)?;
+    pub(crate) fn asked(&mut self, request: Request) -> Option<ChunkSize> {
+        let size = self.cx.size_for(request)?;
         self.cx.tell(Event::Asked { request, size });
-        Ok(size)
+        Some(size)
+    }
+
+    /// Refuses a request that is too large: at once, or by way of the arenas, none of which can
+    /// serve it.
+    #[cold]
+    pub(crate) fn refuse(
+        &mut self,
+        thread: ThreadId,
+        request: Request,
+        early: bool,
+    ) -> Result<Address, Refusal> {
+        if !early {
+            self.allocate(thread, request)?;
+        }
+        Err(Refusal::OutOfMemory)
     }
 
     /// Serves a request past the tcache.
@@ -101,7 +124,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         arena: Option<ArenaId>,
         request: Request,
     ) -> Result<Option<Found>, Corruption> {
-        let Some(size) = ChunkSize::serving(request) else { return Ok(None) };
+        let Some(size) = self.cx.size_for(request) else { return Ok(None) };
         let Some(arena) = arena else {
             let found = mapping::take(&mut self.cx, size);
             if let Some(Found { chunk, .. }) = found {

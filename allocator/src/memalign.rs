@@ -2,18 +2,20 @@
 
 use crate::address::{ALIGNMENT, Address, ChunkSize, Request, SMALLEST_CHUNK};
 use crate::arena::Arena;
-use crate::bins::tcache::Tcache;
-use crate::chunk::{Chunk, Head, MAPPED, PREVIOUS_IN_USE};
+use crate::bins::{self, FIRST_LARGE, tcache::Tcache};
+use crate::chunk::{Chunk, Head, PREVIOUS_IN_USE};
 use crate::corruption::{Corruption, Refusal};
-use crate::heap::{Context, Heap};
-use crate::memory::{Memory, Words};
-use crate::observe::{Found, Observer};
-use crate::system::mapping;
+use crate::heap::{Context, Heap, Wants};
+use crate::list;
+use crate::memory::Memory;
+use crate::observe::{Found, Observer, Source};
+use crate::release::Remainders;
+use crate::system::mapping::{self, Extent};
 use crate::thread::ThreadId;
 
 impl<M: Memory, O: Observer> Heap<M, O> {
-    /// `memalign(alignment, request)`, and `aligned_alloc`, which is the same (glibc:
-    /// `_mid_memalign`). An alignment that is no power of two is rounded up to one.
+    /// `memalign(alignment, request)` (glibc: `_mid_memalign`). An alignment that is no power of two is
+    /// rounded up to one.
     pub fn memalign(
         &mut self,
         thread: ThreadId,
@@ -27,8 +29,20 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             return Err(Refusal::Invalid);
         }
         let alignment = alignment.max(SMALLEST_CHUNK.0).next_power_of_two();
-        let size = self.asked(request)?;
+        let size = self.asked(request);
+        if size.is_none() && self.cx.release.refuses_early.memalign {
+            return Err(Refusal::OutOfMemory);
+        }
         self.meet(thread);
+        if let Some(size) = size {
+            self.ensure_tcache(thread, Wants::Aligned(size))?;
+            if self.cx.release.tcache.serves_memalign
+                && let Some(chunk) =
+                    self.threads[thread].tcache.take_aligned(&mut self.cx, size, alignment)?
+            {
+                return Ok(self.served(chunk, Source::Tcache(bins::narrow(bins::tcache::number(size)))));
+            }
+        }
         let padding = alignment.wrapping_add(SMALLEST_CHUNK.0);
         let arena = self.arena_for(thread, request.0.wrapping_add(padding));
         let mut found = self.align_in(thread, arena, alignment, size)?;
@@ -41,6 +55,19 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         }
         let found = found.ok_or(Refusal::OutOfMemory)?;
         Ok(self.served(found.chunk, found.source))
+    }
+
+    /// `aligned_alloc(alignment, request)`: in later releases the alignment must be a power of two.
+    pub fn aligned_alloc(
+        &mut self,
+        thread: ThreadId,
+        alignment: u64,
+        request: Request,
+    ) -> Result<Address, Refusal> {
+        if self.cx.release.aligned_alloc_wants_powers && !alignment.is_power_of_two() {
+            return Err(Refusal::Invalid);
+        }
+        self.memalign(thread, alignment, request)
     }
 
     /// `posix_memalign(&to, alignment, request)`: the alignment must be a power of two and a
@@ -67,35 +94,46 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     pub fn pvalloc(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
         let page_size = self.cx.memory.page_size();
         let padded = request.0.checked_add(page_size - 1).ok_or(Refusal::OutOfMemory)?;
-        // Not `-page_size`: the C has a slip here, and keeps one bit it means to clear.
-        let rounded = padded & (page_size - 1).wrapping_neg();
+        let mask = if self.cx.release.pvalloc_keeps_a_bit { page_size - 1 } else { page_size };
+        let rounded = padded & mask.wrapping_neg();
         self.memalign(thread, page_size, Request(rounded))
     }
 
-    /// An aligned chunk from an arena, or from a mapping if there is no arena to be had.
+    /// An aligned chunk from an arena, or from a mapping if there is no arena to be had (glibc:
+    /// `_int_memalign`). No size is one too large.
     fn align_in(
         &mut self,
         thread: ThreadId,
         arena: Option<crate::arena::ArenaId>,
         alignment: u64,
-        size: ChunkSize,
+        size: Option<ChunkSize>,
     ) -> Result<Option<Found>, Corruption> {
+        let Some(size) = size else { return Ok(None) };
+        if let Some(id) = arena
+            && self.cx.release.memalign.searches_bins
+        {
+            let (cx, tcache, arena) = self.lend(thread, id);
+            if let Some(found) = arena.find_aligned(cx, alignment, size)? {
+                let chunk = arena.align(cx, tcache, found.chunk, alignment, size)?;
+                return Ok(Some(Found { chunk, ..found }));
+            }
+        }
         // Enough for an aligned chunk wherever the padded one lands, with a chunk's room before it.
         if alignment > i64::MAX as u64 {
             return Ok(None);
         }
         let request = Request(size.bytes().wrapping_add(alignment).wrapping_add(SMALLEST_CHUNK.0));
-        let Some(padded) = ChunkSize::serving(request) else { return Ok(None) };
+        let Some(padded) = self.cx.size_for(request) else { return Ok(None) };
         let Some(id) = arena else {
             let Some(found) = mapping::take(&mut self.cx, padded) else { return Ok(None) };
             self.cx.perturb_allocated(found.chunk, request);
-            let chunk = align_mapped(&mut self.cx.memory, found.chunk, alignment);
+            let chunk = align_mapped(&mut self.cx, found.chunk, alignment);
             return Ok(Some(Found { chunk, ..found }));
         };
         let (cx, tcache, arena) = self.lend(thread, id);
         let Some(found) = arena.allocate(cx, tcache, request, padded)? else { return Ok(None) };
         let chunk = if found.chunk.head(&cx.memory).is_mapped() {
-            align_mapped(&mut cx.memory, found.chunk, alignment)
+            align_mapped(cx, found.chunk, alignment)
         } else {
             arena.align(cx, tcache, found.chunk, alignment, size)?
         };
@@ -117,16 +155,59 @@ fn aligned_inside(chunk: Chunk, alignment: u64) -> Option<(Chunk, ChunkSize)> {
 }
 
 /// A chunk with a mapping of its own only notes how far into it it begins.
-fn align_mapped(words: &mut impl Words, chunk: Chunk, alignment: u64) -> Chunk {
-    let Some((aligned, lead)) = aligned_inside(chunk, alignment) else { return chunk };
-    let size = chunk.size(words) - lead;
-    let before = chunk.previous_size(words) + lead;
-    aligned.set_previous_size(words, before);
-    aligned.set_head(words, Head::new(size, MAPPED));
-    aligned
+fn align_mapped<M: Memory, O: Observer>(cx: &mut Context<M, O>, chunk: Chunk, alignment: u64) -> Chunk {
+    let lead = if cx.release.memalign.mapped_leads_are_chunks {
+        aligned_inside(chunk, alignment).map_or(0, |(_, lead)| lead.bytes())
+    } else {
+        chunk.payload().align_up(alignment) - chunk.payload()
+    };
+    if lead == 0 {
+        return chunk;
+    }
+    let Extent { mapping, before, length } = Extent::of(cx, chunk);
+    mapping::put(cx, mapping, length, before + lead)
 }
 
 impl Arena {
+    /// Takes a chunk from the small or large bins that has an aligned one of `size` inside, from the bin
+    /// of that size up to that of twice the size: the first of a small bin, of a large one the one of
+    /// which the least is left (glibc 2.38: the search in `_int_memalign`).
+    fn find_aligned<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        alignment: u64,
+        size: ChunkSize,
+    ) -> Result<Option<Found>, Corruption> {
+        for number in bins::number(size)..bins::number(size + size) {
+            let list = self.list(number);
+            let mut best: Option<(Chunk, u64)> = None;
+            let mut chunk = list.first(&cx.memory);
+            while chunk != list.sentinel {
+                if chunk.is_misaligned() {
+                    return Err(Corruption::MemalignUnaligned);
+                }
+                let whole = chunk.size(&cx.memory);
+                if number >= FIRST_LARGE && whole < size {
+                    break;
+                }
+                let waste = waste_if_aligned(chunk, whole, alignment, size);
+                if let Some(waste) = waste.filter(|&waste| best.is_none_or(|(_, least)| waste <= least)) {
+                    best = Some((chunk, waste));
+                    if number < FIRST_LARGE {
+                        break;
+                    }
+                }
+                chunk = chunk.forward(&cx.memory);
+            }
+            let Some((chunk, _)) = best else { continue };
+            let whole = chunk.size(&cx.memory);
+            list::unlink(&mut cx.memory, chunk)?;
+            self.hand_out_whole(cx, chunk, whole);
+            return Ok(Some(Found { chunk, source: Source::Split(bins::narrow(number)) }));
+        }
+        Ok(None)
+    }
+
     /// Cuts an aligned chunk of `size` out of a padded one, and frees what is before and after it
     /// (glibc: `_int_memalign`).
     fn align<M: Memory, O: Observer>(
@@ -143,16 +224,57 @@ impl Arena {
             aligned.set_head(&mut cx.memory, Head::new(rest, PREVIOUS_IN_USE | self.flag));
             aligned.mark_in_use(&mut cx.memory, rest);
             padded.resize(&mut cx.memory, lead, self.flag);
-            self.release(cx, tcache, padded)?;
+            match cx.release.memalign.remainders {
+                Remainders::Freed => self.release(cx, tcache, padded)?,
+                Remainders::Merged | Remainders::MergedChunks => self.merge(cx, padded, lead)?,
+            }
             chunk = aligned;
         }
-        let whole = chunk.size(&cx.memory);
-        if whole > size + SMALLEST_CHUNK {
-            let remainder = chunk.at(size);
-            remainder.set_head(&mut cx.memory, Head::new(whole - size, PREVIOUS_IN_USE | self.flag));
-            chunk.resize(&mut cx.memory, size, 0);
-            self.release(cx, tcache, remainder)?;
-        }
+        self.cut_tail(cx, tcache, chunk, size)?;
         Ok(chunk)
     }
+
+    /// Gives back what an aligned chunk has beyond `size`, where the release does.
+    fn cut_tail<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        chunk: Chunk,
+        size: ChunkSize,
+    ) -> Result<(), Corruption> {
+        let whole = chunk.size(&cx.memory);
+        let rest = whole - size;
+        let above = chunk.at(whole);
+        let remainder = chunk.at(size);
+        let is_cut = match cx.release.memalign.remainders {
+            Remainders::Freed => rest > SMALLEST_CHUNK,
+            Remainders::Merged => {
+                whole > size && (rest >= SMALLEST_CHUNK || above == self.top || !above.is_in_use(&cx.memory))
+            }
+            Remainders::MergedChunks => rest >= SMALLEST_CHUNK,
+        };
+        if !is_cut {
+            return Ok(());
+        }
+        if cx.release.memalign.remainders == Remainders::Freed {
+            remainder.set_head(&mut cx.memory, Head::new(whole - size, PREVIOUS_IN_USE | self.flag));
+            chunk.resize(&mut cx.memory, size, 0);
+            return self.release(cx, tcache, remainder);
+        }
+        chunk.resize(&mut cx.memory, size, 0);
+        self.settle_freed(cx, remainder, rest, above)
+    }
+}
+
+/// How much of a free chunk would be left over if an aligned one of `size` were cut out of it, or one
+/// byte if nothing would; `None` if that cannot be (glibc 2.38: `chunk_ok_for_memalign`).
+fn waste_if_aligned(chunk: Chunk, whole: ChunkSize, alignment: u64, size: ChunkSize) -> Option<u64> {
+    let lead = ChunkSize(chunk.payload().align_up(alignment) - chunk.payload());
+    if lead.bytes() > 0 && lead < SMALLEST_CHUNK {
+        return None;
+    }
+    if whole == size && lead.bytes() == 0 {
+        return Some(1);
+    }
+    (whole > size + lead).then(|| (whole - size).bytes())
 }

@@ -5,10 +5,11 @@ use crate::arena::{Arena, ArenaId};
 use crate::bins::{self, tcache::Tcache};
 use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
 use crate::corruption::{Corruption, Refusal};
-use crate::heap::{Context, Heap};
+use crate::heap::{Context, Heap, Wants};
 use crate::list;
 use crate::memory::Memory;
 use crate::observe::{Found, Observer, Source};
+use crate::release::{KeptByRealloc, MappedHead};
 use crate::system::mapping;
 use crate::thread::ThreadId;
 
@@ -30,13 +31,17 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         self.meet(thread);
         let chunk = Chunk::of(payload);
         let head = chunk.head(&self.cx.memory);
+        if self.should_keep(chunk, head, request) {
+            self.asked(request);
+            return Ok(self.served(chunk, Source::Stayed));
+        }
         if !head.is_mapped() {
-            self.ensure_tcache(thread)?;
+            self.ensure_tcache(thread, Wants::Realloc)?;
         }
         if chunk.0.0 > head.size().0.wrapping_neg() || chunk.is_misaligned() {
             return Err(Corruption::ReallocPointer.into());
         }
-        let size = self.asked(request)?;
+        let size = self.asked(request).ok_or(Refusal::OutOfMemory)?;
         if head.is_mapped() {
             return self.realloc_mapped(thread, chunk, head, request, size);
         }
@@ -52,6 +57,28 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         self.realloc_elsewhere(thread, id, chunk, head, request)
     }
 
+    /// Whether the block is to stay as it is, by what the release thinks is a good fit.
+    #[inline]
+    fn should_keep(&self, chunk: Chunk, head: Head, request: Request) -> bool {
+        let rule = self.cx.release.realloc_keeps;
+        if rule == KeptByRealloc::Nothing {
+            return false;
+        }
+        let usable = self.usable_size(chunk.payload());
+        if request.0 > usable {
+            return false;
+        }
+        let left_over = usable - request.0;
+        match rule {
+            KeptByRealloc::Nothing => false,
+            KeptByRealloc::WithinTrimThreshold => left_over <= self.cx.parameters.trim_threshold,
+            KeptByRealloc::WithinPaddingOrPage => {
+                left_over < 2 * WORD || head.is_mapped() && left_over <= self.cx.memory.page_size()
+            }
+            KeptByRealloc::WithinPadding => left_over < 2 * WORD,
+        }
+    }
+
     /// The chunk's own arena has no room: a new chunk from another, and the old one is freed.
     #[cold]
     fn realloc_elsewhere(
@@ -63,7 +90,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         request: Request,
     ) -> Result<Address, Refusal> {
         let to = self.malloc_unasked(thread, request)?;
-        self.cx.memory.copy(chunk.payload(), to.chunk.payload(), Chunk::usable(head));
+        self.cx.memory.copy(chunk.payload(), to.chunk.payload(), self.cx.usable(head));
         let (cx, tcache, arena) = self.lend(thread, id);
         arena.release(cx, tcache, chunk)?;
         Ok(self.served(to.chunk, to.source))
@@ -82,7 +109,11 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if let Some(now) = mapping::resize(&mut self.cx, chunk, size)? {
             return Ok(self.served(now, Source::Remapped));
         }
-        if head.size() - ChunkSize(WORD) >= size {
+        let is_long_enough = match self.cx.release.mapped_head {
+            MappedHead::ToTheEnd => head.size() - ChunkSize(WORD) >= size,
+            MappedHead::LikeOthers => request.0 <= self.cx.usable(head),
+        };
+        if is_long_enough {
             return Ok(self.served(chunk, Source::Stayed));
         }
         let to = self.malloc_unasked(thread, request)?;
@@ -94,8 +125,8 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
     /// `malloc`, for a request that has been counted already.
     fn malloc_unasked(&mut self, thread: ThreadId, request: Request) -> Result<Found, Refusal> {
-        let size = ChunkSize::serving(request).ok_or(Refusal::OutOfMemory)?;
-        self.ensure_tcache(thread)?;
+        let size = self.cx.size_for(request).ok_or(Refusal::OutOfMemory)?;
+        self.ensure_tcache(thread, Wants::Request(size))?;
         if let Some(chunk) = self.threads[thread].tcache.take(&mut self.cx, size)? {
             return Ok(Found { chunk, source: Source::Tcache(bins::narrow(bins::tcache::number(size))) });
         }
@@ -163,13 +194,13 @@ impl Arena {
         size: ChunkSize,
     ) -> Result<Option<Found>, Corruption> {
         let request = Request(size.bytes() - (ALIGNMENT - 1));
-        let Some(padded) = ChunkSize::serving(request) else { return Ok(None) };
+        let Some(padded) = cx.size_for(request) else { return Ok(None) };
         let Some(found) = self.allocate(cx, tcache, request, padded)? else { return Ok(None) };
         if found.chunk == chunk.at(head.size()) {
             let together = head.size() + found.chunk.size(&cx.memory);
             return self.keep(cx, tcache, chunk, together, size, Source::Extended).map(Some);
         }
-        cx.memory.copy(chunk.payload(), found.chunk.payload(), Chunk::usable(head));
+        cx.memory.copy(chunk.payload(), found.chunk.payload(), cx.usable(head));
         self.release(cx, tcache, chunk)?;
         Ok(Some(found))
     }

@@ -1,7 +1,11 @@
-//! How one glibc release behaves: a row of data for each that changed something.
+//! How each glibc release behaves: a row of data for each, the row before plus what changed.
 //!
-//! Every row is the row before plus what changed, with the glibc commit it comes from; so this file
-//! reads as malloc's history. The code never asks for a release's number: it asks for a field.
+//! Every change names the glibc commit or release it comes from; so this file reads as malloc's
+//! history. The code never asks for a release's number: it asks for a field. Distributions also build
+//! the head of a release's branch, which may behave otherwise than the release: where it does, the
+//! branch has a row of its own, `2.26-branch`.
+
+use crate::address::ChunkSize;
 
 /// How a release of glibc behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,20 +16,47 @@ pub struct Release {
     pub malloc_state: MallocState,
     /// Bytes of the structure at the head of every segment: `sizeof (heap_info)`.
     pub heap_info: u64,
-    /// Bytes asked for a thread's cache: `sizeof (tcache_perthread_struct)`.
-    pub tcache_struct: u64,
-    /// How many chunks of a size a cache holds by default: `TCACHE_FILL_COUNT`.
-    pub tcache_count: u64,
+    /// The greatest request that is looked at (`REQUEST_OUT_OF_RANGE`, `checked_request2size`).
+    pub greatest_request: u64,
+    /// Where a greater one is refused before the thread is given an arena.
+    pub refuses_early: RefusesEarly,
+    /// Whether a process that never had a second thread goes without arenas' being chosen, and without
+    /// trying another arena when there is no memory (`SINGLE_THREAD_P`).
+    pub has_single_thread_path: bool,
+    /// The threads' own caches.
+    pub tcache: TcacheRules,
+    /// Whether arenas have fastbins.
+    pub has_fastbins: bool,
     /// Whether links between cached and fast chunks are mangled (`PROTECT_PTR`).
     pub links_are_mangled: bool,
+    /// Whether exact fits in the unsorted bin are cached until the cache is full, the last of them being
+    /// taken back out; otherwise the first is handed out at once.
+    pub exact_fits_are_cached: bool,
+    /// Whether a small chunk that `free` has merged goes to its small bin, not to the unsorted bin.
+    pub small_frees_skip_unsorted: bool,
+    /// Whether chunks that malloc itself frees (remainders and old blocks of `realloc`, what lies below
+    /// fenceposts) may go to the tcache.
+    pub own_frees_are_cached: bool,
+    /// When `realloc` leaves a block as it is without looking further.
+    pub realloc_keeps: KeptByRealloc,
+    /// How aligned requests are served.
+    pub memalign: MemalignRules,
+    /// Whether `aligned_alloc` refuses what is no power of two.
+    pub aligned_alloc_wants_powers: bool,
+    /// Whether `pvalloc` leaves the lowest bit of what it rounds to pages (a slip in its mask).
+    pub pvalloc_keeps_a_bit: bool,
+    /// What the head of a chunk with a mapping of its own counts.
+    pub mapped_head: MappedHead,
     /// Whether segments are mapped with `MAP_NORESERVE`.
     pub segments_reserve_no_swap: bool,
     /// How long a mapping in place of the program break is.
     pub break_fallback: BreakFallback,
     /// The greatest mmap threshold `mallopt` takes: `HEAP_MAX_SIZE / 2`, or any.
     pub greatest_mmap_threshold: u64,
-    /// Which processors the default limit on arenas is computed from.
+    /// What the default limit on arenas is computed from.
     pub arena_limit: ArenaLimit,
+    /// Whether an arena that is given out in turn leaves the list of those without threads.
+    pub reused_arenas_leave_free_list: bool,
 }
 
 /// Where things are in `struct malloc_state`.
@@ -37,6 +68,115 @@ pub struct MallocState {
     pub lists: u64,
 }
 
+/// Which functions refuse a request that is too large before anything else; the others choose an arena
+/// first, and where there are threads then try another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusesEarly {
+    /// `malloc`
+    pub malloc: bool,
+    /// `calloc`
+    pub calloc: bool,
+    /// `memalign` and its like.
+    pub memalign: bool,
+}
+
+/// How the threads' caches work (`tcache_perthread_struct`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcacheRules {
+    /// When a thread is given its cache.
+    pub made: TcacheMade,
+    /// Bytes asked for it: `sizeof (tcache_perthread_struct)`.
+    pub bytes: u64,
+    /// Bytes asked for it if an allocation first needs it, to put by what it found.
+    pub bytes_while_allocating: u64,
+    /// How many chunks of a size it holds by default: `TCACHE_FILL_COUNT`.
+    pub count: u64,
+    /// The greatest chunk it takes in from `free` by default.
+    pub greatest: ChunkSize,
+    /// Whether the tunable `tcache_max` is the least chunk not taken in, no more the greatest that is.
+    pub excludes_greatest: bool,
+    /// Whether, and how, chunks that are too large for the stacks of one size each can be cached.
+    pub large: LargeTcache,
+    /// Whether `calloc` takes from it.
+    pub serves_calloc: bool,
+    /// Whether `memalign` takes from it.
+    pub serves_memalign: bool,
+    /// Whether even a chunk with a mapping of its own may be cached, if it is not too large.
+    pub takes_mapped: bool,
+    /// Whether a thread that exits makes a cache anew while it empties the old one, and loses it with
+    /// all that was cached.
+    pub is_lost_at_exit: bool,
+}
+
+/// When a thread is given its cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcacheMade {
+    /// Never: there are no caches.
+    Never,
+    /// With its first `malloc` or `calloc`, or `free` or `realloc` of a chunk in an arena.
+    AtFirstCall,
+    /// With its first request for a chunk that could be cached.
+    AtFirstRequest,
+    /// With its first `free` of a chunk that could be cached, or when an allocation finds chunks to put
+    /// by.
+    AtFirstFree,
+}
+
+/// Stacks for a range of sizes each, in which a cache keeps large chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LargeTcache {
+    /// There are none.
+    None,
+    /// A request takes the first chunk that is no shorter.
+    NoShorter,
+    /// A request takes only a chunk of exactly its size.
+    Exact,
+}
+
+/// When `realloc` leaves a block as it is without looking further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptByRealloc {
+    /// Never.
+    Nothing,
+    /// When the request fits, and the bytes left over are not above the trim threshold.
+    WithinTrimThreshold,
+    /// When the request fits with less than 16 bytes left over, or has a mapping and no more than a page.
+    WithinPaddingOrPage,
+    /// When the request fits with less than 16 bytes left over.
+    WithinPadding,
+}
+
+/// How aligned requests are served past the tcache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemalignRules {
+    /// Whether small and large bins are searched for a chunk that has an aligned one inside.
+    pub searches_bins: bool,
+    /// What becomes of what lies before and after the aligned chunk.
+    pub remainders: Remainders,
+    /// Whether also in a mapping there must be room for a chunk before an aligned one.
+    pub mapped_leads_are_chunks: bool,
+}
+
+/// What becomes of what lies before and after an aligned chunk that is cut out of a longer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remainders {
+    /// They are freed like chunks of the program's; a tail must be longer than the smallest chunk.
+    Freed,
+    /// They are merged with their neighbours; a tail of any length, if what lies above is free.
+    Merged,
+    /// They are merged with their neighbours; a tail if it can be a chunk.
+    MergedChunks,
+}
+
+/// What the head of a chunk with a mapping of its own counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MappedHead {
+    /// The rest of the mapping from the chunk on, of which the program may use all but two words.
+    ToTheEnd,
+    /// Two words less, so that the program may use as much of it as of any other chunk.
+    LikeOthers,
+}
+
 /// How long a mapping in place of the program break is (`sysmalloc_mmap_fallback`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakFallback {
@@ -44,60 +184,359 @@ pub struct BreakFallback {
     pub rounded_to: u64,
     /// The least that is mapped.
     pub at_least: u64,
+    /// Whether what is missing to the old top chunk is rounded up to pages before that is added.
+    pub counts_old_top: bool,
 }
 
-/// Which processors the default limit on arenas, eight for each, is computed from.
+/// What the default limit on arenas is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArenaLimit {
-    /// Those online in the machine.
-    Online,
-    /// Those in the process's affinity mask.
-    Allowed,
+    /// Eight for each processor online, found out when there are more than `arena_test` arenas.
+    EightEachOnline,
+    /// Eight for each processor in the process's affinity mask.
+    EightEachAllowed,
+    /// One for each processor online, no less than `arena_test`, found out at that many.
+    OneEachOnline,
 }
 
 const PAGE: u64 = 4096;
 const MEBIBYTE: u64 = 1 << 20;
+const SMALLEST: u64 = 32;
 
-/// 2.31: Debian 11, Ubuntu 20.04.
-pub const V2_31: Release = Release {
-    name: "2.31",
-    malloc_state: MallocState { size: 0x898, lists: 0x70 },
+/// 2.23: Ubuntu 16.04, SLES 12. Wolfram Gloger's ptmalloc2 and ten years of mending.
+pub const V2_23: Release = Release {
+    name: "2.23",
+    malloc_state: MallocState { size: 0x890, lists: 0x68 },
     heap_info: 0x20,
-    tcache_struct: 0x280,
-    tcache_count: 7,
+    greatest_request: (2 * SMALLEST).wrapping_neg() - 1,
+    refuses_early: RefusesEarly { malloc: false, calloc: false, memalign: false },
+    has_single_thread_path: false,
+    tcache: TcacheRules {
+        made: TcacheMade::Never,
+        bytes: 0,
+        bytes_while_allocating: 0,
+        count: 0,
+        greatest: ChunkSize(0),
+        excludes_greatest: false,
+        large: LargeTcache::None,
+        serves_calloc: false,
+        serves_memalign: false,
+        takes_mapped: false,
+        is_lost_at_exit: false,
+    },
+    has_fastbins: true,
     links_are_mangled: false,
+    exact_fits_are_cached: true,
+    small_frees_skip_unsorted: false,
+    own_frees_are_cached: true,
+    realloc_keeps: KeptByRealloc::Nothing,
+    memalign: MemalignRules {
+        searches_bins: false,
+        remainders: Remainders::Freed,
+        mapped_leads_are_chunks: true,
+    },
+    aligned_alloc_wants_powers: false,
+    pvalloc_keeps_a_bit: false,
+    mapped_head: MappedHead::ToTheEnd,
     segments_reserve_no_swap: true,
-    break_fallback: BreakFallback { rounded_to: PAGE, at_least: MEBIBYTE },
+    break_fallback: BreakFallback { rounded_to: PAGE, at_least: MEBIBYTE, counts_old_top: true },
     greatest_mmap_threshold: 32 * MEBIBYTE,
-    arena_limit: ArenaLimit::Online,
+    arena_limit: ArenaLimit::EightEachOnline,
+    reused_arenas_leave_free_list: false,
 };
 
-/// 2.36: Debian 12. The same as 2.35, which is Ubuntu 22.04.
-pub const V2_36: Release = Release {
-    name: "2.36",
-    // 2.32, a1a486d70e: safe-linking.
+/// 2.24.
+pub const V2_24: Release = Release { name: "2.24", ..V2_23 };
+
+/// 2.25.
+pub const V2_25: Release = Release {
+    name: "2.25",
+    // f88aab5d50: an arena on the free list has no threads.
+    reused_arenas_leave_free_list: true,
+    ..V2_24
+};
+
+/// 2.26: Amazon Linux 2.
+pub const V2_26: Release = Release {
+    name: "2.26",
+    // d5c3fafc43: every thread has a cache, 64 stacks of up to seven chunks.
+    tcache: TcacheRules {
+        made: TcacheMade::AtFirstCall,
+        bytes: 0x240,
+        bytes_while_allocating: 0x240,
+        count: 7,
+        greatest: ChunkSize(1040),
+        is_lost_at_exit: true,
+        ..V2_25.tcache
+    },
+    refuses_early: RefusesEarly { malloc: true, ..V2_25.refuses_early },
+    ..V2_25
+};
+
+/// 2.26 as its branch is now: SLES 15.
+pub const V2_26_BRANCH: Release = Release {
+    name: "2.26-branch",
+    // 2.27, e956075a5a: a flag of its own for whether fastbins hold anything.
+    malloc_state: MallocState { size: 0x898, lists: 0x70 },
+    // 2.27, 3f6bb8a32e and 905a7725e9: SINGLE_THREAD_P.
+    has_single_thread_path: true,
+    // 2.27, 1e26d35193: the cache is not made again while the thread exits.
+    tcache: TcacheRules { is_lost_at_exit: false, ..V2_26.tcache },
+    ..V2_26
+};
+
+/// 2.27: Ubuntu 18.04.
+pub const V2_27: Release = Release { name: "2.27", ..V2_26_BRANCH };
+
+/// 2.28: Debian 10, RHEL 8.
+pub const V2_28: Release = Release { name: "2.28", ..V2_27 };
+
+/// 2.28 as its branch is since October 2019.
+pub const V2_28_BRANCH: Release = Release {
+    name: "2.28-branch",
+    // 2.30, 1f50f2ad85: counts of 16 bits in the cache.
+    tcache: TcacheRules { bytes: 0x280, bytes_while_allocating: 0x280, ..V2_28.tcache },
+    ..V2_28
+};
+
+/// 2.29.
+pub const V2_29: Release = Release { name: "2.29", ..V2_28 };
+
+/// 2.30.
+pub const V2_30: Release = Release {
+    name: "2.30",
+    tcache: V2_28_BRANCH.tcache,
+    // 9bf8e29ca1: no request above PTRDIFF_MAX; a product is one too, and pvalloc's mask has a slip.
+    greatest_request: i64::MAX as u64,
+    refuses_early: RefusesEarly { calloc: true, ..V2_29.refuses_early },
+    pvalloc_keeps_a_bit: true,
+    ..V2_29
+};
+
+/// 2.31: Debian 11, Ubuntu 20.04, SLES 15 SP3.
+pub const V2_31: Release = Release { name: "2.31", ..V2_30 };
+
+/// 2.32.
+pub const V2_32: Release = Release {
+    name: "2.32",
+    // a1a486d70e: safe-linking.
     links_are_mangled: true,
-    // 2.35, 98d5fcb8d0: huge pages for arenas; heap_info has a page size.
-    heap_info: 0x30,
-    // 2.35, 0849eed45d: the arguments of the fallback's two lengths are transposed, until 2.38.
-    break_fallback: BreakFallback { rounded_to: MEBIBYTE, at_least: PAGE },
-    // 2.35, 0a4df6f534: M_MMAP_THRESHOLD is not limited any more.
-    greatest_mmap_threshold: u64::MAX,
-    // 2.35.0, 11a02b035b, used the affinity mask; 472894d2cf took that back, also on the branches
-    // that distributions build.
-    arena_limit: ArenaLimit::Online,
     ..V2_31
 };
 
-impl Release {
-    /// Every row, oldest first.
-    pub const ALL: [Release; 2] = [V2_31, V2_36];
+/// 2.33.
+pub const V2_33: Release = Release { name: "2.33", ..V2_32 };
 
-    /// The row a glibc of this version behaves as: the row itself, or the nearest older one.
+/// 2.34: RHEL 9, Amazon Linux 2023.
+pub const V2_34: Release = Release { name: "2.34", ..V2_33 };
+
+/// 2.35: Ubuntu 22.04.
+pub const V2_35: Release = Release {
+    name: "2.35",
+    // 98d5fcb8d0: huge pages for arenas; heap_info has a page size.
+    heap_info: 0x30,
+    // 0849eed45d: the arguments of the fallback's two lengths are transposed, until 2.38.
+    break_fallback: BreakFallback { rounded_to: MEBIBYTE, at_least: PAGE, counts_old_top: true },
+    // 0a4df6f534: M_MMAP_THRESHOLD is not limited any more.
+    greatest_mmap_threshold: u64::MAX,
+    // 2.35.0 used the affinity mask, 11a02b035b; 472894d2cf (2.39) took that back, also on the branches
+    // of 2.34 to 2.38, which are what distributions build.
+    ..V2_34
+};
+
+/// 2.36: Debian 12.
+pub const V2_36: Release = Release { name: "2.36", ..V2_35 };
+
+/// 2.37.
+pub const V2_37: Release = Release {
+    name: "2.37",
+    // f4f2ca1509: realloc in place, with a generous rule that lasted one release.
+    realloc_keeps: KeptByRealloc::WithinTrimThreshold,
+    // 85860ad6ea: no MAP_NORESERVE.
+    segments_reserve_no_swap: false,
+    ..V2_36
+};
+
+/// 2.38: SLES 15 SP6.
+pub const V2_38: Release = Release {
+    name: "2.38",
+    // 2fb12bbd09: the rule is strict.
+    realloc_keeps: KeptByRealloc::WithinPaddingOrPage,
+    // 24cdd6c71d: memalign looks in the tcache and in bins.
+    tcache: TcacheRules { serves_memalign: true, ..V2_37.tcache },
+    memalign: MemalignRules { searches_bins: true, ..V2_37.memalign },
+    refuses_early: RefusesEarly { memalign: true, ..V2_37.refuses_early },
+    // d1417176a3: aligned_alloc as in C17.
+    aligned_alloc_wants_powers: true,
+    // 6a734e62f1: the fallback's arguments in their order.
+    break_fallback: V2_34.break_fallback,
+    ..V2_37
+};
+
+/// 2.38 as its branch is now.
+pub const V2_38_BRANCH: Release = Release {
+    name: "2.38-branch",
+    // 2.39, 542b110585 and 0dc7fc1cf0: memalign searches no bins, and merges what it cuts off.
+    memalign: MemalignRules { searches_bins: false, remainders: Remainders::Merged, ..V2_38.memalign },
+    ..V2_38
+};
+
+/// 2.39: Ubuntu 24.04, RHEL 10.
+pub const V2_39: Release = Release { name: "2.39", ..V2_38_BRANCH };
+
+/// 2.40: SLES 16.
+pub const V2_40: Release = Release { name: "2.40", ..V2_39 };
+
+/// 2.41: Debian 13, Ubuntu 25.04.
+pub const V2_41: Release = Release {
+    name: "2.41",
+    // 226e3b0a41: calloc takes from the tcache.
+    tcache: TcacheRules { serves_calloc: true, ..V2_40.tcache },
+    // e2436d6f5a: small chunks go straight to their bins.
+    small_frees_skip_unsorted: true,
+    ..V2_40
+};
+
+/// 2.42: Ubuntu 25.10.
+pub const V2_42: Release = Release {
+    name: "2.42",
+    tcache: TcacheRules {
+        // 25d37948c9, b0897944cc: made by the first request that it could serve.
+        made: TcacheMade::AtFirstRequest,
+        // cbfd798810, 7e10e30e64: twelve stacks for ranges of large sizes, used if tcache_max says so.
+        bytes: 0x2f8,
+        bytes_while_allocating: 0x2f8,
+        large: LargeTcache::NoShorter,
+        // The limit is a chunk's size now, and means less; chunks of 1040 bytes are left out.
+        greatest: ChunkSize(1024),
+        excludes_greatest: true,
+        ..V2_41.tcache
+    },
+    // cd33535002, 69da24fbc5: what malloc frees itself passes the tcache by.
+    own_frees_are_cached: false,
+    // The mask of pvalloc is right.
+    pvalloc_keeps_a_bit: false,
+    ..V2_41
+};
+
+/// 2.42 as its branch is since August 2025.
+pub const V2_42_BRANCH: Release = Release {
+    name: "2.42-branch",
+    // MAX_TCACHE_SMALL_SIZE is a chunk's size, and the limit one more.
+    tcache: TcacheRules { greatest: ChunkSize(1040), excludes_greatest: false, ..V2_42.tcache },
+    ..V2_42
+};
+
+/// 2.43: Ubuntu 26.04.
+pub const V2_43: Release = Release {
+    name: "2.43",
+    // e3062b06c5 to bb5a4f5295: no fastbins, and nothing to consolidate.
+    has_fastbins: false,
+    malloc_state: MallocState { size: 0x840, lists: 0x18 },
+    tcache: TcacheRules {
+        // 0b9210bd76: sixteen of a size.
+        count: 16,
+        // 2bf2188fae: made by the first free that needs it, or while allocating: then its size is
+        // padded twice.
+        made: TcacheMade::AtFirstFree,
+        bytes_while_allocating: 0x300,
+        // b2b4b46a52: of large chunks only exact fits.
+        large: LargeTcache::Exact,
+        // 614cfd0f8a: mapped chunks are laid out like others.
+        takes_mapped: true,
+        ..V2_42_BRANCH.tcache
+    },
+    mapped_head: MappedHead::LikeOthers,
+    realloc_keeps: KeptByRealloc::WithinPadding,
+    // A request that is too large becomes the largest there is, which no arena can serve.
+    refuses_early: RefusesEarly { malloc: false, calloc: false, memalign: false },
+    // e974b1b7eb: memalign anew.
+    memalign: MemalignRules {
+        searches_bins: false,
+        remainders: Remainders::MergedChunks,
+        mapped_leads_are_chunks: false,
+    },
+    // 849a274531: the old top chunk does not count when the break cannot be moved.
+    break_fallback: BreakFallback { counts_old_top: false, ..V2_42_BRANCH.break_fallback },
+    ..V2_42_BRANCH
+};
+
+/// 2.44.
+pub const V2_44: Release = Release {
+    name: "2.44",
+    // An exact fit is handed out at once.
+    exact_fits_are_cached: false,
+    tcache: TcacheRules { bytes_while_allocating: 0x2f8, ..V2_43.tcache },
+    // No more arenas than processors, but eight at least.
+    arena_limit: ArenaLimit::OneEachOnline,
+    ..V2_43
+};
+
+impl Release {
+    /// Every row, oldest first; a branch follows its release.
+    pub const ALL: [Release; 26] = [
+        V2_23,
+        V2_24,
+        V2_25,
+        V2_26,
+        V2_26_BRANCH,
+        V2_27,
+        V2_28,
+        V2_28_BRANCH,
+        V2_29,
+        V2_30,
+        V2_31,
+        V2_32,
+        V2_33,
+        V2_34,
+        V2_35,
+        V2_36,
+        V2_37,
+        V2_38,
+        V2_38_BRANCH,
+        V2_39,
+        V2_40,
+        V2_41,
+        V2_42,
+        V2_42_BRANCH,
+        V2_43,
+        V2_44,
+    ];
+
+    /// What a script is replayed as that does not say: the same on every machine.
+    pub const OF_SCRIPTS: Release = V2_36;
+
+    /// The newest row.
+    pub const NEWEST: Release = Release::ALL[Release::ALL.len() - 1];
+
+    /// The row of this name: `2.31`, `2.38-branch`.
+    pub fn named(name: &str) -> Option<Release> {
+        Release::ALL.into_iter().find(|row| row.name == name)
+    }
+
+    /// The row a glibc of this version behaves as: the row of that name, or of the release that a
+    /// longer version (`2.36-9+deb12u14`) begins with, or for a later release than any the newest.
     /// `None` for what is no version, or older than the oldest row.
     pub fn of(version: &str) -> Option<Release> {
         let asked = numbers(version)?;
-        Release::ALL.into_iter().rfind(|row| numbers(row.name).is_some_and(|row| row <= asked))
+        let release = |row: &Release| !row.is_branch() && numbers(row.name) <= Some(asked);
+        Release::named(version).or_else(|| Release::ALL.into_iter().rfind(release))
+    }
+
+    /// Whether this version is a later one than there is a row for, so that it is not known how it
+    /// behaves.
+    pub fn is_beyond(version: &str) -> bool {
+        numbers(version) > numbers(Release::NEWEST.name)
+    }
+
+    /// Whether this is the head of a release's branch.
+    pub fn is_branch(&self) -> bool {
+        self.name.ends_with("-branch")
+    }
+
+    /// Whether two rows differ in nothing but their names.
+    pub fn behaves_like(&self, other: &Release) -> bool {
+        Release { name: other.name, ..*self } == *other
     }
 }
 
@@ -112,13 +551,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_behaves_as_the_nearest_older_row() {
+    fn a_version_behaves_as_its_release() {
         let name = |version| Release::of(version).map(|row| row.name);
         assert_eq!(name("2.36"), Some("2.36"));
         assert_eq!(name("2.36-9+deb12u14"), Some("2.36"));
-        assert_eq!(name("2.34"), Some("2.31"));
-        assert_eq!(name("2.99"), Some("2.36"));
+        assert_eq!(name("2.34"), Some("2.34"));
+        assert_eq!(name("2.28-branch"), Some("2.28-branch"));
+        assert_eq!(name("2.29"), Some("2.29"));
+        assert_eq!(name("2.99"), Some("2.44"));
         assert_eq!(name("2.19"), None);
         assert_eq!(name("musl"), None);
+    }
+
+    #[test]
+    fn every_release_number_from_2_23_on_is_known() {
+        for minor in 23..=44 {
+            let version = format!("2.{minor}");
+            assert_eq!(Release::named(&version).map(|row| row.name), Some(version.as_str()));
+            assert!(!Release::is_beyond(&version));
+        }
+        assert!(Release::is_beyond("2.45"));
+    }
+
+    #[test]
+    fn rows_are_in_the_order_of_their_releases() {
+        let order = Release::ALL.map(|row| (numbers(row.name), row.is_branch()));
+        assert!(order.is_sorted());
     }
 }

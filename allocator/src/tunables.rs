@@ -4,9 +4,9 @@
 //! aliases. [`Parameters`] are what malloc goes by: they begin as the tunables say, and change as the
 //! program frees mapped chunks and calls `mallopt`. glibc: `malloc_par`, `mp_`.
 
-use crate::address::{Address, ChunkSize, Request};
+use crate::address::{ALIGNMENT, Address, ChunkSize, Request};
 use crate::bins::tcache;
-use crate::release::Release;
+use crate::release::{LargeTcache, Release, TcacheMade, TcacheRules};
 
 /// The threshold does not move above this: glibc's `DEFAULT_MMAP_THRESHOLD_MAX`.
 pub(crate) const GREATEST_DYNAMIC_THRESHOLD: u64 = 32 << 20;
@@ -222,8 +222,10 @@ pub struct Parameters {
     pub arena_test: u64,
     /// The most arenas; 0 for as many as the processors allow.
     pub arena_max: u64,
-    /// How many stacks of the tcache are used.
+    /// How many stacks of the tcache an allocation puts by for.
     pub tcache_stacks: usize,
+    /// The greatest chunk that the tcache takes in, or is asked for.
+    pub greatest_cached: ChunkSize,
     /// How many chunks a stack of the tcache holds.
     pub tcache_count: u64,
     /// How many chunks are sorted after one has been cached; 0 for all.
@@ -255,10 +257,11 @@ impl Parameters {
             thresholds_are_dynamic: true,
             arena_test: ARENAS_PER_PROCESSOR,
             arena_max: 0,
-            tcache_stacks: tcache::STACKS,
-            tcache_count: release.tcache_count,
+            tcache_stacks: if release.tcache.made == TcacheMade::Never { 0 } else { tcache::SMALL_STACKS },
+            greatest_cached: release.tcache.greatest,
+            tcache_count: release.tcache.count,
             tcache_unsorted_limit: 0,
-            greatest_fast: greatest_fast(128),
+            greatest_fast: if release.has_fastbins { greatest_fast(128) } else { 0 },
             perturb: 0,
             mapped_chunks: 0,
             greatest_mapped_chunks: 0,
@@ -284,17 +287,36 @@ impl Parameters {
             Tunable::Perturb => self.perturb = int(value),
             Tunable::ArenaMax => self.arena_max = value,
             Tunable::ArenaTest => self.arena_test = value,
-            Tunable::TcacheMax if value <= GREATEST_CACHED_REQUEST => {
-                let size = ChunkSize::serving(Request(value)).unwrap_or_default();
-                self.tcache_stacks = tcache::number(size) + 1;
-            }
+            Tunable::TcacheMax => return self.set_tcache_max(&release.tcache, value),
             Tunable::TcacheCount if value <= GREATEST_TCACHE_COUNT => self.tcache_count = value,
             Tunable::TcacheUnsortedLimit => self.tcache_unsorted_limit = value,
-            Tunable::Mxfast if value <= GREATEST_FAST_REQUEST => self.greatest_fast = greatest_fast(value),
-            Tunable::MmapThreshold | Tunable::TcacheMax | Tunable::TcacheCount | Tunable::Mxfast => {
+            Tunable::Mxfast if release.has_fastbins && value <= GREATEST_FAST_REQUEST => {
+                self.greatest_fast = greatest_fast(value)
+            }
+            Tunable::MmapThreshold | Tunable::TcacheCount | Tunable::Mxfast => {
                 return false;
             }
         }
+        true
+    }
+
+    /// Sets the greatest request that is cached (glibc: `do_set_tcache_max`).
+    fn set_tcache_max(&mut self, rules: &TcacheRules, value: u64) -> bool {
+        let Some(size) = ChunkSize::serving(Request(value)) else { return false };
+        let is_too_large = match rules.large {
+            LargeTcache::None => value > GREATEST_CACHED_REQUEST,
+            LargeTcache::NoShorter | LargeTcache::Exact => size > tcache::GREATEST,
+        };
+        if rules.made == TcacheMade::Never || is_too_large {
+            return false;
+        }
+        let number = tcache::number(size);
+        let greatest_small =
+            if rules.excludes_greatest { GREATEST_CACHED_REQUEST } else { tcache::GREATEST_SMALL.bytes() };
+        if rules.large == LargeTcache::None || size.bytes() <= greatest_small {
+            self.tcache_stacks = number + 1;
+        }
+        self.greatest_cached = if rules.excludes_greatest { size - ChunkSize(ALIGNMENT) } else { size };
         true
     }
 

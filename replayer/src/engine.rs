@@ -230,8 +230,12 @@ impl<M: Machine, O: Observer> Engine<M, O> {
             Call::Reallocarray { old, count, size, to } => {
                 return self.realloc(thread, old, count.checked_mul(size), to.pointer);
             }
-            Call::Memalign { alignment, request, to } | Call::AlignedAlloc { alignment, request, to } => {
+            Call::Memalign { alignment, request, to } => {
                 let got = self.heap.memalign(thread, alignment, Request(request));
+                return self.allocated(to.pointer, request, got);
+            }
+            Call::AlignedAlloc { alignment, request, to } => {
+                let got = self.heap.aligned_alloc(thread, alignment, Request(request));
                 return self.allocated(to.pointer, request, got);
             }
             Call::PosixMemalign { alignment, request, to } => {

@@ -124,8 +124,7 @@ impl Trial {
             Some(asked) => {
                 Release::of(asked).ok_or_else(|| BadTrial::UnknownRelease { asked: asked.clone() })
             }
-            // A script has no release; it is replayed as the newest there is.
-            None if header.libc.version.is_empty() => Ok(Release::ALL[Release::ALL.len() - 1]),
+            None if header.libc.version.is_empty() => Ok(Release::OF_SCRIPTS),
             None => {
                 let asked = &header.libc.version;
                 Release::of(asked).ok_or_else(|| BadTrial::UnknownRelease { asked: asked.clone() })

@@ -20,8 +20,8 @@ use crate::tunables::ARENAS_PER_PROCESSOR;
 /// What is remembered between choices: glibc's static variables in arena.c.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
-    /// Arenas without threads, the latest last: `free_list`.
-    free: Vec<ArenaId>,
+    /// The first of the arenas without threads, each of which knows the next: `free_list`.
+    free: Option<ArenaId>,
     /// How many arenas there are or are being made: `narenas`.
     count: u64,
     /// The most there may be, once that has been found out; 0 before: `narenas_limit`.
@@ -32,7 +32,7 @@ pub(crate) struct Choice {
 
 impl Default for Choice {
     fn default() -> Choice {
-        Choice { free: Vec::new(), count: 1, limit: 0, turn: ArenaId::MAIN }
+        Choice { free: None, count: 1, limit: 0, turn: ArenaId::MAIN }
     }
 }
 
@@ -76,7 +76,8 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// (glibc: `arena_get2`).
     #[cold]
     fn choose_arena(&mut self, thread: ThreadId, request: u64) -> Option<ArenaId> {
-        if let Some(id) = self.choice.free.pop() {
+        if let Some(id) = self.choice.free {
+            self.choice.free = self.arenas[id.0 as usize].next_free;
             self.attach(thread, id);
             self.cx.tell(Event::ArenaReused { arena: id });
             return Some(id);
@@ -90,8 +91,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             return Some(id);
         }
         let id = self.choice.turn;
-        // It may be waiting on the free list; whoever has a thread must not.
-        self.choice.free.retain(|&free| free != id);
+        if self.cx.release.reused_arenas_leave_free_list {
+            self.leave_free_list(id);
+        }
         self.attach(thread, id);
         self.choice.turn = self.arenas[id.0 as usize].next;
         self.cx.tell(Event::ArenaReused { arena: id });
@@ -107,16 +109,53 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         }
         if parameters.arena_max != 0 {
             self.choice.limit = parameters.arena_max;
-        } else if self.choice.count > parameters.arena_test {
-            let processors = self.cx.memory.processors();
-            let counted = match self.cx.release.arena_limit {
-                ArenaLimit::Online => processors.online,
-                ArenaLimit::Allowed => processors.allowed,
-            };
-            // Without any information glibc assumes two.
-            let counted = if counted == 0 { 2 } else { counted };
-            self.choice.limit = u64::from(counted) * ARENAS_PER_PROCESSOR;
+            return;
         }
+        let processors = self.cx.memory.processors();
+        // Without any information glibc assumes two.
+        let eight_each =
+            |counted: u32| u64::from(if counted == 0 { 2 } else { counted }) * ARENAS_PER_PROCESSOR;
+        let (is_due, limit) = match self.cx.release.arena_limit {
+            ArenaLimit::EightEachOnline => {
+                (self.choice.count > parameters.arena_test, eight_each(processors.online))
+            }
+            ArenaLimit::EightEachAllowed => {
+                (self.choice.count > parameters.arena_test, eight_each(processors.allowed))
+            }
+            ArenaLimit::OneEachOnline => (
+                self.choice.count >= parameters.arena_test,
+                u64::from(processors.online).max(parameters.arena_test),
+            ),
+        };
+        if is_due {
+            self.choice.limit = limit;
+        }
+    }
+
+    /// Takes an arena off the list of those without threads, if it is there (glibc:
+    /// `remove_from_free_list`).
+    fn leave_free_list(&mut self, id: ArenaId) {
+        let next = self.arenas[id.0 as usize].next_free;
+        let mut previous = None;
+        let mut at = self.choice.free;
+        while let Some(here) = at {
+            let following = self.arenas[here.0 as usize].next_free;
+            if here == id {
+                match previous {
+                    Some(ArenaId(number)) => self.arenas[number as usize].next_free = next,
+                    None => self.choice.free = next,
+                }
+                return;
+            }
+            previous = at;
+            at = following;
+        }
+    }
+
+    /// Puts an arena without threads in front of the others.
+    fn join_free_list(&mut self, id: ArenaId) {
+        // Where reused arenas stay on the list it may come to lead round in a circle, as in glibc.
+        self.arenas[id.0 as usize].next_free = self.choice.free.replace(id);
     }
 
     /// Makes an arena with room for a request (glibc: `_int_new_arena`).
@@ -160,7 +199,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let arena = &mut self.arenas[id.0 as usize];
         arena.attached_threads -= 1;
         if arena.attached_threads == 0 {
-            self.choice.free.push(id);
+            self.join_free_list(id);
         }
         Ok(())
     }
@@ -168,8 +207,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// The first step of a thread's exit, or the next: one chunk that it cached is freed. Between
     /// two, other threads may call. Returns whether there was one (glibc: `tcache_thread_shutdown`).
     pub fn thread_gives_back(&mut self, thread: ThreadId) -> Result<bool, Corruption> {
+        let rules = self.cx.release.tcache;
         let Thread { tcache, closing, .. } = self.meet(thread);
-        let mut rest = closing.take().unwrap_or_else(|| Box::new(tcache.close()));
+        let mut rest = closing.take().unwrap_or_else(|| Box::new(tcache.close(&rules)));
         let next = rest.next_to_free(&self.cx)?;
         self.meet(thread).closing = Some(rest);
         next.map_or(Ok(()), |chunk| self.free(thread, chunk.payload()))?;
@@ -197,7 +237,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     pub fn forked(&mut self, thread: ThreadId) {
         let own = self.meet(thread).arena;
         self.threads.forget_others(thread);
-        self.choice.free.clear();
+        self.choice.free = None;
         let mut id = ArenaId::MAIN;
         loop {
             let arena = &mut self.arenas[id.0 as usize];
@@ -205,9 +245,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
                 arena.attached_threads = 1;
             } else {
                 arena.attached_threads = 0;
-                self.choice.free.push(id);
+                self.join_free_list(id);
             }
-            id = arena.next;
+            id = self.arenas[id.0 as usize].next;
             if id == ArenaId::MAIN {
                 return;
             }

@@ -2,7 +2,7 @@
 
 use crate::address::{ALIGNMENT, ChunkSize, SMALLEST_CHUNK};
 use crate::arena::{Arena, segment};
-use crate::bins::{fast, tcache::Tcache};
+use crate::bins::{self, fast, tcache::Tcache};
 use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
 use crate::corruption::Corruption;
 use crate::heap::Context;
@@ -13,12 +13,6 @@ use crate::observe::{Event, Observer};
 /// A freed chunk that has grown to this size is worth a look at the top chunk: glibc's
 /// `FASTBIN_CONSOLIDATION_THRESHOLD`.
 const WORTH_TRIMMING: ChunkSize = ChunkSize(65536);
-
-/// What to say when a chunk that is being merged turns out damaged.
-struct Complaints {
-    foot: Corruption,
-    unsorted: Corruption,
-}
 
 /// Whether a chunk and its size can be real (the first checks of glibc's `_int_free`).
 #[inline]
@@ -33,8 +27,9 @@ pub(crate) fn check_freed(chunk: Chunk, size: ChunkSize) -> Result<(), Corruptio
 }
 
 impl Arena {
-    /// Frees a chunk of the allocator's own making: a remainder, an old block, a fencepost (glibc:
-    /// `_int_free` with the lock held). Even that goes to the tcache first.
+    /// Frees a chunk of the allocator's own making: a remainder, an old block, what lies below a
+    /// fencepost (glibc: `_int_free` with the lock held, `_int_free_chunk`). In most releases even that
+    /// goes to the tcache first.
     pub(crate) fn release<M: Memory, O: Observer>(
         &mut self,
         cx: &mut Context<M, O>,
@@ -42,9 +37,11 @@ impl Arena {
         chunk: Chunk,
     ) -> Result<(), Corruption> {
         let size = chunk.size(&cx.memory);
-        check_freed(chunk, size)?;
-        if tcache.accept(cx, chunk, size)? {
-            return Ok(());
+        if cx.release.own_frees_are_cached {
+            check_freed(chunk, size)?;
+            if tcache.accept(cx, chunk, size)? {
+                return Ok(());
+            }
         }
         if size.0 <= cx.parameters.greatest_fast {
             let entry = self.put_fast(cx, chunk, size)?;
@@ -68,8 +65,9 @@ impl Arena {
         self.merge(cx, chunk, size)
     }
 
-    /// Merges a freed chunk with its free neighbours, and gives memory back if much is free.
-    fn merge<M: Memory, O: Observer>(
+    /// Merges a freed chunk with its free neighbours, and gives memory back if much is free (glibc:
+    /// `_int_free_merge_chunk`).
+    pub(crate) fn merge<M: Memory, O: Observer>(
         &mut self,
         cx: &mut Context<M, O>,
         chunk: Chunk,
@@ -90,34 +88,62 @@ impl Arena {
             return Err(Corruption::FreeNextSize);
         }
         cx.perturb_freed(chunk, size);
-        let complaints = Complaints { foot: Corruption::FootInFree, unsorted: Corruption::UnsortedInFree };
-        let merged = self.join_neighbours(cx, chunk, size, complaints)?;
+        let (chunk, size) = self.join_below(cx, chunk, size, Corruption::FootInFree)?;
+        self.settle_freed(cx, chunk, size, above)
+    }
+
+    /// Puts a free chunk that borders no free chunk below where it belongs, and gives memory back if
+    /// much is free (glibc: `_int_free_create_chunk`, `_int_free_maybe_consolidate`).
+    #[inline]
+    pub(crate) fn settle_freed<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+        size: ChunkSize,
+        above: Chunk,
+    ) -> Result<(), Corruption> {
+        let skips_unsorted = cx.release.small_frees_skip_unsorted;
+        let merged = self.settle(cx, chunk, size, above, skips_unsorted)?;
         if merged >= WORTH_TRIMMING { self.give_back(cx) } else { Ok(()) }
     }
 
-    /// Joins a chunk that is no longer in use with its free neighbours. The result goes to the
-    /// unsorted bin, or becomes part of the top chunk if it borders that. Returns its size.
+    /// Joins a chunk that is no longer in use with the one below, if that is free; `broken` is what to
+    /// say if that is not as long as its foot tells.
     #[inline]
-    fn join_neighbours<M: Memory, O: Observer>(
+    fn join_below<M: Memory, O: Observer>(
         &mut self,
         cx: &mut Context<M, O>,
         mut chunk: Chunk,
         mut size: ChunkSize,
-        complaints: Complaints,
-    ) -> Result<ChunkSize, Corruption> {
-        let above = chunk.at(size);
-        let size_above = above.size(&cx.memory);
+        broken: Corruption,
+    ) -> Result<(Chunk, ChunkSize), Corruption> {
         if !chunk.head(&cx.memory).previous_in_use() {
             let size_below = chunk.previous_size(&cx.memory);
             let below = chunk.below(&cx.memory);
             if below.size(&cx.memory) != size_below {
-                return Err(complaints.foot);
+                return Err(broken);
             }
             list::unlink(&mut cx.memory, below)?;
             cx.tell(Event::Merged { kept: below, gone: chunk });
             chunk = below;
             size = size + size_below;
         }
+        Ok((chunk, size))
+    }
+
+    /// Joins a free chunk with the one above, if that is free. The result goes to the unsorted bin, or
+    /// if it is small perhaps to its own, or becomes part of the top chunk if it borders that. Returns
+    /// its size.
+    #[inline]
+    fn settle<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+        mut size: ChunkSize,
+        above: Chunk,
+        small_skip_unsorted: bool,
+    ) -> Result<ChunkSize, Corruption> {
+        let size_above = above.size(&cx.memory);
         if above == self.top {
             size = size + size_above;
             chunk.set_head(&mut cx.memory, Head::new(size, PREVIOUS_IN_USE));
@@ -132,7 +158,11 @@ impl Arena {
             cx.tell(Event::Merged { kept: chunk, gone: above });
             size = size + size_above;
         }
-        self.put_unsorted(cx, chunk, size, complaints.unsorted)?;
+        if small_skip_unsorted && !bins::is_large(size) {
+            self.put_small(cx, chunk, size)?;
+        } else {
+            self.put_unsorted(cx, chunk, size, Corruption::UnsortedInFree)?;
+        }
         Ok(size)
     }
 
@@ -158,6 +188,9 @@ impl Arena {
         &mut self,
         cx: &mut Context<M, O>,
     ) -> Result<(), Corruption> {
+        if !cx.release.has_fastbins {
+            return Ok(());
+        }
         self.fast.may_hold = false;
         for number in 0..fast::STACKS {
             self.let_arrive(cx)?;
@@ -171,10 +204,10 @@ impl Arena {
                     return Err(Corruption::FastSizeInConsolidate);
                 }
                 let next = fast::next(cx, chunk);
+                let above = chunk.at(size);
+                let (merged, size) = self.join_below(cx, chunk, size, Corruption::FootInConsolidate)?;
                 // glibc does not look at the unsorted bin's links here.
-                let complaints =
-                    Complaints { foot: Corruption::FootInConsolidate, unsorted: Corruption::UnsortedInFree };
-                self.join_neighbours(cx, chunk, size, complaints)?;
+                self.settle(cx, merged, size, above, false)?;
                 chunk = next;
             }
         }

@@ -51,6 +51,8 @@ pub struct Arena {
     pub(crate) greatest_system_bytes: u64,
     /// The arena that follows in the ring of all arenas. glibc: `next`.
     next: ArenaId,
+    /// The arena that follows on the list of those without threads. glibc: `next_free`.
+    next_free: Option<ArenaId>,
     /// Threads that allocate here. An arena on the free list has none.
     attached_threads: u64,
 }
@@ -72,6 +74,7 @@ impl Arena {
             system_bytes: 0,
             greatest_system_bytes: 0,
             next: ArenaId::MAIN,
+            next_free: None,
             attached_threads: 1,
         };
         for number in UNSORTED..LISTS {

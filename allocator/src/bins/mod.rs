@@ -25,7 +25,8 @@ const SMALLEST_LARGE: ChunkSize = ChunkSize(FIRST_LARGE as u64 * ALIGNMENT);
 /// A place where free chunks wait, or where memory comes from when none does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bin {
-    /// A stack in a thread's own cache, by its number: sizes of 32 + 16 n bytes.
+    /// A stack in a thread's own cache, by its number: sizes of 32 + 16 n bytes up to number 63, then of
+    /// as many bits each.
     Tcache(u8),
     /// A stack of the arena's, by its number: sizes of 32 + 16 n bytes.
     Fast(u8),
@@ -69,6 +70,9 @@ impl Bin {
     /// The smallest and the greatest chunk size the bin holds, where it has such bounds.
     pub fn sizes(self) -> Option<(ChunkSize, ChunkSize)> {
         match self {
+            Bin::Tcache(number) if usize::from(number) >= tcache::SMALL_STACKS => {
+                Some(tcache::large_sizes(usize::from(number)))
+            }
             Bin::Tcache(number) | Bin::Fast(number) => {
                 let size = ChunkSize((u64::from(number) + 2) * ALIGNMENT);
                 Some((size, size))
@@ -149,7 +153,7 @@ mod tests {
             seen[bin.index()] += 1;
         }
         assert!(seen.iter().all(|&times| times <= 1));
-        assert_eq!(Bin::all().count(), 64 + 10 + 126 + 2);
+        assert_eq!(Bin::all().count(), 64 + 12 + 10 + 126 + 2);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use crate::address::{ALIGNMENT, ChunkSize, index};
 use crate::arena::Arena;
-use crate::bins::{Bin, narrow, tcache::Tcache};
+use crate::bins::tcache::{self, Tcache};
+use crate::bins::unsorted::write_free;
+use crate::bins::{Bin, narrow};
+use crate::chunk::Chunk;
 use crate::corruption::Corruption;
 use crate::heap::Context;
 use crate::memory::Memory;
@@ -37,23 +40,26 @@ impl Arena {
         }
         list.drop_last(&mut cx.memory, next_to_last);
         self.hand_out_whole(cx, victim, size);
-        self.stash_small(cx, tcache, size);
+        self.stash_small(cx, tcache, size)?;
         Ok(Some(Found { chunk: victim, source: Source::Small(number) }))
     }
 
     /// Moves chunks from the bin of this size to the tcache until one is empty or the other full.
     fn stash_small<M: Memory, O: Observer>(
-        &self,
+        &mut self,
         cx: &mut Context<M, O>,
         tcache: &mut Tcache,
         size: ChunkSize,
-    ) {
+    ) -> Result<(), Corruption> {
+        if tcache::has_stack(cx, size) {
+            self.ensure_tcache(cx, tcache)?;
+        }
         let number = narrow(number(size));
         let list = self.list(number.into());
         while tcache.has_room(cx, size) {
             let chunk = list.last(&cx.memory);
             if chunk == list.sentinel {
-                return;
+                break;
             }
             let next_to_last = chunk.backward(&cx.memory);
             list.drop_last(&mut cx.memory, next_to_last);
@@ -61,5 +67,22 @@ impl Arena {
             tcache.put(cx, chunk, size);
             cx.tell(Event::Stashed { chunk, from: Bin::Small(number) });
         }
+        Ok(())
+    }
+
+    /// Puts a free chunk into the small bin of its size, and writes its head and foot (glibc: the small
+    /// half of `_int_free_create_chunk`).
+    pub(crate) fn put_small<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+        size: ChunkSize,
+    ) -> Result<(), Corruption> {
+        let number = number(size);
+        self.list(number).push_front(&mut cx.memory, chunk, Corruption::SmallInFree)?;
+        self.map.mark(number);
+        write_free(&mut cx.memory, chunk, size);
+        cx.tell(Event::Released { chunk, size, into: Bin::Small(narrow(number)) });
+        Ok(())
     }
 }

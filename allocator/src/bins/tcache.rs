@@ -5,16 +5,25 @@
 //! after it, and stays empty: nobody points at what is in it. The links between cached chunks lie
 //! in their payloads as in glibc, mangled where the release does that.
 
-use crate::address::{ALIGNMENT, Address, ChunkSize, SMALLEST_CHUNK, WORD, index};
+use crate::address::{ALIGNMENT, Address, ChunkSize, Request, SMALLEST_CHUNK, WORD, index};
+use crate::arena::Arena;
 use crate::bins::{Bin, narrow};
 use crate::chunk::Chunk;
 use crate::corruption::Corruption;
 use crate::heap::Context;
 use crate::memory::{Memory, Words};
-use crate::observe::{Event, Observer};
+use crate::observe::{Event, Found, Observer};
+use crate::release::{LargeTcache, TcacheMade, TcacheRules};
 
-/// How many stacks there are at most: glibc's `TCACHE_MAX_BINS`.
-pub(crate) const STACKS: usize = 64;
+/// How many stacks of one size each there are: glibc's `TCACHE_SMALL_BINS`.
+pub(crate) const SMALL_STACKS: usize = 64;
+/// How many there are at most, with those for a range of sizes each: glibc's `TCACHE_MAX_BINS`.
+pub(crate) const STACKS: usize = SMALL_STACKS + 12;
+/// The greatest chunk that any release can cache: one less than would need a stack more.
+pub(crate) const GREATEST: ChunkSize = ChunkSize((4 << 20) - ALIGNMENT);
+/// The greatest chunk of the stacks of one size each: glibc's `MAX_TCACHE_SMALL_SIZE`.
+pub(crate) const GREATEST_SMALL: ChunkSize =
+    ChunkSize(SMALLEST_CHUNK.0 + (SMALL_STACKS as u64 - 1) * ALIGNMENT);
 
 /// Marks a chunk as cached, in the second word of its payload. glibc draws it at random
 /// (`tcache_key`), so that no program can have it there by accident; any odd number will do here.
@@ -39,10 +48,28 @@ impl Default for Tcache {
     }
 }
 
-/// The number of the stack for chunks of this size (glibc: `csize2tidx`).
+/// The number of the stack for chunks of this size (glibc: `csize2tidx`, `large_csize2tidx`).
 #[inline]
 pub(crate) fn number(size: ChunkSize) -> usize {
-    index((size - SMALLEST_CHUNK).0 / ALIGNMENT)
+    if size <= GREATEST_SMALL { index((size - SMALLEST_CHUNK).0 / ALIGNMENT) } else { large_number(size) }
+}
+
+/// The large stacks hold sizes of as many bits each.
+fn large_number(size: ChunkSize) -> usize {
+    let more_bits = GREATEST_SMALL.0.leading_zeros() - size.0.leading_zeros();
+    SMALL_STACKS + more_bits as usize
+}
+
+/// The sizes of the large stack of this number: the smallest and the greatest.
+pub(crate) fn large_sizes(number: usize) -> (ChunkSize, ChunkSize) {
+    let least = GREATEST_SMALL.0.next_power_of_two() >> 1 << number.saturating_sub(SMALL_STACKS);
+    (ChunkSize(least.max(GREATEST_SMALL.0 + ALIGNMENT)), ChunkSize(2 * least - ALIGNMENT))
+}
+
+/// Whether chunks of this size are put by when an allocation finds more of them than it needs.
+#[inline]
+pub(crate) fn has_stack<M, O>(cx: &Context<M, O>, size: ChunkSize) -> bool {
+    size <= GREATEST_SMALL && number(size) < cx.parameters.tcache_stacks
 }
 
 impl Tcache {
@@ -55,6 +82,15 @@ impl Tcache {
     /// Begins to cache, in the room of `chunk`.
     pub(crate) fn open(&mut self, chunk: Chunk) {
         self.chunk = chunk;
+        self.closed = false;
+    }
+
+    /// There is no cache from now on unless it is [opened](Tcache::open) at once, so that memory for it
+    /// is not asked for again. Returns whether it should be opened: not if it could never hold
+    /// anything.
+    pub(crate) fn give_up_unless_made<M, O>(&mut self, cx: &Context<M, O>) -> bool {
+        self.closed = true;
+        cx.parameters.tcache_count != 0
     }
 
     /// The chunk glibc keeps the stacks in, if there is a cache.
@@ -63,11 +99,19 @@ impl Tcache {
     }
 
     /// The chunks cached and their bytes.
-    pub(crate) fn total(&self) -> (u64, u64) {
+    pub(crate) fn total<M: Memory, O: Observer>(&self, cx: &Context<M, O>) -> (u64, u64) {
         let sizes = (0u64..).map(|n| SMALLEST_CHUNK.0 + n * ALIGNMENT);
-        sizes.zip(self.counts).fold((0, 0), |(chunks, bytes), (size, count)| {
+        let small = sizes.zip(&self.counts[..SMALL_STACKS]);
+        let mut total = small.fold((0, 0), |(chunks, bytes), (size, &count)| {
             (chunks + u64::from(count), bytes + u64::from(count) * size)
-        })
+        });
+        if self.counts[SMALL_STACKS..].iter().any(|&count| count != 0) {
+            self.each_from(cx, SMALL_STACKS, |chunk| {
+                total.0 += 1;
+                total.1 += chunk.size(&cx.memory).bytes();
+            });
+        }
+        total
     }
 
     /// The latest chunk cached of this size.
@@ -77,32 +121,138 @@ impl Tcache {
         cx: &mut Context<M, O>,
         size: ChunkSize,
     ) -> Result<Option<Chunk>, Corruption> {
-        let number = number(size);
-        if number >= cx.parameters.tcache_stacks {
+        if size > cx.parameters.greatest_cached {
             return Ok(None);
         }
-        let Some(count) = self.counts.get_mut(number) else { return Ok(None) };
-        if *count == 0 {
+        let number = number(size);
+        if number >= SMALL_STACKS {
+            return self.take_large(cx, number, size);
+        }
+        if self.counts[number] == 0 {
             cx.tell(Event::Missed { bin: Bin::Tcache(narrow(number)) });
             return Ok(None);
         }
+        self.take_latest(cx, number).map(Some)
+    }
+
+    /// The latest chunk of a stack that has one.
+    #[inline]
+    pub(crate) fn take_latest<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        number: usize,
+    ) -> Result<Chunk, Corruption> {
+        let number = number % STACKS;
         let payload = self.heads[number];
         if !payload.is_aligned(ALIGNMENT) {
             return Err(Corruption::TcacheUnaligned);
         }
-        *count -= 1;
+        self.counts[number] = self.counts[number].wrapping_sub(1);
         self.heads[number] = cx.revealed(payload);
         cx.memory.store(payload + WORD, 0);
-        Ok(Some(Chunk::of(payload)))
+        Ok(Chunk::of(payload))
     }
 
-    /// Whether a chunk of this size could be put.
+    /// The shortest chunk of a large stack that serves a request for `size`, if the release finds it
+    /// short enough (glibc: `tcache_get_large`).
+    #[cold]
+    fn take_large<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        number: usize,
+        size: ChunkSize,
+    ) -> Result<Option<Chunk>, Corruption> {
+        let place = self.find(cx, number, |chunk| chunk.size(&cx.memory) >= size);
+        let serves = |payload: &Address| match cx.release.tcache.large {
+            LargeTcache::None => false,
+            LargeTcache::NoShorter => true,
+            LargeTcache::Exact => Chunk::of(*payload).size(&cx.memory) == size,
+        };
+        match place.found.filter(serves) {
+            Some(payload) => self.take_from(cx, number, place.before, payload).map(Some),
+            None => {
+                cx.tell(Event::Missed { bin: Bin::Tcache(narrow(number)) });
+                Ok(None)
+            }
+        }
+    }
+
+    /// The latest chunk cached of this size whose payload is a multiple of `alignment` (glibc:
+    /// `tcache_get_align`).
+    pub(crate) fn take_aligned<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        size: ChunkSize,
+        alignment: u64,
+    ) -> Result<Option<Chunk>, Corruption> {
+        if size > cx.parameters.greatest_cached {
+            return Ok(None);
+        }
+        let number = number(size);
+        let serves = |chunk: Chunk| {
+            let is_exact = number < SMALL_STACKS || chunk.size(&cx.memory) == size;
+            is_exact && chunk.payload().is_aligned(alignment)
+        };
+        let is_too_long = |chunk: Chunk| number >= SMALL_STACKS && chunk.size(&cx.memory) > size;
+        let place = self.find(cx, number, |chunk| serves(chunk) || is_too_long(chunk));
+        match place.found.filter(|&payload| serves(Chunk::of(payload))) {
+            Some(payload) => self.take_from(cx, number, place.before, payload).map(Some),
+            None => {
+                cx.tell(Event::Missed { bin: Bin::Tcache(narrow(number)) });
+                Ok(None)
+            }
+        }
+    }
+
+    /// The first payload in a stack whose chunk is `wanted`, and the one before it.
+    fn find<M: Memory, O: Observer>(
+        &self,
+        cx: &Context<M, O>,
+        number: usize,
+        wanted: impl Fn(Chunk) -> bool,
+    ) -> Place {
+        let number = number % STACKS;
+        let mut place = Place { before: None, found: None };
+        let mut at = self.heads[number];
+        for _ in 0..self.counts[number] {
+            if wanted(Chunk::of(at)) {
+                place.found = Some(at);
+                break;
+            }
+            place.before = Some(at);
+            at = cx.revealed(at);
+        }
+        place
+    }
+
+    /// Takes a payload out of the middle of a stack (glibc: `tcache_get_n`).
+    fn take_from<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        number: usize,
+        before: Option<Address>,
+        payload: Address,
+    ) -> Result<Chunk, Corruption> {
+        let Some(before) = before else { return self.take_latest(cx, number) };
+        if !payload.is_aligned(ALIGNMENT) {
+            return Err(Corruption::TcacheUnaligned);
+        }
+        let next = cx.revealed(payload);
+        cx.conceal(before, next);
+        self.counts[number % STACKS] -= 1;
+        cx.memory.store(payload + WORD, 0);
+        Ok(Chunk::of(payload))
+    }
+
+    /// Whether a chunk of this size, that an allocation found, could be put.
     #[inline]
     pub(crate) fn has_room<M, O>(&self, cx: &Context<M, O>, size: ChunkSize) -> bool {
-        let number = number(size);
-        self.chunk != Chunk::NONE
-            && number < cx.parameters.tcache_stacks
-            && self.counts.get(number).is_some_and(|&count| u64::from(count) < cx.parameters.tcache_count)
+        has_stack(cx, size) && self.stack_has_room(cx, number(size))
+    }
+
+    #[inline]
+    fn stack_has_room<M, O>(&self, cx: &Context<M, O>, number: usize) -> bool {
+        self.chunk != Chunk::NONE && u64::from(self.counts[number % STACKS]) < cx.parameters.tcache_count
     }
 
     /// Puts a chunk for which there is room.
@@ -121,6 +271,19 @@ impl Tcache {
         self.counts[number] += 1;
     }
 
+    /// Puts a chunk into a large stack, before the first that is no shorter (glibc: `tcache_put_large`).
+    #[cold]
+    fn put_large<M: Memory, O: Observer>(&mut self, cx: &mut Context<M, O>, chunk: Chunk, size: ChunkSize) {
+        let number = number(size) % STACKS;
+        let place = self.find(cx, number, |other| other.size(&cx.memory) >= size);
+        let Some(before) = place.before else { return self.put(cx, chunk, size) };
+        let payload = chunk.payload();
+        cx.memory.store(payload + WORD, KEY);
+        cx.conceal(payload, place.found.unwrap_or(Address::NULL));
+        cx.conceal(before, payload);
+        self.counts[number] += 1;
+    }
+
     /// Takes in a chunk the program gives back, if there is room; finds out if it is there already.
     #[inline]
     pub(crate) fn accept<M: Memory, O: Observer>(
@@ -129,18 +292,31 @@ impl Tcache {
         chunk: Chunk,
         size: ChunkSize,
     ) -> Result<bool, Corruption> {
-        if self.chunk == Chunk::NONE || number(size) >= cx.parameters.tcache_stacks {
+        if self.chunk == Chunk::NONE || size > cx.parameters.greatest_cached {
             return Ok(false);
         }
         if cx.memory.load(chunk.payload() + WORD) == KEY {
             self.look_for(cx, chunk, size)?;
         }
-        if !self.has_room(cx, size) {
+        if !self.stack_has_room(cx, number(size)) {
             return Ok(false);
         }
-        self.put(cx, chunk, size);
+        if size <= GREATEST_SMALL {
+            self.put(cx, chunk, size);
+        } else if self.takes_large(cx, chunk) {
+            self.put_large(cx, chunk, size);
+        } else {
+            return Ok(false);
+        }
         cx.tell(Event::Released { chunk, size, into: Bin::Tcache(narrow(number(size))) });
         Ok(true)
+    }
+
+    /// Whether a large chunk may be cached.
+    #[cold]
+    fn takes_large<M: Memory, O: Observer>(&self, cx: &Context<M, O>, chunk: Chunk) -> bool {
+        cx.release.tcache.large != LargeTcache::None
+            && (cx.release.tcache.takes_mapped || !chunk.head(&cx.memory).is_mapped())
     }
 
     /// The chunk looks cached: is it, or do the program's bytes only happen to look so?
@@ -170,8 +346,12 @@ impl Tcache {
     }
 
     /// All that is cached, from the top of each stack.
-    pub(crate) fn each<M: Memory, O: Observer>(&self, cx: &Context<M, O>, mut f: impl FnMut(Chunk)) {
-        for (&count, &head) in self.counts.iter().zip(&self.heads) {
+    pub(crate) fn each<M: Memory, O: Observer>(&self, cx: &Context<M, O>, f: impl FnMut(Chunk)) {
+        self.each_from(cx, 0, f);
+    }
+
+    fn each_from<M: Memory, O: Observer>(&self, cx: &Context<M, O>, first: usize, mut f: impl FnMut(Chunk)) {
+        for (&count, &head) in self.counts.iter().zip(&self.heads).skip(first) {
             let mut payload = head;
             for _ in 0..count {
                 f(Chunk::of(payload));
@@ -180,10 +360,10 @@ impl Tcache {
         }
     }
 
-    /// Stops caching, for good. What was cached must now be freed: every stack from its top, the
-    /// stacks in the order of their sizes, the cache's own chunk last.
-    pub(crate) fn close(&mut self) -> Tcache {
-        std::mem::replace(self, Tcache { closed: true, ..Tcache::default() })
+    /// Stops caching, for good unless what was cached is to be lost. What was cached must now be freed:
+    /// every stack from its top, the stacks in the order of their sizes, the cache's own chunk last.
+    pub(crate) fn close(&mut self, rules: &TcacheRules) -> Tcache {
+        std::mem::replace(self, Tcache { closed: !rules.is_lost_at_exit, ..Tcache::default() })
     }
 
     /// The payload of the chunk that is the next to free if the cache is closed.
@@ -207,6 +387,49 @@ impl Tcache {
         }
         *head = cx.revealed(payload);
         Ok(Some(Chunk::of(payload)))
+    }
+}
+
+/// Where something is in a stack.
+struct Place {
+    /// The payload before it, if it is not the first.
+    before: Option<Address>,
+    /// Its payload, if it is there.
+    found: Option<Address>,
+}
+
+impl Arena {
+    /// Gives the thread a cache, in the arena it is just being served from, if that is the release's way
+    /// (glibc: `tcache_init` called from `_int_malloc`).
+    #[inline]
+    pub(crate) fn ensure_tcache<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+    ) -> Result<(), Corruption> {
+        if tcache.is_wanted() && cx.release.tcache.made == TcacheMade::AtFirstFree {
+            self.make_tcache(cx, tcache)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    fn make_tcache<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+    ) -> Result<(), Corruption> {
+        if !tcache.give_up_unless_made(cx) {
+            return Ok(());
+        }
+        let request = Request(cx.release.tcache.bytes_while_allocating);
+        let Some(size) = cx.size_for(request) else { return Ok(()) };
+        if let Some(Found { chunk, .. }) = self.allocate(cx, tcache, request, size)? {
+            cx.memory.fill(chunk.payload(), cx.release.tcache.bytes, 0);
+            tcache.open(chunk);
+        }
+        Ok(())
     }
 }
 

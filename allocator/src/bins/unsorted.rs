@@ -6,7 +6,8 @@
 
 use crate::address::{ChunkSize, SMALLEST_CHUNK};
 use crate::arena::Arena;
-use crate::bins::{self, Bin, large, tcache::Tcache};
+use crate::bins::tcache::{self, Tcache};
+use crate::bins::{self, Bin, large};
 use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
 use crate::corruption::Corruption;
 use crate::heap::Context;
@@ -49,6 +50,10 @@ impl Arena {
             unsorted.drop_last(&mut cx.memory, behind);
             if whole == size {
                 self.hand_out_whole(cx, victim, size);
+                if !cx.release.exact_fits_are_cached {
+                    return Ok(Some(Found { chunk: victim, source: Source::Unsorted }));
+                }
+                self.ensure_tcache(cx, tcache)?;
                 if !tcache.has_room(cx, size) {
                     return Ok(Some(Found { chunk: victim, source: Source::Unsorted }));
                 }
@@ -65,7 +70,7 @@ impl Arena {
             }
         }
         if stashed {
-            let chunk = tcache.take(cx, size)?.ok_or(Corruption::TcacheUnaligned)?;
+            let chunk = tcache.take_latest(cx, tcache::number(size))?;
             return Ok(Some(Found { chunk, source: Source::Unsorted }));
         }
         cx.tell(Event::Missed { bin: Bin::Unsorted });
@@ -206,7 +211,7 @@ impl Arena {
 
 /// Writes the head and foot of an unsorted chunk; it is on no skip list.
 #[inline]
-fn write_free(words: &mut impl Words, chunk: Chunk, size: ChunkSize) {
+pub(crate) fn write_free(words: &mut impl Words, chunk: Chunk, size: ChunkSize) {
     if bins::is_large(size) {
         chunk.set_smaller(words, Chunk::NONE);
         chunk.set_larger(words, Chunk::NONE);

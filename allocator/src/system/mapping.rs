@@ -3,26 +3,52 @@
 //! Such a chunk has no neighbours. Its first word, a foot elsewhere, is how far into the mapping
 //! the chunk begins: not at its start if the program asked for a great alignment.
 
-use crate::address::{ChunkSize, WORD, align_up};
+use crate::address::{Address, ChunkSize, WORD, align_up};
+use crate::bins::Bin;
 use crate::chunk::{Chunk, HEADER, Head, MAPPED};
 use crate::corruption::Corruption;
 use crate::heap::Context;
 use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
+use crate::release::MappedHead;
 use crate::tunables::GREATEST_DYNAMIC_THRESHOLD;
 
 /// Serves a request with a mapping of its own (glibc: `sysmalloc_mmap`).
 pub(crate) fn take<M: Memory, O: Observer>(cx: &mut Context<M, O>, size: ChunkSize) -> Option<Found> {
-    // A word more than elsewhere: there is no chunk above to borrow one from.
-    let length = align_up(size.0.wrapping_add(WORD), cx.memory.page_size());
+    let length = align_up(size.0.wrapping_add(overhead(cx)), cx.memory.page_size());
     if length <= size.0 {
         return None;
     }
     let chunk = Chunk(cx.map_to_use(length)?);
-    chunk.set_previous_size(&mut cx.memory, ChunkSize(0));
-    chunk.set_head(&mut cx.memory, Head::new(ChunkSize(length), MAPPED));
+    put(cx, chunk.0, length, 0);
     cx.parameters.note_mapped(length);
     Some(Found { chunk, source: Source::Mapped })
+}
+
+/// Bytes a mapping is longer than the chunk in it must be: there is no chunk above to borrow a word
+/// from.
+fn overhead<M, O>(cx: &Context<M, O>) -> u64 {
+    match cx.release.mapped_head {
+        MappedHead::ToTheEnd => WORD,
+        MappedHead::LikeOthers => HEADER,
+    }
+}
+
+/// Writes the head of a chunk that begins `before` bytes into a mapping (glibc: `mmap_set_chunk`).
+pub(crate) fn put<M: Memory, O>(cx: &mut Context<M, O>, mapping: Address, length: u64, before: u64) -> Chunk {
+    let chunk = Chunk(mapping + before);
+    let not_counted = unseen(cx);
+    chunk.set_previous_size(&mut cx.memory, ChunkSize(before));
+    chunk.set_head(&mut cx.memory, Head::new(ChunkSize(length - before - not_counted), MAPPED));
+    chunk
+}
+
+/// Bytes of a mapping that its chunk's head does not count.
+fn unseen<M, O>(cx: &Context<M, O>) -> u64 {
+    match cx.release.mapped_head {
+        MappedHead::ToTheEnd => 0,
+        MappedHead::LikeOthers => HEADER,
+    }
 }
 
 /// Frees a chunk with a mapping of its own; one that large will not be mapped again, unless the
@@ -32,6 +58,7 @@ pub(crate) fn release<M: Memory, O: Observer>(
     chunk: Chunk,
     head: Head,
 ) -> Result<(), Corruption> {
+    cx.tell(Event::Released { chunk, size: head.size(), into: Bin::Mapped });
     let parameters = &mut cx.parameters;
     if parameters.thresholds_are_dynamic
         && head.0 > parameters.mmap_threshold
@@ -47,9 +74,9 @@ pub(crate) fn release<M: Memory, O: Observer>(
 
 /// Unmaps a chunk's mapping (glibc: `munmap_chunk`).
 pub(crate) fn unmap<M: Memory, O: Observer>(cx: &mut Context<M, O>, chunk: Chunk) -> Result<(), Corruption> {
-    let (before, length) = extent(cx, chunk, Corruption::UnmapPointer)?;
+    let Extent { mapping, length, .. } = Extent::checked(cx, chunk, Corruption::UnmapPointer)?;
     cx.parameters.note_unmapped(length);
-    cx.unmap(chunk.0 - before, length);
+    cx.unmap(mapping, length);
     Ok(())
 }
 
@@ -59,33 +86,50 @@ pub(crate) fn resize<M: Memory, O: Observer>(
     chunk: Chunk,
     size: ChunkSize,
 ) -> Result<Option<Chunk>, Corruption> {
-    let (before, length) = extent(cx, chunk, Corruption::RemapPointer)?;
-    let wanted = align_up(size.0.wrapping_add(before + WORD), cx.memory.page_size());
+    let Extent { mapping, before, length } = Extent::checked(cx, chunk, Corruption::RemapPointer)?;
+    let wanted = align_up(size.0.wrapping_add(before + overhead(cx)), cx.memory.page_size());
     if wanted == length {
         return Ok(Some(chunk));
     }
-    let Some(now) = cx.remap(chunk.0 - before, length, wanted) else { return Ok(None) };
-    let moved = Chunk(now + before);
-    moved.set_head(&mut cx.memory, Head::new(ChunkSize(wanted - before), MAPPED));
-    cx.parameters.note_remapped(length, wanted);
-    Ok(Some(moved))
+    let Some(now) = cx.remap(mapping, length, wanted) else { return Ok(None) };
+    // Where the head does not count the whole mapping, neither does glibc here.
+    cx.parameters.note_remapped(length - unseen(cx), wanted);
+    Ok(Some(put(cx, now, wanted, before)))
 }
 
-/// How far into its mapping a chunk begins, and the mapping's length.
-fn extent<M: Memory, O: Observer>(
-    cx: &Context<M, O>,
-    chunk: Chunk,
-    broken: Corruption,
-) -> Result<(u64, u64), Corruption> {
-    let page_size = cx.memory.page_size();
-    let before = chunk.previous_size(&cx.memory).0;
-    let length = before.wrapping_add(chunk.size(&cx.memory).0);
-    let start = chunk.0 - before;
-    let offset_in_page = (chunk.0 + HEADER).0 & (page_size - 1);
-    // A payload lies 16 bytes into a page, or where a power of two has put it.
-    let is_plausible = offset_in_page == 0 || offset_in_page.is_power_of_two();
-    if (start.0 | length) & (page_size - 1) != 0 || !is_plausible {
-        return Err(broken);
+/// The mapping a chunk lies in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    /// Where it begins.
+    pub(crate) mapping: Address,
+    /// How far into it the chunk begins.
+    pub(crate) before: u64,
+    /// Its length.
+    pub(crate) length: u64,
+}
+
+impl Extent {
+    /// What a chunk and its head say.
+    pub(crate) fn of<M: Memory, O: Observer>(cx: &Context<M, O>, chunk: Chunk) -> Extent {
+        let before = chunk.previous_size(&cx.memory).0;
+        let length = before.wrapping_add(chunk.size(&cx.memory).0).wrapping_add(unseen(cx));
+        Extent { mapping: chunk.0 - before, before, length }
     }
-    Ok((before, length))
+
+    /// What a chunk and its head say, if that can be; `broken` is what to say if not.
+    fn checked<M: Memory, O: Observer>(
+        cx: &Context<M, O>,
+        chunk: Chunk,
+        broken: Corruption,
+    ) -> Result<Extent, Corruption> {
+        let extent = Extent::of(cx, chunk);
+        let page_size = cx.memory.page_size();
+        let offset_in_page = (chunk.0 + HEADER).0 & (page_size - 1);
+        // A payload lies 16 bytes into a page, or where a power of two has put it.
+        let is_plausible = offset_in_page == 0 || offset_in_page.is_power_of_two();
+        if (extent.mapping.0 | extent.length) & (page_size - 1) != 0 || !is_plausible {
+            return Err(broken);
+        }
+        Ok(extent)
+    }
 }

@@ -62,7 +62,10 @@ impl Arena {
         }
         // The old top chunk cannot be part of it, so its size is wanted again.
         let fallback = cx.release.break_fallback;
-        let whole = if self.contiguous {
+        let whole = if !fallback.counts_old_top {
+            let alone = size.0.wrapping_add(cx.parameters.top_pad).wrapping_add(SMALLEST_CHUNK.0);
+            align_up(alone, fallback.rounded_to)
+        } else if self.contiguous {
             align_up(wanted.wrapping_add(old_size.0), fallback.rounded_to)
         } else {
             wanted
