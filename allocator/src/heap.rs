@@ -184,7 +184,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         // The C converts the int to a size_t: a negative one becomes very large.
         let wide = i64::from(value) as u64;
         let tunable = match parameter {
-            1 => Tunable::Mxfast,
+            1 if self.cx.release.has_fastbins => Tunable::Mxfast,
             -1 => Tunable::TrimThreshold,
             -2 => Tunable::TopPad,
             -3 => Tunable::MmapThreshold,

@@ -1,77 +1,155 @@
-//! The C library of this machine, asked through `allocator/tests/oracle/driver.c`.
+//! Real C libraries, asked through `allocator/tests/oracle/driver.c`.
+//!
+//! The machine's own; and any others that lie unpacked in folders named for their release, their loader
+//! among their files, listed in `MALLOSCOPE_LIBCS` like the folders in `PATH`:
+//! `MALLOSCOPE_LIBCS=libcs/2.31:libcs/2.42-branch`.
 
-use super::{Settings, folder};
+use super::{Settings, folder, golden};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
-/// The release the goldens are of.
-pub const RELEASE: &str = "2.36";
+/// The variable that lists folders with other C libraries.
+const OTHERS: &str = "MALLOSCOPE_LIBCS";
+/// The loader of a C library for this architecture.
+const LOADER: &str = "ld-linux-x86-64.so.2";
 
-/// The driver, built.
+/// A C library to be asked.
 pub struct Driver {
-    folder: TempDir,
+    program: PathBuf,
+    /// Where it lies, unless it is the machine's own.
+    libc: Option<PathBuf>,
+    /// The release it should behave as.
+    pub release: String,
+    /// The words it says about itself.
+    pub banner: String,
 }
 
 impl Driver {
-    /// Builds the driver, once; `None`, and a word about why, where it would be no judge.
-    pub fn get() -> Option<&'static Driver> {
-        static DRIVER: OnceLock<Result<Driver, String>> = OnceLock::new();
-        match DRIVER.get_or_init(Driver::build) {
-            Ok(driver) => Some(driver),
+    /// All there are; none, and a word about why, where none would be a judge.
+    pub fn all() -> &'static [Driver] {
+        static ALL: OnceLock<(Option<TempDir>, Vec<Driver>)> = OnceLock::new();
+        &ALL.get_or_init(|| match build() {
+            Ok(folder) => {
+                let drivers = Driver::found(&folder.path().join("driver"));
+                (Some(folder), drivers)
+            }
             Err(why) => {
                 eprintln!("skipped: {why}");
-                None
+                (None, Vec::new())
             }
-        }
+        })
+        .1
     }
 
-    fn build() -> Result<Driver, String> {
-        let driver = Driver { folder: TempDir::new().expect("there is a folder for temporary files") };
-        let status = Command::new("cc")
-            .args(["-O1", "-fno-builtin", "-pthread", "-o"])
-            .arg(driver.path())
-            .arg(folder().join("driver.c"))
-            .status();
-        match status {
-            Err(error) => return Err(format!("there is no C compiler: {error}")),
-            Ok(status) => assert!(status.success(), "driver.c does not compile"),
-        }
-        let version = Command::new(driver.path()).arg("-v").output().expect("the driver runs");
-        let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-        if version == RELEASE {
-            Ok(driver)
-        } else {
-            Err(format!("this is glibc {version}, and the twin is compared with {RELEASE}"))
-        }
+    fn found(program: &Path) -> Vec<Driver> {
+        let others = std::env::var_os(OTHERS).unwrap_or_default();
+        let folders = std::env::split_paths(&others).filter(|path| !path.as_os_str().is_empty()).map(Some);
+        let driver = |libc: Option<PathBuf>| {
+            let found = Driver::new(program, libc.clone());
+            if let Err(why) = &found {
+                assert!(libc.is_none(), "{OTHERS}: {why}");
+                eprintln!("skipped: {why}");
+            }
+            found.ok()
+        };
+        std::iter::once(None).chain(folders).filter_map(driver).collect()
     }
 
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("driver")
+    fn new(program: &Path, libc: Option<PathBuf>) -> Result<Driver, String> {
+        let mut driver =
+            Driver { program: program.to_owned(), libc, release: String::new(), banner: String::new() };
+        let version = run(driver.command().arg("-v")).trim().to_owned();
+        // A branch gives the version of its release; only the folder's name tells them apart.
+        let name = match &driver.libc {
+            Some(folder) => folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            None => version.clone(),
+        };
+        if name.trim_end_matches("-branch") != version {
+            return Err(format!("what lies in {name} is glibc {version}"));
+        }
+        if driver.libc.is_none() && !golden(&format!("{name}.hashes")).exists() {
+            return Err(format!("nothing is known of this machine's glibc {name}"));
+        }
+        driver.release = name;
+        let text = match &driver.libc {
+            Some(folder) => run(Command::new(folder.join(LOADER))
+                .arg("--library-path")
+                .arg(folder)
+                .arg(folder.join("libc.so.6"))),
+            None => run(&mut Command::new(own_libc(program)?)),
+        };
+        driver.banner = text.lines().next().unwrap_or_default().to_owned();
+        Ok(driver)
     }
 
-    /// Where the C library puts every chunk of a script.
-    pub fn placements(&self, script: &Path, settings: &Settings) -> String {
-        let mut command = Command::new(self.path());
-        run(command.args(arguments(settings)).arg(script).envs(environment(settings)))
+    /// The driver with this C library under it.
+    fn command(&self) -> Command {
+        let Some(folder) = &self.libc else { return Command::new(&self.program) };
+        let mut command = Command::new(folder.join(LOADER));
+        command.arg("--library-path").arg(folder).arg(&self.program);
+        command
+    }
+
+    /// Where the C library puts every chunk of a script, and the settings with which it did.
+    pub fn placements(&self, script: &Path, settings: &Settings) -> (String, Settings) {
+        let mut command = self.command();
+        let text = run(command.args(arguments(settings)).arg(script).envs(environment(settings)));
+        let (first, lines) = text.split_once('\n').expect("the driver says where the break was");
+        let offset = first.strip_prefix("# ").and_then(|number| number.parse().ok());
+        // Some releases move the break themselves to keep a copy of the tunables.
+        let break_offset = offset.expect("it is a number");
+        (lines.to_owned(), Settings { break_offset, ..settings.clone() })
     }
 
     /// What it asks of the kernel, as `strace` sees it; `None` where there is no strace.
     pub fn strace(&self, script: &Path, settings: &Settings) -> Option<String> {
         Command::new("strace").arg("-V").output().ok()?;
         let log = tempfile::NamedTempFile::new().expect("there is a folder for temporary files");
+        let driver = self.command();
         let mut command = Command::new("strace");
         command
             .args(["-f", "-e", "trace=brk,mmap,munmap,mremap,mprotect,madvise,write", "-o"])
             .arg(log.path())
-            .arg(self.path())
+            .arg(driver.get_program())
+            .args(driver.get_args())
             .arg("-k")
             .args(arguments(settings))
             .arg(script)
             .envs(environment(settings));
         run(&mut command);
         Some(std::fs::read_to_string(log.path()).expect("strace has written its log"))
+    }
+}
+
+/// The file of the machine's C library, which says what it is when it is run.
+fn own_libc(program: &Path) -> Result<PathBuf, String> {
+    let text = run(Command::new("ldd").arg(program));
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("libc.so.6 => "));
+    let path = line.and_then(|line| line.split(' ').next());
+    path.map(PathBuf::from).ok_or_else(|| format!("ldd says {text}"))
+}
+
+/// Builds the driver.
+fn build() -> Result<TempDir, String> {
+    if cfg!(not(target_arch = "x86_64")) {
+        return Err("the twin is compared with glibc on x86-64".to_owned());
+    }
+    let built = TempDir::new().expect("there is a folder for temporary files");
+    let status = Command::new("cc")
+        .args(["-O1", "-fno-builtin", "-fPIE", "-pie", "-nostartfiles", "-o"])
+        .arg(built.path().join("driver"))
+        .arg(folder().join("driver.c"))
+        // Where threads are a library of their own it must be loaded.
+        .arg("-Wl,--no-as-needed,-l:libpthread.so.0,--as-needed")
+        .status();
+    match status {
+        Err(error) => Err(format!("there is no C compiler: {error}")),
+        Ok(status) => {
+            assert!(status.success(), "driver.c does not compile");
+            Ok(built)
+        }
     }
 }
 

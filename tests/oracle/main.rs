@@ -2,11 +2,13 @@
 //! for the same.
 //!
 //! The scripts are scenes, in `allocator/tests/oracle/scenes`, each about one thing and short enough
-//! to read; and generated ones, which are long. What glibc did is kept in `golden`: of a scene every
-//! line, of a generated script a hash of every thousand. `BLESS=1 cargo test --test oracle
-//! glibc_does` on a machine with that glibc, a C compiler and strace writes them anew.
+//! to read; and generated ones, which are long. What glibc did is kept in `golden`: of release 2.36 every
+//! line of the scenes, in `2.36`; of each release a hash of every thousand lines, in `RELEASE.hashes`,
+//! which begins with the words of the build it was made with. `BLESS=1 cargo test --test oracle
+//! glibc_does` on a machine with a C compiler and strace writes them anew, for the machine's glibc and
+//! those in MALLOSCOPE_LIBCS (see `driver`).
 //!
-//! Where that glibc is, it is also asked directly, about other scripts.
+//! Every glibc that is here is also asked directly, about other scripts.
 #![expect(clippy::cast_possible_truncation, reason = "the numbers are those of a small script")]
 
 #[path = "../common/mod.rs"]
@@ -40,8 +42,11 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("allocator/tests/oracle")
 }
 
+/// The release of which every line is kept, to be read.
+const READ: &str = "2.36";
+
 fn golden(name: &str) -> PathBuf {
-    folder().join("golden").join(driver::RELEASE).join(name)
+    folder().join("golden").join(name)
 }
 
 fn blesses() -> bool {
@@ -121,11 +126,11 @@ fn check_same(what: &str, script: &str, ours: &str, real: &str) {
 fn check_scenes(suffix: &str, option: &str, settle: fn(&str) -> String) {
     for scene in scenes() {
         let script = fs::read_to_string(&scene.path).expect("the scene can be read");
-        let file = golden(&format!("{}.{suffix}", scene.name));
+        let file = golden(READ).join(format!("{}.{suffix}", scene.name));
         let real = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let trace = Trace::import(&scene.path);
         for memory in MEMORIES {
-            let ours = settle(&trace.replay(option, memory, &scene.settings));
+            let ours = settle(&trace.replay(READ, option, memory, &scene.settings));
             check_same(&format!("{}, {memory} memory", scene.name), &script, &ours, &real);
         }
     }
@@ -143,13 +148,13 @@ fn scenes_ask_the_kernel_for_what_glibc_asked_it() {
 
 #[test]
 fn goldens_are_what_glibc_does() {
-    let Some(driver) = Driver::get() else { return };
+    let Some(driver) = Driver::all().iter().find(|driver| driver.release == READ) else { return };
     for scene in scenes() {
-        let placements = settled(&driver.placements(&scene.path, &scene.settings));
-        check_golden(&format!("{}.placements", scene.name), &placements);
+        let placements = settled(&driver.placements(&scene.path, &scene.settings).0);
+        check_golden(&format!("{READ}/{}.placements", scene.name), &placements);
         if let Some(log) = driver.strace(&scene.path, &scene.settings) {
             let calls = kernel::settled(&kernel::lines(&log));
-            check_golden(&format!("{}.kernel", scene.name), &calls);
+            check_golden(&format!("{READ}/{}.kernel", scene.name), &calls);
         }
     }
 }
@@ -158,7 +163,8 @@ fn goldens_are_what_glibc_does() {
 fn check_golden(name: &str, real: &str) {
     let file = golden(name);
     if blesses() {
-        fs::create_dir_all(golden("")).expect("there can be a folder for goldens");
+        fs::create_dir_all(file.parent().expect("it is in a folder"))
+            .expect("there can be a folder for goldens");
         fs::write(file, real).expect("a golden can be written");
         return;
     }
@@ -201,49 +207,90 @@ fn kept(text: &str, placements: &str) -> String {
     format!("{script}: {}", hashes(&settled(placements)).join(" "))
 }
 
-fn check_generated(kind: &Kind) {
-    let text = script(kind, 1, LINES);
-    let file = written(&text);
-    let golden = fs::read_to_string(golden("generated.txt")).expect("the golden is there");
-    let kept_line = golden.lines().find_map(|line| line.strip_prefix(kind.name)?.strip_prefix(' '));
-    let kept_line = kept_line.unwrap_or_else(|| panic!("there is a golden for {}", kind.name));
-    let trace = Trace::import(file.path());
-    for memory in MEMORIES {
-        let ours = kept(&text, &trace.replay("--placements", memory, &settings_of(kind)));
-        let parts = ours.split(' ').zip(kept_line.split(' ')).position(|(ours, real)| ours != real);
-        match parts {
-            None => assert_eq!(ours, kept_line, "{}: they are equally long", kind.name),
-            Some(0) => panic!("{}: the script itself is another; bless it", kind.name),
-            Some(part) => {
-                let (from, to) = ((part - 1) * HASHED, part * HASHED);
-                panic!("{}, {memory} memory: the first difference is in lines {from} to {to}", kind.name)
-            }
+/// Every script of which hashes are kept: the scenes, and one of each generated kind.
+fn hashed_scripts() -> Vec<(String, String, Settings)> {
+    let scene = |scene: Scene| {
+        let text = fs::read_to_string(&scene.path).expect("the scene can be read");
+        (scene.name, text, scene.settings)
+    };
+    let generated =
+        |kind: &Kind| (format!("generated_{}", kind.name), script(kind, 1, LINES), settings_of(kind));
+    scenes().into_iter().map(scene).chain(KINDS.iter().map(generated)).collect()
+}
+
+/// Checks a replay as a release against the hashes of what that glibc did.
+fn check_hashes(
+    release: &str,
+    memory: &str,
+    golden: &str,
+    (name, text, settings): &(String, String, Settings),
+) {
+    let kept_line = golden.lines().find_map(|line| line.strip_prefix(name.as_str())?.strip_prefix(' '));
+    let kept_line = kept_line.unwrap_or_else(|| panic!("{release}: there is a golden for {name}"));
+    let trace = Trace::import(written(text).path());
+    let ours = kept(text, &trace.replay(release, "--placements", memory, settings));
+    let parts = ours.split(' ').zip(kept_line.split(' ')).position(|(ours, real)| ours != real);
+    match parts {
+        None => assert_eq!(ours, kept_line, "{release}, {name}: they are equally long"),
+        Some(0) => panic!("{name}: the script itself is another; bless it"),
+        Some(part) => {
+            let (from, to) = ((part - 1) * HASHED, part * HASHED);
+            panic!("{release}, {name}, {memory} memory: the first difference is in lines {from} to {to}")
+        }
+    }
+}
+
+/// The releases of which hashes are kept, and these.
+fn hashed_releases() -> Vec<(String, String)> {
+    let entries = fs::read_dir(golden("")).expect("the goldens are there");
+    let release = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?.strip_suffix(".hashes")?.to_owned();
+        Some((name, fs::read_to_string(&path).expect("a golden can be read")))
+    };
+    let mut all: Vec<_> =
+        entries.filter_map(|entry| release(entry.expect("it can be read").path())).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn every_release_puts_chunks_where_that_glibc_did() {
+    let scripts = hashed_scripts();
+    let releases = hashed_releases();
+    assert!(releases.iter().any(|(name, _)| name == READ), "there are goldens");
+    for (release, golden) in &releases {
+        for script in &scripts {
+            check_hashes(release, "simulated", golden, script);
         }
     }
 }
 
 #[test]
-fn generated_scripts_land_where_glibc_put_them() {
-    for kind in KINDS {
-        check_generated(kind);
+fn real_memory_makes_no_difference() {
+    let (release, golden) = &hashed_releases().into_iter().find(|(name, _)| name == READ).expect("there is");
+    for script in &hashed_scripts() {
+        check_hashes(release, "real", golden, script);
     }
 }
 
 #[test]
 fn hashes_are_of_what_glibc_does() {
-    let Some(driver) = Driver::get() else { return };
     let here = processors_online();
     if here != AS_USUAL.processors {
         eprintln!("skipped: {here} processors allow another number of arenas than {}", AS_USUAL.processors);
         return;
     }
-    let mut golden = String::new();
-    for kind in KINDS {
-        let text = script(kind, 1, LINES);
-        let placements = driver.placements(written(&text).path(), &settings_of(kind));
-        writeln!(golden, "{} {}", kind.name, kept(&text, &placements)).expect("a string takes all");
+    for driver in Driver::all() {
+        let mut golden = format!("# {}\n", driver.banner);
+        for (name, text, settings) in hashed_scripts() {
+            let (placements, _) = driver.placements(written(&text).path(), &settings);
+            writeln!(golden, "{name} {}", kept(&text, &placements)).expect("a string takes all");
+        }
+        let name = format!("{}.hashes", driver.release);
+        if blesses() || self::golden(&name).exists() {
+            check_golden(&name, &golden);
+        }
     }
-    check_golden("generated.txt", &golden);
 }
 
 /// The processors of this machine, by which glibc limits the number of arenas.
@@ -266,17 +313,19 @@ const TUNABLES: &[&[(&str, u64)]] = &[
     &[("perturb", 165)],
 ];
 
-/// Checks a script that nobody has seen before against the C library of this machine.
+/// Checks a script that nobody has seen before against a C library that is here.
 fn check_live(driver: &Driver, seed: u64) {
     let (kind, settings) = drawn(seed);
     let text = script(&kind, seed, 1500);
     let file = written(&text);
-    let what = |memory| format!("seed {seed}, {}, {memory} memory, {settings:?}", kind.name);
+    let what = |memory| {
+        format!("glibc {}, seed {seed}, {}, {memory} memory, {settings:?}", driver.release, kind.name)
+    };
     let trace = Trace::import(file.path());
     let memory = MEMORIES[(seed % 2) as usize];
-    let real = settled(&driver.placements(file.path(), &settings));
-    let ours = settled(&trace.replay("--placements", memory, &settings));
-    check_same(&what(memory), &text, &ours, &real);
+    let (real, as_it_was) = driver.placements(file.path(), &settings);
+    let ours = settled(&trace.replay(&driver.release, "--placements", memory, &as_it_was));
+    check_same(&what(memory), &text, &ours, &settled(&real));
     // Where segments come and go, they are called by numbers that differ from run to run.
     if seed.is_multiple_of(8)
         && kind.name != "segments"
@@ -284,7 +333,7 @@ fn check_live(driver: &Driver, seed: u64) {
     {
         let real = kernel::settled(&kernel::lines(&log));
         for memory in MEMORIES {
-            let ours = kernel::settled(&trace.replay("--syscalls", memory, &settings));
+            let ours = kernel::settled(&trace.replay(&driver.release, "--syscalls", memory, &as_it_was));
             check_same(&what(memory), &text, &ours, &real);
         }
     }
@@ -309,12 +358,13 @@ fn drawn(seed: u64) -> (Kind, Settings) {
 
 #[test]
 fn other_scripts_land_where_glibc_puts_them_here_and_now() {
-    let Some(driver) = Driver::get() else { return };
     // SEEDS=1000..3000 asks about more of them.
     let seeds = env::var("SEEDS").unwrap_or_else(|_| "0..120".to_owned());
     let (from, to) = seeds.split_once("..").expect("SEEDS is a range");
     let seed = |text: &str| text.parse().expect("SEEDS is a range of numbers");
-    for seed in seed(from)..seed(to) {
-        check_live(driver, seed);
+    for driver in Driver::all() {
+        for seed in seed(from)..seed(to) {
+            check_live(driver, seed);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A script through the command, as a user would replay it.
 
+use super::Settings;
 use super::common::{answer, malloscope};
-use super::{Settings, driver};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -25,10 +25,10 @@ impl Trace {
         self.folder.path().join("script.mscope")
     }
 
-    /// The lines the replay prints: `--placements` or `--syscalls`.
-    pub fn replay(&self, lines: &str, memory: &str, settings: &Settings) -> String {
+    /// The lines the replay as a release prints: `--placements` or `--syscalls`.
+    pub fn replay(&self, release: &str, lines: &str, memory: &str, settings: &Settings) -> String {
         let mut command = malloscope();
-        command.arg("replay").arg(lines).args(["--memory", memory, "--glibc", driver::RELEASE]);
+        command.arg("replay").arg(lines).args(["--memory", memory, "--glibc", release]);
         command.args(["--processors", &settings.processors.to_string()]);
         for (option, value) in
             [("--break-offset", settings.break_offset), ("--break-limit", settings.break_limit)]

@@ -7,6 +7,7 @@
  *         write(-1, "break ADDRESS")
  *   driver -v  print the C library's version
  *
+ * The first line is not of a call: `# OFFSET`, where in its page the program break was.
  * The lines are described in ../../../replayer/src/placements.rs, the script in ../../../traces/src/ops.
  * What is watched must not be disturbed: between the first call and the last nothing here allocates,
  * and threads are handed a baton, so that exactly one is running, in the script's order. */
@@ -22,8 +23,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#ifdef __x86_64__
+/* One program for every C library since 2.17: it asks for the oldest versions of what it calls, and
+ * starts by itself, since what compilers put in front asks for new ones. */
+__asm__(".symver __libc_start_main, __libc_start_main@GLIBC_2.2.5\n"
+	".symver pthread_attr_setstacksize, pthread_attr_setstacksize@GLIBC_2.2.5\n"
+	".symver pthread_create, pthread_create@GLIBC_2.2.5\n"
+	".symver pthread_join, pthread_join@GLIBC_2.2.5\n"
+	".globl _start\n"
+	"_start: xor %ebp, %ebp\n"
+	"mov %rdx, %r9\n"
+	"pop %rsi\n"
+	"mov %rsp, %rdx\n"
+	"and $-16, %rsp\n"
+	"push %rax\n"
+	"push %rsp\n"
+	"xor %r8d, %r8d\n"
+	"xor %ecx, %ecx\n"
+	"lea main(%rip), %rdi\n"
+	"call *__libc_start_main@GOTPCREL(%rip)\n"
+	"hlt\n");
+#endif
 
 enum { THREADS = 512, SEGMENTS = 4096 };
 static const uintptr_t SEGMENT = 64UL << 20;
@@ -75,10 +97,10 @@ static uint64_t number(char **at)
 static void read_script(const char *path)
 {
 	int file = open(path, O_RDONLY);
-	struct stat facts;
-	if (file < 0 || fstat(file, &facts) != 0)
+	off_t end = lseek(file, 0, SEEK_END);
+	if (end < 0 || lseek(file, 0, SEEK_SET) != 0)
 		fail("the script cannot be opened");
-	size_t length = facts.st_size, lines = 1, slot_count = 1;
+	size_t length = end, lines = 1, slot_count = 1;
 	char *text = zeroed(length + 1);
 	for (size_t done = 0; done < length;) {
 		ssize_t got = read(file, text + done, length - done);
@@ -368,6 +390,7 @@ int main(int count, char **arguments)
 	if (offset)
 		sbrk(offset);
 	initial_break = (uintptr_t)sbrk(0);
+	print("# %lu\n", (unsigned long)(initial_break & 4095));
 	read_script(arguments[optind]);
 	void *at = (void *)((initial_break + wall) & -4096UL);
 	if (wall && mmap(at, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
