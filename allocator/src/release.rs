@@ -5,6 +5,8 @@
 //! the head of a release's branch, which may behave otherwise than the release: where it does, the
 //! branch has a row of its own, `2.26-branch`.
 
+pub mod field;
+
 use crate::address::ChunkSize;
 
 /// How a release of glibc behaves.

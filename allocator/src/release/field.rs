@@ -1,0 +1,234 @@
+//! One thing about a release, by its name: distributions back-port changes, so that their glibc may be
+//! one release but for a field.
+
+use super::{ArenaLimit, KeptByRealloc, LargeTcache, MappedHead, Release, Remainders, TcacheMade};
+use crate::address::ChunkSize;
+
+/// A field of a [`Release`], to be read and set as text.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// What it is called: `arena_limit`.
+    pub name: &'static str,
+    get: fn(&Release) -> String,
+    set: fn(&mut Release, &str) -> bool,
+    values: fn() -> String,
+}
+
+impl Field {
+    /// Every field that can be set.
+    pub fn all() -> &'static [Field] {
+        FIELDS
+    }
+
+    /// The field of this name.
+    pub fn named(name: &str) -> Option<Field> {
+        FIELDS.iter().copied().find(|field| field.name == name)
+    }
+
+    /// What the release has there.
+    pub fn get(&self, release: &Release) -> String {
+        (self.get)(release)
+    }
+
+    /// Sets what the release has there. Returns whether the text is a value.
+    pub fn set(&self, release: &mut Release, value: &str) -> bool {
+        (self.set)(release, value)
+    }
+
+    /// What can be said, for people: `yes or no`.
+    pub fn values(&self) -> String {
+        (self.values)()
+    }
+}
+
+/// What a field may hold, as text.
+trait Value: Sized {
+    fn read(text: &str) -> Option<Self>;
+    fn write(&self) -> String;
+    fn values() -> String;
+}
+
+impl Value for u64 {
+    fn read(text: &str) -> Option<u64> {
+        match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        }
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+
+    fn values() -> String {
+        "a number".to_owned()
+    }
+}
+
+impl Value for ChunkSize {
+    fn read(text: &str) -> Option<ChunkSize> {
+        u64::read(text).filter(|bytes| bytes.is_multiple_of(16)).map(ChunkSize)
+    }
+
+    fn write(&self) -> String {
+        self.bytes().to_string()
+    }
+
+    fn values() -> String {
+        "a multiple of 16".to_owned()
+    }
+}
+
+/// Values that have names.
+macro_rules! named {
+    ($type:ty { $($value:expr => $name:literal,)* }) => {
+        impl Value for $type {
+            fn read(text: &str) -> Option<$type> {
+                match text {
+                    $($name => Some($value),)*
+                    _ => None,
+                }
+            }
+
+            fn write(&self) -> String {
+                let names = [$(($value, $name)),*];
+                names.iter().find(|(value, _)| value == self).map_or("", |&(_, name)| name).to_owned()
+            }
+
+            fn values() -> String {
+                [$($name),*].join(" or ")
+            }
+        }
+    };
+}
+
+named!(bool {
+    true => "yes",
+    false => "no",
+});
+named!(TcacheMade {
+    TcacheMade::Never => "never",
+    TcacheMade::AtFirstCall => "first_call",
+    TcacheMade::AtFirstRequest => "first_request",
+    TcacheMade::AtFirstFree => "first_free",
+});
+named!(LargeTcache {
+    LargeTcache::None => "none",
+    LargeTcache::NoShorter => "no_shorter",
+    LargeTcache::Exact => "exact",
+});
+named!(KeptByRealloc {
+    KeptByRealloc::Nothing => "nothing",
+    KeptByRealloc::WithinTrimThreshold => "trim_threshold",
+    KeptByRealloc::WithinPaddingOrPage => "padding_or_page",
+    KeptByRealloc::WithinPadding => "padding",
+});
+named!(Remainders {
+    Remainders::Freed => "freed",
+    Remainders::Merged => "merged",
+    Remainders::MergedChunks => "merged_chunks",
+});
+named!(MappedHead {
+    MappedHead::ToTheEnd => "to_the_end",
+    MappedHead::LikeOthers => "like_others",
+});
+named!(ArenaLimit {
+    ArenaLimit::EightEachOnline => "online",
+    ArenaLimit::EightEachAllowed => "affinity",
+    ArenaLimit::OneEachOnline => "one_each",
+});
+
+macro_rules! fields {
+    ($($name:literal => $($part:ident).+,)*) => {
+        /// In the order of the structure.
+        const FIELDS: &[Field] = &[$(Field {
+            name: $name,
+            get: |release| Value::write(&release.$($part).+),
+            set: |release, text| match Value::read(text) {
+                Some(value) => {
+                    release.$($part).+ = value;
+                    true
+                }
+                None => false,
+            },
+            values: || values_of(|release: &Release| &release.$($part).+),
+        }),*];
+    };
+}
+
+/// What can be said of a field that this function finds.
+fn values_of<T: Value>(_: fn(&Release) -> &T) -> String {
+    T::values()
+}
+
+fields! {
+    "malloc_state_size" => malloc_state.size,
+    "malloc_state_lists" => malloc_state.lists,
+    "heap_info" => heap_info,
+    "greatest_request" => greatest_request,
+    "malloc_refuses_early" => refuses_early.malloc,
+    "calloc_refuses_early" => refuses_early.calloc,
+    "memalign_refuses_early" => refuses_early.memalign,
+    "single_thread_path" => has_single_thread_path,
+    "tcache_made" => tcache.made,
+    "tcache_bytes" => tcache.bytes,
+    "tcache_bytes_while_allocating" => tcache.bytes_while_allocating,
+    "tcache_count" => tcache.count,
+    "tcache_greatest" => tcache.greatest,
+    "tcache_excludes_greatest" => tcache.excludes_greatest,
+    "tcache_large" => tcache.large,
+    "tcache_serves_calloc" => tcache.serves_calloc,
+    "tcache_serves_memalign" => tcache.serves_memalign,
+    "tcache_takes_mapped" => tcache.takes_mapped,
+    "tcache_is_lost_at_exit" => tcache.is_lost_at_exit,
+    "fastbins" => has_fastbins,
+    "safe_linking" => links_are_mangled,
+    "exact_fits_are_cached" => exact_fits_are_cached,
+    "small_frees_skip_unsorted" => small_frees_skip_unsorted,
+    "own_frees_are_cached" => own_frees_are_cached,
+    "realloc_keeps" => realloc_keeps,
+    "memalign_searches_bins" => memalign.searches_bins,
+    "memalign_remainders" => memalign.remainders,
+    "memalign_mapped_leads_are_chunks" => memalign.mapped_leads_are_chunks,
+    "aligned_alloc_wants_powers" => aligned_alloc_wants_powers,
+    "pvalloc_keeps_a_bit" => pvalloc_keeps_a_bit,
+    "mapped_head" => mapped_head,
+    "segments_reserve_no_swap" => segments_reserve_no_swap,
+    "break_fallback_rounded_to" => break_fallback.rounded_to,
+    "break_fallback_at_least" => break_fallback.at_least,
+    "break_fallback_counts_old_top" => break_fallback.counts_old_top,
+    "greatest_mmap_threshold" => greatest_mmap_threshold,
+    "arena_limit" => arena_limit,
+    "reused_arenas_leave_free_list" => reused_arenas_leave_free_list,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::{V2_23, V2_34, V2_35, V2_44};
+
+    #[test]
+    fn every_field_takes_what_it_gives() {
+        for row in Release::ALL {
+            let mut copy = V2_23;
+            for field in Field::all() {
+                let text = field.get(&row);
+                assert!(field.set(&mut copy, &text), "{} = {text}", field.name);
+                assert_eq!(field.get(&copy), text, "{}", field.name);
+                assert!(!field.set(&mut copy, "nonsense"), "{}", field.name);
+            }
+            assert!(copy.behaves_like(&row), "{} has a field that cannot be set", row.name);
+        }
+    }
+
+    #[test]
+    fn a_back_port_is_one_field() {
+        let mut release = V2_34;
+        let field = Field::named("arena_limit").expect("it is a field");
+        assert!(field.set(&mut release, "affinity"));
+        assert_eq!(release.arena_limit, ArenaLimit::EightEachAllowed);
+        assert_eq!(field.values(), "online or affinity or one_each");
+        assert_eq!(field.get(&V2_44), "one_each");
+        assert_eq!(field.get(&V2_35), "online");
+    }
+}
