@@ -177,3 +177,41 @@ fn nothing_knows_the_machine_it_was_written_on() {
         }
     }
 }
+
+/// The files that are about releases as such: their rows, and the names that people give them.
+const KNOW_RELEASES: &[&str] = &["allocator/src/release.rs", "allocator/src/release/"];
+
+/// Whether a piece of code tells one release of glibc from another by its number.
+fn names_a_release(code: &str) -> bool {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let follows = |start: &str| {
+        let mut pieces = code.split(start);
+        pieces.next();
+        pieces.any(|rest| digits(rest) == 2)
+    };
+    follows("V2_") || follows("\"2.")
+}
+
+#[test]
+fn no_release_is_known_by_its_number_but_in_the_file_of_releases() {
+    assert!(names_a_release("if name == \"2.36\" {") && names_a_release("release == V2_36"));
+    assert!(!names_a_release("let halves = 2.5;"));
+    let mut known = 0;
+    for file in files().iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
+        let name = file.to_str().unwrap();
+        if !name.contains("src/") {
+            continue;
+        }
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        // What a unit test is about may be one release.
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let count = text.lines().filter(|line| names_a_release(code(line))).count();
+        if KNOW_RELEASES.iter().any(|place| name.starts_with(place)) {
+            known += count;
+        } else {
+            let is_test = name.ends_with("/tests.rs");
+            assert!(is_test || count == 0, "{name} knows a release by its number");
+        }
+    }
+    assert!(known > 20, "the rows are still where they were");
+}

@@ -255,12 +255,12 @@ proptest! {
         let start = DEFAULT_BREAK + offset;
         let mut machine = Simulated::new(start, PROCESSORS);
         machine.limit_break(start + wall);
-        run(machine, Release::ALL[1], &Tunables::default(), &steps);
+        run(machine, Release::OF_SCRIPTS, &Tunables::default(), &steps);
     }
 
     #[test]
     fn a_fork_leaves_the_child_a_sound_heap(before in steps(THREADS), thread in 0..THREADS, after in steps(1)) {
-        let mut pair = run(machine(), Release::ALL[1], &Tunables::default(), &before);
+        let mut pair = run(machine(), Release::OF_SCRIPTS, &Tunables::default(), &before);
         prop_assume!(!pair.aborted);
         pair.heap.forked(ThreadId(thread));
         for (_, step) in after {
@@ -273,5 +273,5 @@ proptest! {
 #[test]
 fn a_thread_may_begin_with_an_aligned_request() {
     let steps = [(1, Step::Memalign(5, 0)), (0, Step::Malloc(1996))];
-    run(machine(), Release::ALL[1], &Tunables::default(), &steps);
+    run(machine(), Release::OF_SCRIPTS, &Tunables::default(), &steps);
 }
