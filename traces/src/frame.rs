@@ -41,16 +41,19 @@ pub(crate) enum Kind {
     Ending,
     /// Where the ending is; always the last 60 bytes of a file.
     Tail,
+    /// What the C library answered when it was probed.
+    Probe,
     Unknown(u32),
 }
 
 /// The kinds there are, their codes, and what they are called in messages.
-const KINDS: [(Kind, u32, &str); 5] = [
+const KINDS: [(Kind, u32, &str); 6] = [
     (Kind::Header, 1, "header"),
     (Kind::Records, 2, "batch"),
     (Kind::Index, 3, "index"),
     (Kind::Ending, 4, "ending"),
     (Kind::Tail, 5, "tail"),
+    (Kind::Probe, 6, "probe"),
 ];
 
 impl Kind {

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::Record;
+
 /// The first thing in a trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -88,6 +90,14 @@ pub struct Libc {
     pub path: String,
     /// The build id in its notes; empty where it has none.
     pub build_id: Vec<u8>,
+    /// What it answered when it was probed: some calls that a program of the recorder's own made to
+    /// the same file, and where they landed. The first record is the start of a thread, and its
+    /// program break is where that stood before the first call. Empty where nobody probed it.
+    ///
+    /// In the file this is not in the header but in a part of its own, because a header that is
+    /// longer than the reader expects cannot be read.
+    #[serde(skip)]
+    pub probe: Vec<Record>,
 }
 
 /// Where the heap stood before the first call.

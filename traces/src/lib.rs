@@ -48,6 +48,7 @@
 //! | [`Writer`], `identity`, `addresses` | how records get into it, and which allocation an address stands for |
 //! | [`Reader`], `source`, `salvage`, [`Damage`] | how they come out again, or do not |
 //! | `columns` | what is said of a record, and what goes without saying |
+//! | `probe` | what tells one C library from another of the same version |
 //! | `preamble`, `frame`, `batch`, [`Index`], `encoding`, `varint` | the bytes around it |
 //! | [`ops`], [`text`] | scripts of calls in and out, records as lines |
 #![forbid(unsafe_code)]
@@ -65,6 +66,7 @@ mod identity;
 mod index;
 pub mod ops;
 mod preamble;
+mod probe;
 mod read;
 pub mod record;
 mod salvage;

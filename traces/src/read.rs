@@ -57,7 +57,8 @@ impl<R: Read + Seek> Reader<R> {
     fn open_named(input: R, file: Name) -> Result<Self, Error> {
         let mut source = Source::new(input, file.clone())?;
         check_preamble(&mut source)?;
-        let header = read_header(&mut source)?;
+        let mut header = read_header(&mut source)?;
+        header.libc.probe = source.probe()?;
         Ok(Reader {
             last: read_last(&mut source)?,
             index: None,

@@ -15,6 +15,7 @@ use crate::header::Header;
 use crate::identity::Live;
 use crate::index::{Entry, Index};
 use crate::preamble;
+use crate::probe;
 use crate::record::{Nanos, Record, Slot};
 
 /// Writes one trace.
@@ -100,7 +101,15 @@ impl<W: Write> Writer<W> {
         self.send(&preamble::bytes())?;
         // Twice, because without it nothing else can be understood.
         self.send_plain(frame::Kind::Header, header)?;
-        self.send_plain(frame::Kind::Header, header)
+        self.send_plain(frame::Kind::Header, header)?;
+        if header.libc.probe.is_empty() { Ok(()) } else { self.send_probe(&header.libc.probe) }
+    }
+
+    fn send_probe(&mut self, answers: &[Record]) -> Result<(), Error> {
+        self.frame.clear();
+        self.frame.resize(frame::LENGTH, 0);
+        let (records, unpacked) = probe::pack(answers, &mut self.packer, &mut self.frame)?;
+        self.send_frame(frame::Kind::Probe, records, unpacked)
     }
 
     #[cold]
