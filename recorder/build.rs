@@ -10,8 +10,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the finished object must not have: start files, libraries, lazy binding.
-const LINK: [&str; 3] = ["-nostartfiles", "-nostdlib", "-Wl,-z,now"];
+/// What the finished object must not have: start files, libraries, lazy binding. And where it begins
+/// when it is run as a program.
+const LINK: [&str; 4] = ["-nostartfiles", "-nostdlib", "-Wl,-z,now", "-Wl,-e,malloscope_probe"];
 
 /// What the outer build may have set that must not reach the inner one.
 const REMOVED: [&str; 5] =

@@ -21,8 +21,17 @@ pub struct Agent {
 impl Agent {
     /// An agent that will find the shared memory at this path.
     pub fn for_memory(path: &str) -> io::Result<Agent> {
+        Agent::made_of(&addressed(path)?)
+    }
+
+    /// An agent that records nothing: the program that it also is.
+    pub fn for_probing() -> io::Result<Agent> {
+        Agent::made_of(BYTES)
+    }
+
+    fn made_of(bytes: &[u8]) -> io::Result<Agent> {
         let mut file = File::from(executable_file("malloscope-agent.so")?);
-        file.write_all(&addressed(path)?)?;
+        file.write_all(bytes)?;
         Ok(Agent { file: file.into() })
     }
 

@@ -1,7 +1,7 @@
 //! Launching a program under the agent, and staying until it ends.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -16,6 +16,7 @@ use crate::agent::Agent;
 use crate::clock::{self, Moment, Scale};
 use crate::collect::{Collector, Progress};
 use crate::memory::Memory;
+use crate::probe;
 use crate::program;
 use crate::signals::PassingOn;
 use crate::spawn::spawn;
@@ -38,18 +39,26 @@ pub fn record(
 ) -> Result<Recorded, Error> {
     let since = Moment::now();
     let file = program::find(&target.program)?;
-    program::check(&file)?;
+    let linker = program::check(&file)?;
     let clock = options.clock.unwrap_or_else(clock::choose);
     let memory = Memory::new(clock, options.when_full).map_err(Error::Memory)?;
     let agent = Agent::for_memory(&memory.path()).map_err(Error::Memory)?;
+    let probed = probe::run(&linker, library_path(target, &file, &linker));
     let scale = Scale::measured(clock, since);
     let signals = PassingOn::begin().map_err(Error::Signals)?;
     let began = Instant::now();
     let pid = start(target, &file, &agent).map_err(Error::Start)?;
-    let mut collector = Collector::new(&memory, clock, scale, &options.output, number(pid));
+    let mut collector = Collector::new(&memory, clock, scale, &options.output, number(pid), probed);
     let (status, trouble) = follow(pid, &mut collector, &signals, report)?;
     let trouble = trouble.or(collector.end(&cause(status)).err());
     Ok(Recorded::gather(&collector, status, trouble, began.elapsed()))
+}
+
+/// Where the program's libraries are looked for first, if it is the dynamic linker itself that was asked for.
+fn library_path<'a>(target: &'a Target, file: &Path, linker: &Path) -> Option<&'a OsStr> {
+    let arguments = Some(&target.arguments).filter(|_| file == linker)?;
+    let option = arguments.iter().position(|argument| argument == probe::LIBRARY_PATH)?;
+    arguments.get(option + 1).map(OsString::as_os_str)
 }
 
 fn start(target: &Target, file: &Path, agent: &Agent) -> io::Result<Pid> {

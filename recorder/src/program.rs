@@ -90,8 +90,8 @@ const SCRIPTS: usize = 5;
 /// How much of a script's first line the kernel reads.
 const LINE: usize = 256;
 
-/// Whether the agent can be loaded into the program in this file.
-pub fn check(file: &Path) -> Result<(), Refusal> {
+/// Whether the agent can be loaded into the program in this file. Returns the dynamic linker that would do it.
+pub fn check(file: &Path) -> Result<PathBuf, Refusal> {
     let mut file = file.to_owned();
     for _ in 0..SCRIPTS {
         check_file(&file)?;
@@ -125,15 +125,15 @@ fn interpreter(start: &[u8]) -> Option<PathBuf> {
     Some(OsStr::from_bytes(words.next()?).into())
 }
 
-fn check_binary(path: PathBuf, file: &File, start: &[u8]) -> Result<(), Refusal> {
+fn check_binary(path: PathBuf, file: &File, start: &[u8]) -> Result<PathBuf, Refusal> {
     if let Some(how) = rights(&path, file) {
         return Err(Refusal::Privileged { path, how });
     }
     match linker(file, start) {
-        Linker::Named(linker) if is_glibcs(&linker) => Ok(()),
+        Linker::Named(linker) if is_glibcs(&linker) => Ok(linker.into()),
         Linker::Named(linker) => Err(Refusal::NotGlibc { path, linker }),
         // The dynamic linker itself, which can be told to run a program.
-        Linker::None if is_glibcs(&path.to_string_lossy()) => Ok(()),
+        Linker::None if is_glibcs(&path.to_string_lossy()) => Ok(path),
         Linker::None => Err(Refusal::Static(path)),
         Linker::OfAnotherProcessor => Err(Refusal::AnotherProcessor(path)),
         Linker::NotABinary => Err(Refusal::NotAProgram(path)),

@@ -25,11 +25,7 @@ const MOST_RECORDS: u32 = 1 << 10;
 
 /// Appends the body of the frame. Returns how many records are in it, and how long its columns are
 /// when unpacked.
-pub(crate) fn pack(
-    answers: &[Record],
-    packer: &mut Packer,
-    into: &mut Vec<u8>,
-) -> Result<(u32, u32), Error> {
+pub(crate) fn pack(answers: &[Record], packer: &mut Packer, into: &mut Vec<u8>) -> Result<(u32, u32), Error> {
     let mut fold = Fold::new(true, 1);
     let mut live = Live::default();
     for record in answers.iter().take(MOST_RECORDS as usize) {

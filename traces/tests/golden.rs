@@ -149,7 +149,12 @@ fn header() -> Header {
             huge_pages: "madvise".to_owned(),
             overcommit: 2,
         },
-        libc: Libc { version: "2.36".to_owned(), path: "/l".to_owned(), build_id: vec![0xab, 0xcd], probe: Vec::new() },
+        libc: Libc {
+            version: "2.36".to_owned(),
+            path: "/l".to_owned(),
+            build_id: vec![0xab, 0xcd],
+            probe: Vec::new(),
+        },
         heap: Heap { initial_break: 0x4000, placements: true },
         clock: Clock { source: ClockSource::Tsc, began: 1_700_000_000_000_000_000, resolution: 64 },
     }

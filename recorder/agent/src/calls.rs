@@ -230,7 +230,8 @@ fn head(payload: NonNull<c_void>) -> u64 {
     unsafe { head.read() }
 }
 
-fn head_if_any(payload: *mut c_void) -> u64 {
+/// The head of the chunk that was handed out, if one was.
+pub fn head_if_any(payload: *mut c_void) -> u64 {
     NonNull::new(payload).map_or(0, head)
 }
 

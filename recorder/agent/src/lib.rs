@@ -7,6 +7,9 @@
 //! gets a ring, or waits for [room] in it; its [exit] and a [`fork`] are recorded too.
 //! [`objects`], [`stack`], [`system`] and [`clock`] are what we need of the world, without libc.
 //!
+//! The same file can be run as a program, which tells what a libc does: see [`probe`]. Nothing of that
+//! happens in a recorded one.
+//!
 //! # What we do not do to a stranger's process
 //!
 //! We never call malloc, nor anything that might. We start no thread, set no signal handler and
@@ -39,6 +42,7 @@ pub mod interruption;
 pub mod lane;
 pub mod memory;
 pub mod objects;
+pub mod probe;
 pub mod real;
 pub mod room;
 pub mod shortcut;

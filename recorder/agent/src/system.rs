@@ -85,6 +85,21 @@ pub fn abort() -> ! {
     }
 }
 
+/// Ends this process, all threads of it.
+pub fn exit(status: usize) -> ! {
+    loop {
+        let _ = ask(libc::SYS_exit_group, [status, 0, 0]);
+    }
+}
+
+/// Writes to standard output. False if not all of it was taken.
+pub fn print(bytes: &[u8]) -> bool {
+    let arguments = [libc::STDOUT_FILENO as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
+    // SAFETY: the kernel reads the bytes.
+    let taken = unsafe { call(libc::SYS_write, arguments) };
+    taken == Ok(bytes.len())
+}
+
 /// Where the program break is, asked of the kernel.
 pub fn program_break() -> usize {
     ask(libc::SYS_brk, [0; 3]).unwrap_or(0)

@@ -39,6 +39,7 @@ use rustix::time::ClockId;
 use crate::clock::{self, Scale};
 use crate::host;
 use crate::memory::Memory;
+use crate::probe::Probed;
 use arrival::Arrival;
 use compose::{ForkPoint, Forks};
 use facts::Facts;
@@ -116,6 +117,8 @@ pub struct Collector<'m> {
     names: Names,
     /// The process id of the launched process.
     launched: u32,
+    /// What the libc answered that the launched process should have.
+    probed: Option<Probed>,
     rings: Rings<'m>,
     /// Processes whose traces have not begun.
     waiting: Vec<Arrival<'m>>,
@@ -145,13 +148,21 @@ pub struct Progress {
 
 impl<'m> Collector<'m> {
     /// Collects from this memory; the launched process has this id, and its trace goes to `output`.
-    pub fn new(memory: &'m Memory, clock: Clock, scale: Scale, output: &Path, launched: u32) -> Self {
+    pub fn new(
+        memory: &'m Memory,
+        clock: Clock,
+        scale: Scale,
+        output: &Path,
+        launched: u32,
+        probed: Option<Probed>,
+    ) -> Self {
         Collector {
             memory,
             clock,
             scale,
             names: Names::beside(output),
             launched,
+            probed,
             rings: Rings::new(memory),
             waiting: Vec::new(),
             traced: Vec::new(),
@@ -326,7 +337,8 @@ impl<'m> Collector<'m> {
     }
 
     fn header(&self, arrival: &Arrival<'m>, origin: Origin) -> Header {
-        let Facts { program, libc } = arrival.facts.clone();
+        let Facts { program, mut libc } = arrival.facts.clone();
+        libc.probe = self.probed.as_ref().map(|probed| probed.answers_of(&libc)).unwrap_or_default();
         Header {
             recorder: concat!("malloscope ", env!("CARGO_PKG_VERSION")).to_owned(),
             origin,

@@ -23,6 +23,7 @@
 
 pub mod clock;
 pub mod handover;
+pub mod probe;
 pub mod process;
 pub mod ring;
 pub mod slot;
