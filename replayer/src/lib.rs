@@ -10,6 +10,7 @@ pub mod order;
 pub mod outcome;
 pub mod placements;
 mod places;
+pub mod recognition;
 pub mod report;
 pub mod run;
 pub mod sizes;

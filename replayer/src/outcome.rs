@@ -4,6 +4,7 @@ use crate::engine::Oddities;
 use crate::fidelity::Fidelity;
 use crate::metrics::Measured;
 use crate::order::Reordering;
+use crate::recognition::Recognition;
 use crate::trial::Trial;
 use crate::watch::ThresholdMove;
 use malloscope_allocator::bins::Bin;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub release: String,
     /// The release that was recorded, if it is known.
     pub recorded_release: Option<String>,
+    /// What the recorded libc behaves as.
+    pub recognition: Recognition,
     /// Tunables that were set, by the environment or by the trial.
     pub tunables: Vec<(String, u64)>,
     /// Whether the thresholds move by themselves: until one of them is set.

@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::order::{Listener, Twin};
 use crate::outcome::{self, ArenaRow, Corrupted, Cost, Outcome, Settings, Thresholds};
 use crate::placements::{KernelCalls, Placements};
+use crate::recognition;
 use crate::source::{Batch, Source};
 use crate::trial::{BadTrial, MemoryKind, Trial};
 use crate::turn::{Extent, Turn};
@@ -321,6 +322,7 @@ fn settings(job: &Job, header: &Header, release: &Release, tunables: &Tunables) 
     Settings {
         release: release.name.to_owned(),
         recorded_release: (!recorded.is_empty()).then(|| recorded.clone()),
+        recognition: recognition::recognize(&header.libc),
         dynamic_thresholds: malloscope_allocator::tunables::Parameters::new(release, tunables)
             .thresholds_are_dynamic,
         tunables: set,

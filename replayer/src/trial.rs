@@ -1,8 +1,10 @@
 //! One set of settings to replay a trace under: what the recording had, and what is changed.
 
+use crate::recognition::{self, Recognition};
 use malloscope_allocator::release::Release;
 use malloscope_allocator::tunables::{Parameters, Tunable, Tunables};
 use malloscope_traces::Header;
+use malloscope_traces::header::Libc;
 use serde::{Deserialize, Serialize};
 
 /// Where a replayed heap lives.
@@ -106,6 +108,12 @@ fn known_tunables() -> String {
     Tunable::all().map(Tunable::name).collect::<Vec<_>>().join(", ")
 }
 
+/// The release that a libc behaves as, if it was probed and is one we know.
+fn recognized(libc: &Libc) -> Option<Release> {
+    let Recognition::As(name) = recognition::recognize(libc) else { return None };
+    Release::named(&name)
+}
+
 impl Trial {
     /// Whether the replay goes by exactly what the recording went by, so that its placements should
     /// be the recorded ones.
@@ -118,12 +126,14 @@ impl Trial {
         !changed
     }
 
-    /// The release to replay as: what was asked for, or what was recorded.
+    /// The release to replay as: what was asked for, or what was recorded. That is what the recorded libc
+    /// behaves as if it was probed, and otherwise what its version says.
     pub fn release(&self, header: &Header) -> Result<Release, BadTrial> {
         match &self.release {
             Some(asked) => {
                 Release::of(asked).ok_or_else(|| BadTrial::UnknownRelease { asked: asked.clone() })
             }
+            None if let Some(release) = recognized(&header.libc) => Ok(release),
             None if header.libc.version.is_empty() => Ok(Release::OF_SCRIPTS),
             None => {
                 let asked = &header.libc.version;

@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::output;
 use clap::ValueEnum;
+use malloscope_replayer::recognition::Recognition;
 use malloscope_replayer::report::units::{bytes, count, nanos};
 use malloscope_replayer::report::{TraceInfo, json};
 use malloscope_traces::header::{ClockSource, Origin};
@@ -57,6 +58,7 @@ fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
         row("environment", format!("{name}={value}"))?;
     }
     row("libc", libc(info))?;
+    row("behaves", behaviour(info))?;
     row("machine", machine(info))?;
     if header.heap.initial_break != 0 {
         row("break", format!("{:#x} before the first call", header.heap.initial_break))?;
@@ -91,6 +93,15 @@ fn libc(info: &TraceInfo) -> String {
     }
     let build_id: String = libc.build_id.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("glibc {} {} {build_id}", libc.version, libc.path)
+}
+
+fn behaviour(info: &TraceInfo) -> String {
+    match &info.recognition {
+        _ if info.header.libc.version.is_empty() => String::new(),
+        Recognition::NotProbed => "as its version says (not probed)".to_owned(),
+        Recognition::As(release) => format!("as {release} (probed)"),
+        Recognition::Unlike => "as no release known (probed); it is replayed as its version".to_owned(),
+    }
 }
 
 fn machine(info: &TraceInfo) -> String {

@@ -13,6 +13,7 @@ pub mod terminal;
 pub mod units;
 
 use crate::outcome::Outcome;
+use crate::recognition::{self, Recognition};
 use malloscope_traces::{Ending, Header, Reader};
 use serde::Serialize;
 use std::path::Path;
@@ -39,6 +40,8 @@ pub struct TraceInfo {
     pub file_bytes: u64,
     /// What was known before the first call.
     pub header: Header,
+    /// What its libc behaves as.
+    pub recognition: Recognition,
     /// What was known after the last; nothing if the recording was cut short.
     pub ending: Option<Ending>,
     /// Records in it, if the recording was finished.
@@ -57,6 +60,7 @@ impl TraceInfo {
             file: path.display().to_string(),
             file_bytes: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
             header: reader.header().clone(),
+            recognition: recognition::recognize(&reader.header().libc),
             ending: reader.ending().cloned(),
             records: reader.totals().map(|totals| totals.records),
         })

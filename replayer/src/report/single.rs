@@ -4,6 +4,7 @@ use super::units::{bytes, count, nanos, percent};
 use super::{Line, Report, Section, Table, chart};
 use crate::metrics::{Measured, Peak};
 use crate::outcome::{BinRow, Outcome};
+use crate::recognition::Recognition;
 use malloscope_traces::Cause;
 
 /// How wide and high the chart of the program break is.
@@ -56,6 +57,7 @@ fn opening(report: &Report) -> Option<Section> {
             format!("The heap is corrupted at record {}; glibc says: {message}", count(corrupted.record));
         lines.push(Line::Warning(said));
     }
+    lines.extend(unlike(outcome));
     lines.extend(oddities(outcome));
     Some(Section { lines, ..Section::default() })
 }
@@ -115,6 +117,13 @@ fn replaying(outcome: &Outcome) -> String {
         line.push_str(&format!(", {name}={value}"));
     }
     line
+}
+
+/// That the recorded libc is none of those we know, if we took it for one.
+fn unlike(outcome: &Outcome) -> Option<Line> {
+    let is_unlike = outcome.settings.recognition == Recognition::Unlike && outcome.trial.release.is_none();
+    let said = "The libc answered the probe as no release known; what follows is that of its version";
+    is_unlike.then(|| Line::Warning(said.to_owned()))
 }
 
 fn oddities(outcome: &Outcome) -> Vec<Line> {
