@@ -113,6 +113,15 @@ fn there_is_one_place_to_write_a_path_into() {
 }
 
 #[test]
+fn it_can_be_run_as_a_program() {
+    let file = file();
+    let text = file.section_by_name(".text").unwrap();
+    assert!((text.address()..text.address() + text.size()).contains(&file.entry()));
+    // Without the name of a dynamic linker, those of 2.35 and later would take it for a static program.
+    assert!(segments().iter().any(|segment| segment.p_type(Endianness::Little) == elf::PT_INTERP));
+}
+
+#[test]
 fn it_is_small() {
     let text = file().section_by_name(".text").unwrap().size();
     assert!(text < 32 << 10, "{text} bytes of code are loaded into every program");

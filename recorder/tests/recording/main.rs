@@ -14,7 +14,9 @@ use std::path::Path;
 use malloscope_recorder::program::Refusal;
 use malloscope_recorder::{Clock, Error, Options, Target, WhenFull, WhyNot, record};
 use malloscope_traces::header::{ClockSource, Origin};
+
 use malloscope_traces::{Call, Cause, Record, Thread};
+use malloscope_wire::probe::SCRIPT;
 use tempfile::TempDir;
 
 use deadline::Deadline;
@@ -48,6 +50,19 @@ fn a_growing_and_shrinking_heap_is_recorded_call_by_call() {
     let breaks: HashSet<u64> = trace.records.iter().map(|record| record.program_break).collect();
     assert!(breaks.len() > 2, "the program break moved, and was seen to");
     assert!(breaks.iter().all(|at| *at >= trace.header.heap.initial_break));
+}
+
+#[test]
+fn the_libc_was_asked_how_it_behaves_and_the_program_was_not() {
+    let trace = check_exact("peak", &[]).trace();
+    let probe = &trace.header.libc.probe;
+    let steps: Vec<&Call> =
+        probe.iter().map(|record| &record.call).filter(|call| call.is_of_malloc()).collect();
+    assert_eq!(steps.len(), SCRIPT.len());
+    assert!(steps.iter().filter_map(|call| call.placed()).all(|to| !to.pointer.is_null() && to.head >= 32));
+    let threads: HashSet<Thread> = probe.iter().map(|record| record.thread).collect();
+    assert_eq!(threads.len(), 2);
+    assert!(probe[1].program_break > probe[0].program_break, "nothing was allocated before");
 }
 
 #[test]
