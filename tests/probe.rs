@@ -67,13 +67,21 @@ fn info(trace: &Path) -> Value {
     serde_json::from_str(&common::answer(malloscope().args(["info", "--format", "json"]).arg(trace))).unwrap()
 }
 
+/// Records a program that does next to nothing. Returns what is known of the trace.
+fn recorded(folder: &Path, command: &[&str]) -> Value {
+    let trace = folder.join("app.mscope");
+    let recorded = malloscope().args(["record", "-o"]).arg(&trace).arg("--").args(command).output().unwrap();
+    assert!(recorded.status.success(), "{recorded:?}");
+    info(&trace)
+}
+
+/// The dynamic linker of every program for this processor, where it has to be.
+const LINKER: &str = "/lib64/ld-linux-x86-64.so.2";
+
 #[test]
 fn the_libc_of_a_recorded_program_behaves_as_its_version_says() {
     let folder = tempfile::tempdir().unwrap();
-    let trace = folder.path().join("true.mscope");
-    let recorded = malloscope().args(["record", "-o"]).arg(&trace).args(["--", "sh", "-c", "true"]).status();
-    assert!(recorded.unwrap().success());
-    let known = info(&trace);
+    let known = recorded(folder.path(), &["sh", "-c", "true"]);
     let version = known["header"]["libc"]["version"].as_str().unwrap();
     let behaves = known["recognition"]["as"].as_str();
     // Others may be older than what was carried back to them.
@@ -82,7 +90,12 @@ fn the_libc_of_a_recorded_program_behaves_as_its_version_says() {
         assert_eq!(behaves, Some(row.release(&Header::default()).unwrap().name), "{known}");
     }
     assert_ne!(known["recognition"], "not_probed", "{known}");
-    let said = common::answer(malloscope().arg("info").arg(&trace));
+    // Through the dynamic linker, and from where it is told to take the same libc.
+    let path = Path::new(known["header"]["libc"]["path"].as_str().unwrap());
+    let directory = path.parent().unwrap().to_str().unwrap();
+    let through = recorded(folder.path(), &[LINKER, "--library-path", directory, "/bin/sh", "-c", "true"]);
+    assert_eq!(through["recognition"], known["recognition"]);
+    let said = common::answer(malloscope().arg("info").arg(folder.path().join("app.mscope")));
     let line = said.lines().find(|line| line.starts_with("behaves ")).unwrap();
     assert!(line.contains("(probed)"), "{line}");
 }

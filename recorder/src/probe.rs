@@ -11,8 +11,9 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use malloscope_traces::header::Libc;
@@ -34,9 +35,9 @@ pub const LIBRARY_PATH: &str = "--library-path";
 /// The same as a variable, which is the program's too.
 const LIBRARY_VARIABLE: &str = "LD_LIBRARY_PATH";
 
-/// What is loaded into the probing program: the libc, and what had threads in it before 2.34. The dynamic
-/// linker goes on without the second where there is none.
-const LIBRARIES: &str = "libc.so.6 libpthread.so.0";
+/// What is loaded into the probing program: the libc, and what had threads in it before 2.34. If that is
+/// not there, or is another libc's, the libc alone; then nothing is learned of arenas.
+const LIBRARIES: [&str; 2] = ["libc.so.6 libpthread.so.0", "libc.so.6"];
 
 /// What a libc answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,26 +57,33 @@ pub fn calls() -> Vec<Record> {
 /// Asks the libc that this dynamic linker finds, in these directories first. `None` if it does not answer.
 pub fn run(linker: &Path, library_path: Option<&OsStr>) -> Option<Probed> {
     let agent = Agent::for_probing().ok()?;
-    let mut command = Command::new(linker);
-    if let Some(directories) = library_path {
-        command.arg(LIBRARY_PATH).arg(directories);
-    }
-    command.arg(agent.path()).env_clear().env("LD_PRELOAD", LIBRARIES);
-    if let Some(directories) = env::var_os(LIBRARY_VARIABLE) {
-        command.env(LIBRARY_VARIABLE, directories);
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let deadline = Instant::now() + PATIENCE;
+    LIBRARIES.iter().find_map(|libraries| {
+        let mut command = Command::new(linker);
+        if let Some(directories) = library_path {
+            command.arg(LIBRARY_PATH).arg(directories);
+        }
+        command.arg(agent.path()).env_clear().env("LD_PRELOAD", libraries);
+        if let Some(directories) = env::var_os(LIBRARY_VARIABLE) {
+            command.env(LIBRARY_VARIABLE, directories);
+        }
+        Probed::read(&said_by(&mut command, deadline)?)
+    })
+}
+
+/// What this program writes. It is ended if it does not end by itself in time.
+fn said_by(command: &mut Command, deadline: Instant) -> Option<Vec<u8>> {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
-    let message = child.stdout.take().and_then(listen);
+    let said = child.stdout.take().and_then(|speaker| listen(speaker, deadline));
     // It has ended, or is not to go on.
     let _ = child.kill();
     let _ = child.wait();
-    Probed::read(&message?)
+    said
 }
 
 /// All that is said, to its end. `None` if that does not come in time, or is too far.
-fn listen(mut speaker: ChildStdout) -> Option<Vec<u8>> {
-    let deadline = Instant::now() + PATIENCE;
+fn listen(mut speaker: impl Read + AsFd, deadline: Instant) -> Option<Vec<u8>> {
     let (mut message, mut bytes) = (Vec::new(), [0; 4096]);
     while message.len() < LONGEST {
         let left = Timespec::try_from(deadline.checked_duration_since(Instant::now())?).ok()?;
@@ -173,6 +181,7 @@ fn records(program_break: u64, script: &[Step], answers: &[Answer]) -> Vec<Recor
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     const BREAK: u64 = 0x5555_0000_0000;
 
@@ -235,6 +244,22 @@ mod tests {
         assert!(!answered(b"", &libc("/l", b"id")));
         assert!(answered(b"", &libc("/l", b"")));
         assert!(!answered(b"", &libc("/elsewhere", b"")));
+    }
+
+    #[test]
+    fn nobody_is_waited_for_who_does_not_come_to_an_end() {
+        let heard = |message: &[u8], ends: bool| {
+            let (reader, mut writer) = std::io::pipe().expect("a pipe");
+            writer.write_all(message).expect("there is room");
+            let held = (!ends).then_some(writer);
+            let heard = listen(reader, Instant::now() + if ends { PATIENCE } else { Duration::ZERO });
+            drop(held);
+            heard
+        };
+        assert_eq!(heard(b"all", true).as_deref(), Some(&b"all"[..]));
+        assert_eq!(heard(b"", true).as_deref(), Some(&b""[..]));
+        assert_eq!(heard(b"some", false), None);
+        assert_eq!(heard(&[0; LONGEST], true), None, "an end that is too far");
     }
 
     #[test]

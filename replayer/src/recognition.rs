@@ -38,7 +38,7 @@ pub enum Recognition {
 
 /// The memory of the simulated machine, and the most that one mapping may have: many times what is asked
 /// for by us, and little enough for what a stranger's trace may ask.
-const MEMORY: u64 = 1 << 32;
+const MEMORY: u64 = 1 << 30;
 
 /// What this libc behaves as.
 pub fn recognize(libc: &Libc) -> Recognition {
