@@ -106,6 +106,10 @@ corruptions! {
                         ((unsigned long) chunk2mem (brk) & MALLOC_ALIGN_MASK) == 0",
     /// Allocating an aligned chunk: a bin holds what cannot be a chunk.
     MemalignUnaligned => "_int_memalign(): unaligned chunk detected",
+    /// `mallinfo` and `malloc_stats`: a fastbin leads nowhere.
+    FastUnalignedInMallinfo => "int_mallinfo(): unaligned fastbin chunk detected",
+    /// `malloc_info`: a fastbin leads nowhere.
+    FastUnalignedInMallocInfo => "__malloc_info(): unaligned fastbin chunk detected",
     /// Reallocating: no chunk could be there.
     ReallocPointer => "realloc(): invalid pointer",
     /// Reallocating: no chunk has that size.

@@ -39,7 +39,8 @@
 //! `_int_malloc` → `malloc.rs` and one method per bin; `_int_free`, `malloc_consolidate` →
 //! `arena/merge.rs`; `arena_get2`, `reused_arena` → `arena/choice.rs`; `mp_` →
 //! [`Tunables`](tunables::Tunables) and [`Parameters`](tunables::Parameters); `malloc_printerr` →
-//! [`Corruption`](corruption::Corruption).
+//! [`Corruption`](corruption::Corruption); `int_mallinfo`, `__malloc_info`, `__malloc_stats` →
+//! [`statistics`].
 //!
 //! ```
 //! use malloscope_allocator::address::Request;
@@ -77,6 +78,7 @@ pub mod observe;
 mod realloc;
 pub mod release;
 pub mod snapshot;
+pub mod statistics;
 mod system;
 pub mod thread;
 pub mod tunables;

@@ -59,6 +59,8 @@ pub struct Release {
     pub arena_limit: ArenaLimit,
     /// Whether an arena that is given out in turn leaves the list of those without threads.
     pub reused_arenas_leave_free_list: bool,
+    /// What `malloc_info` prints.
+    pub malloc_info: MallocInfo,
 }
 
 /// Where things are in `struct malloc_state`.
@@ -201,6 +203,20 @@ pub enum ArenaLimit {
     OneEachOnline,
 }
 
+/// What `malloc_info` prints of what it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MallocInfo {
+    /// What stands before a `<size …>` line.
+    pub margin: &'static str,
+    /// Whether the top chunk is among the free ones.
+    pub counts_top: bool,
+    /// Whether all segments of an arena are counted, and their number is told; otherwise only the
+    /// latest is.
+    pub tells_segments: bool,
+    /// Whether there is a line about fastbins.
+    pub tells_fast: bool,
+}
+
 const PAGE: u64 = 4096;
 const MEBIBYTE: u64 = 1 << 20;
 const SMALLEST: u64 = 32;
@@ -245,6 +261,12 @@ pub const V2_23: Release = Release {
     greatest_mmap_threshold: 32 * MEBIBYTE,
     arena_limit: ArenaLimit::EightEachOnline,
     reused_arenas_leave_free_list: false,
+    malloc_info: MallocInfo {
+        margin: "\t\t\t\t\t\t\t      ",
+        counts_top: false,
+        tells_segments: false,
+        tells_fast: true,
+    },
 };
 
 /// 2.24.
@@ -288,7 +310,12 @@ pub const V2_26_BRANCH: Release = Release {
 };
 
 /// 2.27: Ubuntu 18.04.
-pub const V2_27: Release = Release { name: "2.27", ..V2_26_BRANCH };
+pub const V2_27: Release = Release {
+    name: "2.27",
+    // 34eb41579c: malloc_info counts all segments.
+    malloc_info: MallocInfo { tells_segments: true, ..V2_26_BRANCH.malloc_info },
+    ..V2_26_BRANCH
+};
 
 /// 2.28: Debian 10, RHEL 8.
 pub const V2_28: Release = Release { name: "2.28", ..V2_27 };
@@ -298,6 +325,8 @@ pub const V2_28_BRANCH: Release = Release {
     name: "2.28-branch",
     // 2.30, 1f50f2ad85: counts of 16 bits in the cache.
     tcache: TcacheRules { bytes: 0x280, bytes_while_allocating: 0x280, ..V2_28.tcache },
+    // 2.31, b0f6679bcd and b6d2c4475d: malloc_info without a slip of tabs, and with the top chunk.
+    malloc_info: MallocInfo { margin: "", counts_top: true, ..V2_28.malloc_info },
     ..V2_28
 };
 
@@ -316,7 +345,8 @@ pub const V2_30: Release = Release {
 };
 
 /// 2.31: Debian 11, Ubuntu 20.04, SLES 15 SP3.
-pub const V2_31: Release = Release { name: "2.31", ..V2_30 };
+pub const V2_31: Release =
+    Release { name: "2.31", malloc_info: V2_28_BRANCH.malloc_info, ..V2_30 };
 
 /// 2.32.
 pub const V2_32: Release = Release {
@@ -432,8 +462,9 @@ pub const V2_42_BRANCH: Release = Release {
 /// 2.43: Ubuntu 26.04.
 pub const V2_43: Release = Release {
     name: "2.43",
-    // e3062b06c5 to bb5a4f5295: no fastbins, and nothing to consolidate.
+    // e3062b06c5 to bb5a4f5295: no fastbins, nothing to consolidate, and nothing of them to tell.
     has_fastbins: false,
+    malloc_info: MallocInfo { tells_fast: false, ..V2_42_BRANCH.malloc_info },
     malloc_state: MallocState { size: 0x840, lists: 0x18 },
     tcache: TcacheRules {
         // 0b9210bd76: sixteen of a size.

@@ -349,7 +349,7 @@ impl Parameters {
 }
 
 /// The C's conversion of a `size_t` to an `int`.
-fn int(value: u64) -> i32 {
+pub(crate) fn int(value: u64) -> i32 {
     #[expect(clippy::cast_possible_truncation, reason = "as in the C")]
     {
         value as i32

@@ -37,6 +37,9 @@ const PAGE_SIZE: u64 = 4 * WORD;
 pub(crate) struct Segment(pub(crate) Address);
 
 impl Segment {
+    /// No segment.
+    pub(crate) const NONE: Segment = Segment(Address::NULL);
+
     /// The segment a chunk of a secondary arena lies in.
     #[inline]
     pub(crate) fn of(chunk: Chunk) -> Segment {
@@ -49,7 +52,8 @@ impl Segment {
         Address(words.load(self.0 + STATE))
     }
 
-    fn previous(self, words: &impl Words) -> Segment {
+    /// The segment that came before it in its arena; [`Segment::NONE`] of the first.
+    pub(crate) fn previous(self, words: &impl Words) -> Segment {
         Segment(Address(words.load(self.0 + PREVIOUS)))
     }
 
