@@ -61,6 +61,8 @@ pub struct Release {
     pub reused_arenas_leave_free_list: bool,
     /// What `malloc_info` prints.
     pub malloc_info: MallocInfo,
+    /// Whether there is `mallinfo2` beside `mallinfo`.
+    pub mallinfo2: bool,
 }
 
 /// Where things are in `struct malloc_state`.
@@ -267,6 +269,7 @@ pub const V2_23: Release = Release {
         tells_segments: false,
         tells_fast: true,
     },
+    mallinfo2: false,
 };
 
 /// 2.24.
@@ -345,8 +348,7 @@ pub const V2_30: Release = Release {
 };
 
 /// 2.31: Debian 11, Ubuntu 20.04, SLES 15 SP3.
-pub const V2_31: Release =
-    Release { name: "2.31", malloc_info: V2_28_BRANCH.malloc_info, ..V2_30 };
+pub const V2_31: Release = Release { name: "2.31", malloc_info: V2_28_BRANCH.malloc_info, ..V2_30 };
 
 /// 2.32.
 pub const V2_32: Release = Release {
@@ -357,7 +359,12 @@ pub const V2_32: Release = Release {
 };
 
 /// 2.33.
-pub const V2_33: Release = Release { name: "2.33", ..V2_32 };
+pub const V2_33: Release = Release {
+    name: "2.33",
+    // e3960d1c57: mallinfo's numbers in 64 bits.
+    mallinfo2: true,
+    ..V2_32
+};
 
 /// 2.34: RHEL 9, Amazon Linux 2023.
 pub const V2_34: Release = Release { name: "2.34", ..V2_33 };

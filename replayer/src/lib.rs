@@ -3,6 +3,7 @@
 
 pub mod engine;
 pub mod fidelity;
+pub mod introspection;
 pub mod machine;
 pub mod metrics;
 mod nptl;

@@ -2,6 +2,7 @@
 
 use crate::engine::{Answer, Engine};
 use crate::fidelity::Comparison;
+use crate::introspection::Question;
 use crate::machine::{Machine, Metered};
 use crate::metrics::Metrics;
 use crate::order::{Listener, Twin};
@@ -43,13 +44,15 @@ pub struct Job {
     pub lines: Option<Lines>,
 }
 
-/// Lines about every call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Lines about every call, or about the heap after the last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lines {
     /// Where every chunk landed.
     Placements,
     /// Every call to the kernel.
     KernelCalls,
+    /// What malloc answers to these questions in the end.
+    Answers(Vec<Question>),
 }
 
 /// Why a run came to nothing.
@@ -67,6 +70,14 @@ pub enum RunError {
     /// The kernel does not grant what a replay over real memory needs.
     #[error("there is no memory to replay over: {0}")]
     Memory(#[source] io::Error),
+    /// The release is too old for a question.
+    #[error("glibc {release} has no {function}")]
+    NoSuchFunction {
+        /// The release.
+        release: &'static str,
+        /// What was to be called.
+        function: &'static str,
+    },
     /// The wall could not be put where it was wanted.
     #[error("the break cannot be limited to {0} bytes: something else is mapped there")]
     Wall(u64),
@@ -253,6 +264,7 @@ fn drive<M: Machine>(
     let (header, source, total, _) = line.traces.pop().expect("a lineage has at least the trace itself");
     let eldest = line.traces.first().map_or(&header, |trace| &trace.0);
     let release = job.trial.release(eldest)?;
+    let questions = questions(job, &release)?;
     let tunables = job.trial.tunables(eldest)?;
     let settings = settings(job, eldest, &release, &tunables);
     let initial_break = machine.program_break();
@@ -299,6 +311,9 @@ fn drive<M: Machine>(
         progress(Progress { done: run.records, total });
         source.recycle(batch);
     }
+    if corruption.is_none() {
+        corruption = run.ask(questions).map_err(RunError::Lines)?;
+    }
     run.lines.flush().map_err(RunError::Lines)?;
     let mut outcome = run.finish(job, settings, first_mmap_threshold);
     outcome.reordering = source.reordering();
@@ -307,6 +322,16 @@ fn drive<M: Machine>(
     outcome.cost =
         Cost { seconds: started.elapsed().as_secs_f64(), processor_seconds: processor_seconds() - worked };
     Ok(outcome)
+}
+
+/// The questions malloc is to be asked in the end, if the release knows them all.
+fn questions<'a>(job: &'a Job, release: &Release) -> Result<&'a [Question], RunError> {
+    let Some(Lines::Answers(questions)) = &job.lines else { return Ok(&[]) };
+    if questions.contains(&Question::Mallinfo2) && !release.mallinfo2 {
+        let function = Question::Mallinfo2.name();
+        return Err(RunError::NoSuchFunction { release: release.name, function });
+    }
+    Ok(questions)
 }
 
 /// What this thread has had of the processor, in seconds.
@@ -358,6 +383,20 @@ impl<M: Machine> Run<'_, M> {
             }
         }
         Ok(())
+    }
+
+    /// Writes malloc's answers; if one finds the heap corrupted, the program would have ended there.
+    fn ask(&mut self, questions: &[Question]) -> io::Result<Option<Corrupted>> {
+        for question in questions {
+            match question.answer(self.engine.heap()) {
+                Ok(answer) => self.lines.write_all(answer.as_bytes())?,
+                Err(corruption) => {
+                    let message = corruption.to_string();
+                    return Ok(Some(Corrupted { record: self.records, message }));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// What somebody wants to know of every call.

@@ -1,10 +1,12 @@
-//! `malloscope replay`: the report on a trace, or a line for every call.
+//! `malloscope replay`: the report on a trace, or a line for every call, or what malloc says in the end.
 
 use crate::Outcome;
 use crate::output::{self, Format};
 use crate::progress::Meter;
 use crate::trial::TrialArgs;
 use anyhow::Context;
+use clap::ValueEnum;
+use malloscope_replayer::introspection::Question;
 use malloscope_replayer::outcome;
 use malloscope_replayer::report::{Report, TraceInfo};
 use malloscope_replayer::run::{Job, Lines};
@@ -28,6 +30,9 @@ pub struct Args {
     /// Print every call to the kernel instead of the report
     #[arg(long)]
     pub syscalls: bool,
+    /// Print what malloc would tell the program after the last call instead of the report
+    #[arg(long, value_name = "FUNCTION", conflicts_with_all = ["placements", "syscalls"])]
+    pub introspect: Vec<QuestionArg>,
     /// Write those lines into a file
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -35,14 +40,49 @@ pub struct Args {
     pub trial: TrialArgs,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum QuestionArg {
+    /// Every bin of every arena, as XML
+    #[value(name = "malloc_info")]
+    MallocInfo,
+    /// What each arena has and uses, as text
+    #[value(name = "malloc_stats")]
+    MallocStats,
+    /// Ten numbers, which wrap at 2 GiB
+    Mallinfo,
+    /// The same numbers in 64 bits; glibc has it since 2.33
+    Mallinfo2,
+}
+
+impl From<QuestionArg> for Question {
+    fn from(argument: QuestionArg) -> Question {
+        match argument {
+            QuestionArg::MallocInfo => Question::MallocInfo,
+            QuestionArg::MallocStats => Question::MallocStats,
+            QuestionArg::Mallinfo => Question::Mallinfo,
+            QuestionArg::Mallinfo2 => Question::Mallinfo2,
+        }
+    }
+}
+
+impl Args {
+    fn lines(&self) -> Option<Lines> {
+        if self.placements {
+            Some(Lines::Placements)
+        } else if self.syscalls {
+            Some(Lines::KernelCalls)
+        } else {
+            let questions: Vec<Question> = self.introspect.iter().map(|&asked| asked.into()).collect();
+            (!questions.is_empty()).then_some(Lines::Answers(questions))
+        }
+    }
+}
+
 pub fn run(args: Args) -> Outcome {
-    let lines = match (args.placements, args.syscalls) {
-        (true, _) => Some(Lines::Placements),
-        (_, true) => Some(Lines::KernelCalls),
-        _ => None,
-    };
+    let lines = args.lines();
+    let writes_lines = lines.is_some();
     let job = Job { trace: args.trace.clone(), trial: args.trial.into(), compare: false, lines };
-    if lines.is_some() {
+    if writes_lines {
         let mut out = output::open(args.output.as_deref())?;
         let outcome = replay(&job, &mut out)?;
         out.flush()?;

@@ -45,7 +45,7 @@ fn nothing_else_is_on_offer() {
 
 #[test]
 fn misuse_is_told_and_ends_with_2() {
-    let misused: [&[&str]; 9] = [
+    let misused: [&[&str]; 10] = [
         &[],
         &["frobnicate"],
         &["replay"],
@@ -53,6 +53,7 @@ fn misuse_is_told_and_ends_with_2() {
         &["replay", "--set", "mmap_threshold", "x.mscope"],
         &["replay", "--break-offset", "much", "x.mscope"],
         &["replay", "--placements", "--syscalls", "x.mscope"],
+        &["replay", "--introspect=mallinfo", "--syscalls", "x.mscope"],
         &["record", "-o", "x.mscope"],
         &["generate", "completions", "tcsh"],
     ];

@@ -120,6 +120,23 @@ fn lines_go_into_a_file() {
 }
 
 #[test]
+fn malloc_is_asked_after_the_last_call() {
+    let trace = imported("asked", "0 malloc 1 100\n0 malloc 2 200000\n0 free 1\n");
+    let text = answer(["replay", "--introspect", "malloc_info", "--introspect=mallinfo2", &trace]);
+    let (first, second) = text.split_once("</malloc>\n").unwrap();
+    assert!(first.starts_with("<malloc version=\"1\">\n<heap nr=\"0\">\n"), "{text}");
+    assert!(first.contains("<total type=\"mmap\" count=\"1\" size=\"200704\"/>"), "{text}");
+    // What is cached counts as in use.
+    assert!(second.starts_with("mallinfo2.arena = 135168\n"), "{text}");
+    assert!(second.contains("\nmallinfo2.uordblks = 768\n"), "{text}");
+    let text = answer(["replay", "--introspect=malloc_stats", &trace]);
+    assert!(
+        text.starts_with("Arena 0:\nsystem bytes     =     135168\nin use bytes     =        768\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_comparison_names_the_regime_of_every_run() {
     let options = [
         ("--mmap-threshold", "64K,32M", "mmap_threshold 64K", "static"),

@@ -109,6 +109,7 @@ fn settings_that_make_no_sense_are_told_with_what_would() {
         (["replay", "--set", "foo=1"], "mmap_threshold"),
         (["replay", "--set", "tcache_count=70000000000"], "tcache_count"),
         (["replay", "--glibc", "1.0"], "2.36"),
+        (["replay", "--glibc=2.31", "--introspect=mallinfo2"], "glibc 2.31 has no mallinfo2"),
         (["compare", "--touch", "all"], "--mmap-threshold"),
     ] {
         let said = said(malloscope(arguments).arg(trace()));

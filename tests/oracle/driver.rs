@@ -94,8 +94,19 @@ impl Driver {
 
     /// Where the C library puts every chunk of a script, and the settings with which it did.
     pub fn placements(&self, script: &Path, settings: &Settings) -> (String, Settings) {
+        self.play(&[], script, settings)
+    }
+
+    /// What the C library says of its heap after the last call of a script, and the settings with which
+    /// that was.
+    pub fn introspection(&self, script: &Path, settings: &Settings) -> (String, Settings) {
+        self.play(&["-i"], script, settings)
+    }
+
+    fn play(&self, options: &[&str], script: &Path, settings: &Settings) -> (String, Settings) {
         let mut command = self.command();
-        let text = run(command.args(arguments(settings)).arg(script).envs(environment(settings)));
+        command.args(options).args(arguments(settings)).arg(script).envs(environment(settings));
+        let text = run(&mut command);
         let (first, lines) = text.split_once('\n').expect("the driver says where the break was");
         let offset = first.strip_prefix("# ").and_then(|number| number.parse().ok());
         // Some releases move the break themselves to keep a copy of the tunables.
@@ -141,8 +152,8 @@ fn build() -> Result<TempDir, String> {
         .args(["-O1", "-fno-builtin", "-fPIE", "-pie", "-nostartfiles", "-o"])
         .arg(built.path().join("driver"))
         .arg(folder().join("driver.c"))
-        // Where threads are a library of their own it must be loaded.
-        .arg("-Wl,--no-as-needed,-l:libpthread.so.0,--as-needed")
+        // Where threads and dlsym are in libraries of their own, these must be loaded.
+        .arg("-Wl,--no-as-needed,-l:libpthread.so.0,-l:libdl.so.2,--as-needed")
         .status();
     match status {
         Err(error) => Err(format!("there is no C compiler: {error}")),

@@ -1,10 +1,11 @@
-//! Replays beside real glibc: every chunk lands where the C library put it, and the kernel is asked
-//! for the same.
+//! Replays beside real glibc: every chunk lands where the C library put it, the kernel is asked for the
+//! same, and malloc says the same of itself.
 //!
 //! The scripts are scenes, in `allocator/tests/oracle/scenes`, each about one thing and short enough
 //! to read; and generated ones, which are long. What glibc did is kept in `golden`: of release 2.36 every
 //! line of the scenes, in `2.36`; of each release a hash of every thousand lines, in `RELEASE.hashes`,
-//! which begins with the words of the build it was made with. `BLESS=1 cargo test --test oracle
+//! which begins with the words of the build it was made with, and what it says of itself, in
+//! `RELEASE.introspection`. `BLESS=1 cargo test --test oracle
 //! glibc_does` on a machine with a C compiler and strace writes them anew, for the machine's glibc and
 //! those in MALLOSCOPE_LIBCS (see `driver`).
 //!
@@ -123,14 +124,29 @@ fn check_same(what: &str, script: &str, ours: &str, real: &str) {
     }
 }
 
-fn check_scenes(suffix: &str, option: &str, settle: fn(&str) -> String) {
+/// The options that print what a replay is compared by.
+const PLACEMENTS: &[&str] = &["--placements"];
+const SYSCALLS: &[&str] = &["--syscalls"];
+
+/// Those for what malloc says of itself; glibc before 2.33 has no `mallinfo2`.
+fn introspection(real: &str) -> &'static [&'static str] {
+    const ALL: &[&str] = &[
+        "--introspect=malloc_info",
+        "--introspect=malloc_stats",
+        "--introspect=mallinfo",
+        "--introspect=mallinfo2",
+    ];
+    if real.contains("mallinfo2.") { ALL } else { &ALL[..3] }
+}
+
+fn check_scenes(suffix: &str, options: fn(&str) -> &'static [&'static str], settle: fn(&str) -> String) {
     for scene in scenes() {
         let script = fs::read_to_string(&scene.path).expect("the scene can be read");
         let file = golden(READ).join(format!("{}.{suffix}", scene.name));
         let real = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let trace = Trace::import(&scene.path);
         for memory in MEMORIES {
-            let ours = settle(&trace.replay(READ, option, memory, &scene.settings));
+            let ours = settle(&trace.replay(READ, options(&real), memory, &scene.settings));
             check_same(&format!("{}, {memory} memory", scene.name), &script, &ours, &real);
         }
     }
@@ -138,12 +154,47 @@ fn check_scenes(suffix: &str, option: &str, settle: fn(&str) -> String) {
 
 #[test]
 fn scenes_land_where_glibc_put_them() {
-    check_scenes("placements", "--placements", settled);
+    check_scenes("placements", |_| PLACEMENTS, settled);
 }
 
 #[test]
 fn scenes_ask_the_kernel_for_what_glibc_asked_it() {
-    check_scenes("kernel", "--syscalls", kernel::settled);
+    check_scenes("kernel", |_| SYSCALLS, kernel::settled);
+}
+
+#[test]
+fn scenes_end_in_what_glibc_says_of_itself() {
+    check_scenes("introspection", introspection, str::to_owned);
+}
+
+/// Other releases say it in other words: one scene that has something to tell.
+#[test]
+fn every_release_says_it_in_its_own_words() {
+    let scene = telling_scene();
+    let trace = Trace::import(&scene.path);
+    for (release, _) in hashed_releases() {
+        let file = golden(&format!("{release}.introspection"));
+        let real = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        for memory in MEMORIES {
+            let ours = trace.replay(&release, introspection(&real), memory, &scene.settings);
+            check_same(&format!("{release}, {memory} memory"), "", &ours, &real);
+        }
+    }
+}
+
+fn telling_scene() -> Scene {
+    scenes().into_iter().find(|scene| scene.name == "introspection").expect("it is there")
+}
+
+#[test]
+fn goldens_are_what_glibc_says_of_itself() {
+    let scene = telling_scene();
+    for driver in Driver::all() {
+        let name = format!("{}.introspection", driver.release);
+        if blesses() || golden(&name).exists() {
+            check_golden(&name, &driver.introspection(&scene.path, &scene.settings).0);
+        }
+    }
 }
 
 #[test]
@@ -152,6 +203,8 @@ fn goldens_are_what_glibc_does() {
     for scene in scenes() {
         let placements = settled(&driver.placements(&scene.path, &scene.settings).0);
         check_golden(&format!("{READ}/{}.placements", scene.name), &placements);
+        let (said, _) = driver.introspection(&scene.path, &scene.settings);
+        check_golden(&format!("{READ}/{}.introspection", scene.name), &said);
         if let Some(log) = driver.strace(&scene.path, &scene.settings) {
             let calls = kernel::settled(&kernel::lines(&log));
             check_golden(&format!("{READ}/{}.kernel", scene.name), &calls);
@@ -228,7 +281,7 @@ fn check_hashes(
     let kept_line = golden.lines().find_map(|line| line.strip_prefix(name.as_str())?.strip_prefix(' '));
     let kept_line = kept_line.unwrap_or_else(|| panic!("{release}: there is a golden for {name}"));
     let trace = Trace::import(written(text).path());
-    let ours = kept(text, &trace.replay(release, "--placements", memory, settings));
+    let ours = kept(text, &trace.replay(release, PLACEMENTS, memory, settings));
     let parts = ours.split(' ').zip(kept_line.split(' ')).position(|(ours, real)| ours != real);
     match parts {
         None => assert_eq!(ours, kept_line, "{release}, {name}: they are equally long"),
@@ -324,8 +377,11 @@ fn check_live(driver: &Driver, seed: u64) {
     let trace = Trace::import(file.path());
     let memory = MEMORIES[(seed % 2) as usize];
     let (real, as_it_was) = driver.placements(file.path(), &settings);
-    let ours = settled(&trace.replay(&driver.release, "--placements", memory, &as_it_was));
+    let ours = settled(&trace.replay(&driver.release, PLACEMENTS, memory, &as_it_was));
     check_same(&what(memory), &text, &ours, &settled(&real));
+    let (real, as_it_was) = driver.introspection(file.path(), &settings);
+    let ours = trace.replay(&driver.release, introspection(&real), memory, &as_it_was);
+    check_same(&what(memory), "", &ours, &real);
     // Where segments come and go, they are called by numbers that differ from run to run.
     if seed.is_multiple_of(8)
         && kind.name != "segments"
@@ -333,7 +389,7 @@ fn check_live(driver: &Driver, seed: u64) {
     {
         let real = kernel::settled(&kernel::lines(&log));
         for memory in MEMORIES {
-            let ours = kernel::settled(&trace.replay(&driver.release, "--syscalls", memory, &as_it_was));
+            let ours = kernel::settled(&trace.replay(&driver.release, SYSCALLS, memory, &as_it_was));
             check_same(&what(memory), &text, &ours, &real);
         }
     }

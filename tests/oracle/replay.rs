@@ -25,10 +25,10 @@ impl Trace {
         self.folder.path().join("script.mscope")
     }
 
-    /// The lines the replay as a release prints: `--placements` or `--syscalls`.
-    pub fn replay(&self, release: &str, lines: &str, memory: &str, settings: &Settings) -> String {
+    /// The lines the replay as a release prints for these options, such as `--placements`.
+    pub fn replay(&self, release: &str, lines: &[&str], memory: &str, settings: &Settings) -> String {
         let mut command = malloscope();
-        command.arg("replay").arg(lines).args(["--memory", memory, "--glibc", release]);
+        command.arg("replay").args(lines).args(["--memory", memory, "--glibc", release]);
         command.args(["--processors", &settings.processors.to_string()]);
         for (option, value) in
             [("--break-offset", settings.break_offset), ("--break-limit", settings.break_limit)]

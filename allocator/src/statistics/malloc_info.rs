@@ -33,7 +33,7 @@ use crate::heap::Context;
 use crate::memory::Memory;
 use crate::observe::Observer;
 use crate::release::MallocInfo;
-use std::fmt;
+use core::fmt;
 
 /// The chunks of one bin: the least size and the greatest, the sum, and how many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -221,7 +221,7 @@ impl Arena {
     fn segments<M: Memory, O: Observer>(&self, cx: &Context<M, O>) -> impl Iterator<Item = Segment> {
         let latest = (!self.is_main()).then(|| Segment::of(self.top));
         let before = |segment: &Segment| Some(segment.previous(&cx.memory)).filter(|&it| it != Segment::NONE);
-        std::iter::successors(latest, before)
+        core::iter::successors(latest, before)
     }
 
     fn space<M: Memory, O: Observer>(&self, cx: &Context<M, O>) -> Space {

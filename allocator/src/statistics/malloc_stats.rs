@@ -4,7 +4,7 @@ use super::Heap;
 use crate::corruption::Corruption;
 use crate::memory::Memory;
 use crate::observe::Observer;
-use std::fmt;
+use core::fmt;
 
 impl<M: Memory, O: Observer> Heap<M, O> {
     /// What `malloc_stats()` prints to the standard error stream. All numbers but the last are C's

@@ -159,7 +159,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// All arenas as glibc walks them: the main one, then the others, the latest first.
     fn ring(&self) -> impl Iterator<Item = &Arena> {
         let mut next = Some(ArenaId::MAIN);
-        std::iter::from_fn(move || {
+        core::iter::from_fn(move || {
             let arena = &self.arenas[next?.0 as usize];
             next = Some(arena.next()).filter(|&id| id != ArenaId::MAIN);
             Some(arena)
@@ -199,7 +199,7 @@ impl Arena {
 /// A fastbin's chunks from the top on.
 fn fast_chunks<M: Memory, O: Observer>(cx: &Context<M, O>, top: Chunk) -> impl Iterator<Item = Chunk> {
     let mut at = top;
-    std::iter::from_fn(move || {
+    core::iter::from_fn(move || {
         let chunk = Some(at).filter(|&chunk| chunk != Chunk::NONE)?;
         at = fast::next(cx, chunk);
         Some(chunk)

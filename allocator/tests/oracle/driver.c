@@ -1,10 +1,11 @@
 /* Makes the calls of a script to the C library's malloc and says where every chunk landed.
  *
- *   driver [-b BYTES] [-w BYTES] [-k] SCRIPT
+ *   driver [-b BYTES] [-w BYTES] [-k] [-i] SCRIPT
  *     -b  move the program break by so many bytes before the first call
  *     -w  put a wall across the break's way, so far above its beginning
  *     -k  print nothing, but mark every call for strace: write(-1, INDEX), and before the first
  *         write(-1, "break ADDRESS")
+ *     -i  print instead what malloc_info, malloc_stats, mallinfo and mallinfo2 say after the last call
  *   driver -v  print the C library's version
  *
  * The first line is not of a call: `# OFFSET`, where in its page the program break was.
@@ -12,6 +13,7 @@
  * What is watched must not be disturbed: between the first call and the last nothing here allocates,
  * and threads are handed a baton, so that exactly one is running, in the script's order. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gnu/libc-version.h>
@@ -29,6 +31,7 @@
 /* One program for every C library since 2.17: it asks for the oldest versions of what it calls, and
  * starts by itself, since what compilers put in front asks for new ones. */
 __asm__(".symver __libc_start_main, __libc_start_main@GLIBC_2.2.5\n"
+	".symver dlsym, dlsym@GLIBC_2.2.5\n"
 	".symver pthread_attr_setstacksize, pthread_attr_setstacksize@GLIBC_2.2.5\n"
 	".symver pthread_create, pthread_create@GLIBC_2.2.5\n"
 	".symver pthread_join, pthread_join@GLIBC_2.2.5\n"
@@ -61,7 +64,7 @@ static Call *calls;
 static size_t call_count;
 static void **slots;
 static uintptr_t initial_break;
-static int marks;
+static int marks, asks;
 
 static void *zeroed(size_t bytes)
 {
@@ -210,7 +213,7 @@ static void print_break(void)
 
 static void tell_pointer(size_t index, const Call *call, void *payload, int error)
 {
-	if (marks)
+	if (marks || asks)
 		return;
 	print("%lu %s ", index, call->name);
 	if (payload)
@@ -226,7 +229,7 @@ static void tell_pointer(size_t index, const Call *call, void *payload, int erro
 
 static void tell_number(size_t index, const Call *call, uint64_t result)
 {
-	if (marks)
+	if (marks || asks)
 		return;
 	print("%lu %s - %lx", index, call->name, result);
 	print_break();
@@ -305,6 +308,45 @@ static void make(size_t index)
 	tell_pointer(index, call, got, error);
 }
 
+/* ---- What malloc says of itself. */
+
+/* What mallinfo2 returns, which there is since 2.33. */
+typedef struct {
+	size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+} Wide;
+
+#define FIELDS(DO) \
+	DO(arena) DO(ordblks) DO(smblks) DO(hblks) DO(hblkhd) DO(usmblks) DO(fsmblks) DO(uordblks) DO(fordblks) DO(keepcost)
+
+/* mallinfo is deprecated, and that is what we want to see. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+static void ask(void)
+{
+	/* A stream without a buffer of its own would allocate one. Both go the same way, for their order. */
+	static char buffer[1 << 16];
+	setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
+	if (dup2(1, 2) != 2)
+		fail("there is no second stream");
+	malloc_info(0, stdout);
+	fflush(stdout);
+	malloc_stats();
+	struct mallinfo narrow = mallinfo();
+#define PRINT(field) printf("mallinfo." #field " = %d\n", narrow.field);
+	FIELDS(PRINT)
+#undef PRINT
+	fflush(stdout);
+	/* Last, since not to find something allocates. */
+	Wide (*ask_wide)(void) = (Wide (*)(void))dlsym(RTLD_DEFAULT, "mallinfo2");
+	if (ask_wide) {
+		Wide wide = ask_wide();
+#define PRINT(field) printf("mallinfo2." #field " = %zu\n", wide.field);
+		FIELDS(PRINT)
+#undef PRINT
+	}
+	fflush(stdout);
+}
+
 /* ---- The baton. */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -373,13 +415,15 @@ static void *thread_main(void *thread)
 int main(int count, char **arguments)
 {
 	uint64_t offset = 0, wall = 0;
-	for (int option; (option = getopt(count, arguments, "b:w:kv")) != -1;) {
+	for (int option; (option = getopt(count, arguments, "b:w:kiv")) != -1;) {
 		if (option == 'b')
 			offset = strtoull(optarg, NULL, 0);
 		else if (option == 'w')
 			wall = strtoull(optarg, NULL, 0);
 		else if (option == 'k')
 			marks = 1;
+		else if (option == 'i')
+			asks = 1;
 		else if (option == 'v')
 			return puts(gnu_get_libc_version()) < 0;
 		else
@@ -400,5 +444,7 @@ int main(int count, char **arguments)
 	mark("break %lx", initial_break);
 	run(0);
 	flush();
+	if (asks)
+		ask();
 	_exit(0);
 }
