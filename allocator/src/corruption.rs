@@ -73,12 +73,18 @@ corruptions! {
     FastUnaligned => "malloc(): unaligned fastbin chunk detected 2",
     /// Allocating: the fastbin's second chunk is no chunk.
     FastUnalignedNext => "malloc(): unaligned fastbin chunk detected",
+    /// Filling the tcache: the fastbin holds a chunk of another size.
+    FastSizeInStash => "malloc(): chunk size mismatch in fastbin",
     /// Filling the tcache: the fastbin leads nowhere.
     FastUnalignedInStash => "malloc(): unaligned fastbin chunk detected 3",
     /// Allocating: the fastbin holds a chunk of another size.
     FastSize => "malloc(): memory corruption (fast)",
     /// Allocating: the small bin is damaged.
     SmallLinks => "malloc(): smallbin double linked list corrupted",
+    /// Sorting: no chunk has that size, in the words of releases that look at nothing else.
+    UnsortedMemory => "malloc(): memory corruption",
+    /// Sorting: the chunk behind does not know the one that leaves.
+    UnsortedLinkBehind => "malloc(): corrupted unsorted chunks 3",
     /// Sorting: no chunk has that size.
     UnsortedSize => "malloc(): invalid size (unsorted)",
     /// Sorting: the chunk above cannot be.
@@ -120,8 +126,68 @@ corruptions! {
     UnmapPointer => "munmap_chunk(): invalid pointer",
     /// Remapping: the mapping is not made of whole pages.
     RemapPointer => "mremap_chunk(): invalid pointer",
+    /// Remapping: the mapping is not made of whole pages. An assertion, not a check; glibc puts the
+    /// program's name and a line number before it.
+    RemapAssertion => "mremap_chunk: Assertion `((size + offset) & (GLRO (dl_pagesize) - 1)) == 0' failed.",
+    /// A stack of the cache goes round. glibc would follow it for ever.
+    CacheGoesRound => "the cache goes round",
     /// The chunk claims an arena that there is not. glibc would read a wild pointer here.
     WildArena => "the chunk belongs to no arena",
+}
+
+/// Which of its checks a release makes; those that all releases make are not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checks {
+    /// What is looked at before a freed chunk is put anywhere.
+    pub freed: FreedChecks,
+    /// Whether a cached chunk is marked, so that freeing it again is found out (`tcache_key`).
+    pub cached_twice: bool,
+    /// Whether the search for a marked chunk ends when it has seen more than a stack can hold. Otherwise
+    /// it may go round for ever.
+    pub cache_length: bool,
+    /// Whether a marked chunk is looked for in all stacks, not only in that of its size.
+    pub whole_cache: bool,
+    /// Whether cached and fast chunks must lie where a chunk can.
+    pub links_aligned: bool,
+    /// Whether a fast chunk that moves to the tcache must be of its bin's size.
+    pub fast_size_when_cached: bool,
+    /// Whether a fast chunk that is consolidated must be of its bin's size.
+    pub fast_size_when_consolidated: bool,
+    /// Whether a chunk that leaves its bin must be as long as its foot says.
+    pub unlinked_foot: bool,
+    /// Whether a chunk that one above is merged with must be as long as its foot says.
+    pub merged_foot: bool,
+    /// What is looked at when the unsorted bin is sorted.
+    pub unsorted: UnsortedChecks,
+    /// Whether the links between which a chunk comes to lie in a large bin must agree.
+    pub large_links: bool,
+    /// Whether the largest chunk's skip links must agree when one comes that is smaller than all others.
+    pub largest_skip_links: bool,
+    /// Whether the top chunk must be no longer than all the arena has.
+    pub top_size: bool,
+    /// Whether a chunk with a mapping of its own must begin where one can, and whether that is looked at
+    /// when it changes its length.
+    pub mapped_place: bool,
+}
+
+/// What is looked at before a freed chunk is put anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreedChecks {
+    /// Where it lies and its size; a chunk with a mapping of its own has its own checks.
+    PlaceAndSize,
+    /// Where it lies; then, if it is not cached, whether its size is a chunk's, roughly.
+    PlaceFirst,
+}
+
+/// What is looked at when the unsorted bin is sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnsortedChecks {
+    /// The chunk's size.
+    Size,
+    /// The chunk's size, and the link of the one behind it when it leaves.
+    SizeAndLink,
+    /// The chunk's size, the chunk above, the foot and all links.
+    All,
 }
 
 impl fmt::Display for Corruption {

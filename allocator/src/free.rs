@@ -1,10 +1,10 @@
 //! A release's stops: mapped, tcache, fastbin, or merged with its neighbours; and `malloc_trim`.
 
-use crate::address::{Address, ChunkSize, align_down};
+use crate::address::{Address, ChunkSize, SMALLEST_CHUNK, align_down};
 use crate::arena::{Arena, merge};
 use crate::bins::{self, LISTS, UNSORTED};
 use crate::chunk::{ALL_LINKS, Chunk, Head};
-use crate::corruption::Corruption;
+use crate::corruption::{Corruption, FreedChecks};
 use crate::heap::{Context, Heap, Wants};
 use crate::memory::Memory;
 use crate::observe::Observer;
@@ -20,10 +20,17 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         }
         let chunk = Chunk::of(payload);
         let head = chunk.head(&self.cx.memory);
+        let checks_place_first = self.cx.release.checks.freed == FreedChecks::PlaceFirst;
+        if checks_place_first && chunk.is_misaligned() {
+            return Err(Corruption::FreePointer);
+        }
         if head.is_mapped() && !self.cx.release.tcache.takes_mapped {
             return mapping::release(&mut self.cx, chunk, head);
         }
         self.ensure_tcache(thread, Wants::Free(head.size()))?;
+        if !checks_place_first {
+            merge::check_freed(chunk, head.size())?;
+        }
         self.free_chunk(thread, chunk, head)
     }
 
@@ -31,9 +38,12 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     #[inline]
     fn free_chunk(&mut self, thread: ThreadId, chunk: Chunk, head: Head) -> Result<(), Corruption> {
         let size = head.size();
-        merge::check_freed(chunk, size)?;
         if self.threads[thread].tcache.accept(&mut self.cx, chunk, size)? {
             return Ok(());
+        }
+        // Of a chunk that has been checked this is known.
+        if chunk.0.0.checked_add((size - SMALLEST_CHUNK).0).is_none() {
+            return Err(Corruption::FreeSize);
         }
         if head.is_mapped() {
             return mapping::release(&mut self.cx, chunk, head);

@@ -9,7 +9,7 @@
 
 use crate::bins;
 use crate::chunk::Chunk;
-use crate::corruption::Corruption;
+use crate::corruption::{Checks, Corruption};
 use crate::memory::Words;
 
 /// The list around one sentinel.
@@ -87,9 +87,9 @@ pub(crate) fn insert(words: &mut impl Words, behind: Chunk, chunk: Chunk, before
 
 /// Takes a free chunk off whatever list it is on (glibc: `unlink_chunk`).
 #[inline]
-pub(crate) fn unlink(words: &mut impl Words, chunk: Chunk) -> Result<(), Corruption> {
+pub(crate) fn unlink(words: &mut impl Words, checks: &Checks, chunk: Chunk) -> Result<(), Corruption> {
     let size = chunk.size(words);
-    if chunk.at(size).previous_size(words) != size {
+    if checks.unlinked_foot && chunk.at(size).previous_size(words) != size {
         return Err(Corruption::SizeDiffersFromFoot);
     }
     let forward = chunk.forward(words);

@@ -201,7 +201,7 @@ impl Arena {
             }
             let Some((chunk, _)) = best else { continue };
             let whole = chunk.size(&cx.memory);
-            list::unlink(&mut cx.memory, chunk)?;
+            list::unlink(&mut cx.memory, &cx.release.checks, chunk)?;
             self.hand_out_whole(cx, chunk, whole);
             return Ok(Some(Found { chunk, source: Source::Split(bins::narrow(number)) }));
         }

@@ -163,7 +163,7 @@ impl Arena {
                 return Ok(Some(self.grow_into_top(cx, chunk, together, size)));
             }
         } else if together >= size && !above.at(size_above).head(&cx.memory).previous_in_use() {
-            list::unlink(&mut cx.memory, above)?;
+            list::unlink(&mut cx.memory, &cx.release.checks, above)?;
             return self.keep(cx, tcache, chunk, together, size, Source::Extended).map(Some);
         }
         self.move_elsewhere(cx, tcache, chunk, head, size)

@@ -8,6 +8,7 @@
 pub mod field;
 
 use crate::address::ChunkSize;
+use crate::corruption::{Checks, FreedChecks, UnsortedChecks};
 
 /// How a release of glibc behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct Release {
     pub malloc_info: MallocInfo,
     /// Whether there is `mallinfo2` beside `mallinfo`.
     pub mallinfo2: bool,
+    /// What it checks before it goes on.
+    pub checks: Checks,
 }
 
 /// Where things are in `struct malloc_state`.
@@ -270,6 +273,22 @@ pub const V2_23: Release = Release {
         tells_fast: true,
     },
     mallinfo2: false,
+    checks: Checks {
+        freed: FreedChecks::PlaceAndSize,
+        cached_twice: false,
+        cache_length: false,
+        whole_cache: false,
+        links_aligned: false,
+        fast_size_when_cached: false,
+        fast_size_when_consolidated: false,
+        unlinked_foot: false,
+        merged_foot: false,
+        unsorted: UnsortedChecks::Size,
+        large_links: false,
+        largest_skip_links: false,
+        top_size: false,
+        mapped_place: false,
+    },
 };
 
 /// 2.24.
@@ -297,6 +316,8 @@ pub const V2_26: Release = Release {
         ..V2_25.tcache
     },
     refuses_early: RefusesEarly { malloc: true, ..V2_25.refuses_early },
+    // 17f487b7af: a chunk's size against its foot.
+    checks: Checks { unlinked_foot: true, ..V2_25.checks },
     ..V2_25
 };
 
@@ -317,11 +338,18 @@ pub const V2_27: Release = Release {
     name: "2.27",
     // 34eb41579c: malloc_info counts all segments.
     malloc_info: MallocInfo { tells_segments: true, ..V2_26_BRANCH.malloc_info },
+    // 249a5895f1: sizes when fastbins are consolidated.
+    checks: Checks { fast_size_when_consolidated: true, ..V2_26_BRANCH.checks },
     ..V2_26_BRANCH
 };
 
 /// 2.28: Debian 10, RHEL 8.
-pub const V2_28: Release = Release { name: "2.28", ..V2_27 };
+pub const V2_28: Release = Release {
+    name: "2.28",
+    // bdc3009b8f: a link when a chunk leaves the unsorted bin.
+    checks: Checks { unsorted: UnsortedChecks::SizeAndLink, ..V2_27.checks },
+    ..V2_27
+};
 
 /// 2.28 as its branch is since October 2019.
 pub const V2_28_BRANCH: Release = Release {
@@ -330,16 +358,36 @@ pub const V2_28_BRANCH: Release = Release {
     tcache: TcacheRules { bytes: 0x280, bytes_while_allocating: 0x280, ..V2_28.tcache },
     // 2.31, b0f6679bcd and b6d2c4475d: malloc_info without a slip of tabs, and with the top chunk.
     malloc_info: MallocInfo { margin: "", counts_top: true, ..V2_28.malloc_info },
+    // The checks of 2.29, and of 2.30, 5b06f538c5: links of large bins.
+    checks: Checks { large_links: true, ..V2_29.checks },
     ..V2_28
 };
 
 /// 2.29.
-pub const V2_29: Release = Release { name: "2.29", ..V2_28 };
+pub const V2_29: Release = Release {
+    name: "2.29",
+    checks: Checks {
+        // bcdaad21d4, affec03b71: a key in cached chunks.
+        cached_twice: true,
+        // d6db68e66d: feet when merging.
+        merged_foot: true,
+        // b90ddd08f6: everything about unsorted chunks.
+        unsorted: UnsortedChecks::All,
+        // 30a17d8c95: the top chunk's size.
+        top_size: true,
+        // c0e82f1173, ebe544bf6e: where mapped chunks begin.
+        mapped_place: true,
+        ..V2_28.checks
+    },
+    ..V2_28
+};
 
 /// 2.30.
 pub const V2_30: Release = Release {
     name: "2.30",
     tcache: V2_28_BRANCH.tcache,
+    // 5b06f538c5: links of large bins.
+    checks: Checks { large_links: true, ..V2_29.checks },
     // 9bf8e29ca1: no request above PTRDIFF_MAX; a product is one too, and pvalloc's mask has a slip.
     greatest_request: i64::MAX as u64,
     refuses_early: RefusesEarly { calloc: true, ..V2_29.refuses_early },
@@ -355,6 +403,7 @@ pub const V2_32: Release = Release {
     name: "2.32",
     // a1a486d70e: safe-linking.
     links_are_mangled: true,
+    checks: Checks { links_aligned: true, ..V2_31.checks },
     ..V2_31
 };
 
@@ -363,6 +412,8 @@ pub const V2_33: Release = Release {
     name: "2.33",
     // e3960d1c57: mallinfo's numbers in 64 bits.
     mallinfo2: true,
+    // 0e00b35704: a cache that goes round.
+    checks: Checks { cache_length: true, ..V2_32.checks },
     ..V2_32
 };
 
@@ -450,6 +501,17 @@ pub const V2_42: Release = Release {
         greatest: ChunkSize(1024),
         excludes_greatest: true,
         ..V2_41.tcache
+    },
+    checks: Checks {
+        // 9b0c8ced9c, 0296654d61: what is cached is not looked at closely.
+        freed: FreedChecks::PlaceFirst,
+        // eff1f680cf: a second free is found even if the size has changed.
+        whole_cache: true,
+        // d10176c0ff: sizes when fast chunks are cached.
+        fast_size_when_cached: true,
+        // 4cf2d86936: skip links also of the largest.
+        largest_skip_links: true,
+        ..V2_41.checks
     },
     // cd33535002, 69da24fbc5: what malloc frees itself passes the tcache by.
     own_frees_are_cached: false,

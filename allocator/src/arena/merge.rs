@@ -14,7 +14,8 @@ use crate::observe::{Event, Observer};
 /// `FASTBIN_CONSOLIDATION_THRESHOLD`.
 const WORTH_TRIMMING: ChunkSize = ChunkSize(65536);
 
-/// Whether a chunk and its size can be real (the first checks of glibc's `_int_free`).
+/// Whether a chunk and its size can be real, for a release that looks at both at once (glibc:
+/// `_int_free_check`).
 #[inline]
 pub(crate) fn check_freed(chunk: Chunk, size: ChunkSize) -> Result<(), Corruption> {
     if chunk.0.0 > size.0.wrapping_neg() || chunk.is_misaligned() {
@@ -120,10 +121,10 @@ impl Arena {
         if !chunk.head(&cx.memory).previous_in_use() {
             let size_below = chunk.previous_size(&cx.memory);
             let below = chunk.below(&cx.memory);
-            if below.size(&cx.memory) != size_below {
+            if cx.release.checks.merged_foot && below.size(&cx.memory) != size_below {
                 return Err(broken);
             }
-            list::unlink(&mut cx.memory, below)?;
+            list::unlink(&mut cx.memory, &cx.release.checks, below)?;
             cx.tell(Event::Merged { kept: below, gone: chunk });
             chunk = below;
             size = size + size_below;
@@ -154,7 +155,7 @@ impl Arena {
         if above.at(size_above).head(&cx.memory).previous_in_use() {
             above.mark_previous_free(&mut cx.memory);
         } else {
-            list::unlink(&mut cx.memory, above)?;
+            list::unlink(&mut cx.memory, &cx.release.checks, above)?;
             cx.tell(Event::Merged { kept: chunk, gone: above });
             size = size + size_above;
         }
@@ -196,11 +197,11 @@ impl Arena {
             self.let_arrive(cx)?;
             let mut chunk = self.fast.empty(number);
             while chunk != Chunk::NONE {
-                if chunk.is_misaligned() {
+                if cx.release.checks.links_aligned && chunk.is_misaligned() {
                     return Err(Corruption::FastUnalignedInConsolidate);
                 }
                 let size = chunk.size(&cx.memory);
-                if fast::number(size) != number {
+                if cx.release.checks.fast_size_when_consolidated && fast::number(size) != number {
                     return Err(Corruption::FastSizeInConsolidate);
                 }
                 let next = fast::next(cx, chunk);

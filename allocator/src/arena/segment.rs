@@ -291,7 +291,7 @@ fn vanish<M: Memory, O: Observer>(
     let mut top = fence;
     if free_below {
         top = fence.below(&cx.memory);
-        list::unlink(&mut cx.memory, top)?;
+        list::unlink(&mut cx.memory, &cx.release.checks, top)?;
     }
     arena.top = top;
     top.set_head(&mut cx.memory, Head::new(room, PREVIOUS_IN_USE));

@@ -74,12 +74,12 @@ impl Arena {
             cx.tell(Event::Missed { bin: Bin::Fast(narrow(number)) });
             return Ok(None);
         }
-        if victim.is_misaligned() {
+        if cx.release.checks.links_aligned && victim.is_misaligned() {
             return Err(Corruption::FastUnaligned);
         }
         *top = next(cx, victim);
         // With threads glibc takes the chunk by compare-and-swap and looks at the next one first.
-        if cx.threaded && top.is_misaligned() {
+        if cx.threaded && cx.release.checks.links_aligned && top.is_misaligned() {
             return Err(Corruption::FastUnalignedNext);
         }
         if self::number(victim.size(&cx.memory)) != number {
@@ -104,11 +104,15 @@ impl Arena {
             if chunk == Chunk::NONE {
                 break;
             }
-            if chunk.is_misaligned() {
+            let checks = &cx.release.checks;
+            if checks.links_aligned && chunk.is_misaligned() {
                 return Err(Corruption::FastUnalignedInStash);
             }
+            if checks.fast_size_when_cached && self::number(chunk.size(&cx.memory)) != number {
+                return Err(Corruption::FastSizeInStash);
+            }
             *top = next(cx, chunk);
-            if cx.threaded && top.is_misaligned() {
+            if cx.threaded && checks.links_aligned && top.is_misaligned() {
                 return Err(Corruption::FastUnalignedNext);
             }
             tcache.put(cx, chunk, size);

@@ -14,7 +14,7 @@ use crate::address::{ALIGNMENT, ChunkSize, SMALLEST_CHUNK, index};
 use crate::arena::Arena;
 use crate::bins::Bin;
 use crate::chunk::Chunk;
-use crate::corruption::Corruption;
+use crate::corruption::{Checks, Corruption};
 use crate::heap::Context;
 use crate::list::{self, List};
 use crate::memory::{Memory, Words};
@@ -85,7 +85,7 @@ impl Arena {
                 victim = second;
             }
         }
-        list::unlink(&mut cx.memory, victim)?;
+        list::unlink(&mut cx.memory, &cx.release.checks, victim)?;
         if (whole - size) < SMALLEST_CHUNK {
             self.hand_out_whole(cx, victim, whole);
         } else {
@@ -98,6 +98,7 @@ impl Arena {
 /// Puts a chunk into a large bin where its size belongs.
 pub(crate) fn insert_sorted(
     words: &mut impl Words,
+    checks: &Checks,
     list: List,
     chunk: Chunk,
     size: ChunkSize,
@@ -113,6 +114,9 @@ pub(crate) fn insert_sorted(
     if size < smallest.size(words) {
         // Behind all others; the skip list ends with it and goes round to the largest.
         let last_size = largest.larger(words);
+        if checks.largest_skip_links && last_size.smaller(words) != largest {
+            return Err(Corruption::LargeSkipLinks);
+        }
         chunk.set_smaller(words, largest);
         chunk.set_larger(words, last_size);
         last_size.set_smaller(words, chunk);
@@ -129,7 +133,7 @@ pub(crate) fn insert_sorted(
         before = before.forward(words);
     } else {
         let larger = before.larger(words);
-        if larger.smaller(words) != before {
+        if checks.large_links && larger.smaller(words) != before {
             return Err(Corruption::LargeSkipLinks);
         }
         chunk.set_smaller(words, before);
@@ -138,7 +142,7 @@ pub(crate) fn insert_sorted(
         larger.set_smaller(words, chunk);
     }
     let behind = before.backward(words);
-    if behind.forward(words) != before {
+    if checks.large_links && behind.forward(words) != before {
         return Err(Corruption::LargeLinks);
     }
     list::insert(words, behind, chunk, before);

@@ -67,7 +67,7 @@ impl Arena {
                 continue;
             }
             let whole = victim.size(&cx.memory);
-            list::unlink(&mut cx.memory, victim)?;
+            list::unlink(&mut cx.memory, &cx.release.checks, victim)?;
             if (whole - size) < SMALLEST_CHUNK {
                 self.hand_out_whole(cx, victim, whole);
             } else {

@@ -144,12 +144,12 @@ impl Tcache {
     ) -> Result<Chunk, Corruption> {
         let number = number % STACKS;
         let payload = self.heads[number];
-        if !payload.is_aligned(ALIGNMENT) {
+        if cx.release.checks.links_aligned && !payload.is_aligned(ALIGNMENT) {
             return Err(Corruption::TcacheUnaligned);
         }
         self.counts[number] = self.counts[number].wrapping_sub(1);
         self.heads[number] = cx.revealed(payload);
-        cx.memory.store(payload + WORD, 0);
+        mark(cx, payload, 0);
         Ok(Chunk::of(payload))
     }
 
@@ -234,13 +234,13 @@ impl Tcache {
         payload: Address,
     ) -> Result<Chunk, Corruption> {
         let Some(before) = before else { return self.take_latest(cx, number) };
-        if !payload.is_aligned(ALIGNMENT) {
+        if cx.release.checks.links_aligned && !payload.is_aligned(ALIGNMENT) {
             return Err(Corruption::TcacheUnaligned);
         }
         let next = cx.revealed(payload);
         cx.conceal(before, next);
         self.counts[number % STACKS] -= 1;
-        cx.memory.store(payload + WORD, 0);
+        mark(cx, payload, 0);
         Ok(Chunk::of(payload))
     }
 
@@ -265,7 +265,7 @@ impl Tcache {
     ) {
         let number = number(size) % STACKS;
         let payload = chunk.payload();
-        cx.memory.store(payload + WORD, KEY);
+        mark(cx, payload, KEY);
         cx.conceal(payload, self.heads[number]);
         self.heads[number] = payload;
         self.counts[number] += 1;
@@ -278,7 +278,7 @@ impl Tcache {
         let place = self.find(cx, number, |other| other.size(&cx.memory) >= size);
         let Some(before) = place.before else { return self.put(cx, chunk, size) };
         let payload = chunk.payload();
-        cx.memory.store(payload + WORD, KEY);
+        mark(cx, payload, KEY);
         cx.conceal(payload, place.found.unwrap_or(Address::NULL));
         cx.conceal(before, payload);
         self.counts[number] += 1;
@@ -295,8 +295,12 @@ impl Tcache {
         if self.chunk == Chunk::NONE || size > cx.parameters.greatest_cached {
             return Ok(false);
         }
-        if cx.memory.load(chunk.payload() + WORD) == KEY {
+        if cx.release.checks.cached_twice && cx.memory.load(chunk.payload() + WORD) == KEY {
             self.look_for(cx, chunk, size)?;
+        }
+        if size < SMALLEST_CHUNK {
+            // Only a release that looks at the size afterwards comes here.
+            return Ok(false);
         }
         if !self.stack_has_room(cx, number(size)) {
             return Ok(false);
@@ -327,22 +331,12 @@ impl Tcache {
         chunk: Chunk,
         size: ChunkSize,
     ) -> Result<(), Corruption> {
-        let mut at = self.heads[number(size) % STACKS];
-        let mut seen = 0;
-        while !at.is_null() {
-            if seen >= cx.parameters.tcache_count {
-                return Err(Corruption::TcacheTooLong);
-            }
-            if !at.is_aligned(ALIGNMENT) {
-                return Err(Corruption::TcacheUnalignedInFree);
-            }
-            if at == chunk.payload() {
-                return Err(Corruption::TcacheDoubleFree);
-            }
-            at = cx.revealed(at);
-            seen += 1;
+        if cx.release.checks.whole_cache {
+            let mut heads = self.heads.iter();
+            heads.try_for_each(|&head| look_along(cx, head, chunk))
+        } else {
+            look_along(cx, self.heads[number(size) % STACKS], chunk)
         }
-        Ok(())
     }
 
     /// All that is cached, from the top of each stack.
@@ -382,12 +376,49 @@ impl Tcache {
             return Ok((own != Chunk::NONE).then_some(own));
         };
         let payload = *head;
-        if !payload.is_aligned(ALIGNMENT) {
+        if cx.release.checks.links_aligned && !payload.is_aligned(ALIGNMENT) {
             return Err(Corruption::TcacheUnalignedInExit);
         }
         *head = cx.revealed(payload);
         Ok(Some(Chunk::of(payload)))
     }
+}
+
+/// Marks a payload as cached, or as served, if the release looks for such marks.
+#[inline]
+fn mark<M: Memory, O: Observer>(cx: &mut Context<M, O>, payload: Address, key: u64) {
+    if cx.release.checks.cached_twice {
+        cx.memory.store(payload + WORD, key);
+    }
+}
+
+/// Looks for a chunk along a stack (glibc: `tcache_double_free_verify`).
+fn look_along<M: Memory, O: Observer>(
+    cx: &Context<M, O>,
+    head: Address,
+    chunk: Chunk,
+) -> Result<(), Corruption> {
+    let checks = &cx.release.checks;
+    let mut at = head;
+    let mut seen = 0;
+    while !at.is_null() {
+        if checks.cache_length && seen >= cx.parameters.tcache_count {
+            return Err(Corruption::TcacheTooLong);
+        }
+        if checks.links_aligned && !at.is_aligned(ALIGNMENT) {
+            return Err(Corruption::TcacheUnalignedInFree);
+        }
+        if at == chunk.payload() {
+            return Err(Corruption::TcacheDoubleFree);
+        }
+        if seen > u64::from(u16::MAX) {
+            // No stack is that long.
+            return Err(Corruption::CacheGoesRound);
+        }
+        at = cx.revealed(at);
+        seen += 1;
+    }
+    Ok(())
 }
 
 /// Where something is in a stack.

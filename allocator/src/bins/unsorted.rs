@@ -9,7 +9,7 @@ use crate::arena::Arena;
 use crate::bins::tcache::{self, Tcache};
 use crate::bins::{self, Bin, large};
 use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
-use crate::corruption::Corruption;
+use crate::corruption::{Corruption, UnsortedChecks};
 use crate::heap::Context;
 use crate::list::{self, List};
 use crate::memory::{Memory, Words};
@@ -47,6 +47,10 @@ impl Arena {
                 return Ok(Some(Found { chunk: victim, source: Source::LastRemainder }));
             }
 
+            let checks = cx.release.checks.unsorted;
+            if checks == UnsortedChecks::SizeAndLink && behind.forward(&cx.memory) != victim {
+                return Err(Corruption::UnsortedLinkBehind);
+            }
             unsorted.drop_last(&mut cx.memory, behind);
             if whole == size {
                 self.hand_out_whole(cx, victim, size);
@@ -87,8 +91,13 @@ impl Arena {
         behind: Chunk,
     ) -> Result<ChunkSize, Corruption> {
         let size = victim.size(&cx.memory);
+        let checks = cx.release.checks.unsorted;
         if size.0 <= HEADER || size.0 > self.system_bytes {
-            return Err(Corruption::UnsortedSize);
+            let looks_at_all = checks == UnsortedChecks::All;
+            return Err(if looks_at_all { Corruption::UnsortedSize } else { Corruption::UnsortedMemory });
+        }
+        if checks != UnsortedChecks::All {
+            return Ok(size);
         }
         let above = victim.at(size);
         let head = above.head(&cx.memory);
@@ -139,7 +148,7 @@ impl Arena {
         let number = bins::number(size);
         let list = self.list(number);
         if bins::is_large(size) {
-            large::insert_sorted(&mut cx.memory, list, chunk, size)?;
+            large::insert_sorted(&mut cx.memory, &cx.release.checks, list, chunk, size)?;
         } else {
             let first = list.first(&cx.memory);
             list::insert(&mut cx.memory, list.sentinel, chunk, first);

@@ -208,7 +208,7 @@ fn fast_chunks<M: Memory, O: Observer>(cx: &Context<M, O>, top: Chunk) -> impl I
 
 /// Finds out a fastbin that leads nowhere, in releases that look.
 fn require_aligned<M, O>(cx: &Context<M, O>, chunk: Chunk, broken: Corruption) -> Result<(), Corruption> {
-    if cx.release.links_are_mangled && chunk.is_misaligned() { Err(broken) } else { Ok(()) }
+    if cx.release.checks.links_aligned && chunk.is_misaligned() { Err(broken) } else { Ok(()) }
 }
 
 #[cfg(test)]
