@@ -595,6 +595,9 @@ impl Kernel for Simulated {
     }
 
     fn remap(&mut self, at: Address, from: u64, to: u64) -> Option<Address> {
+        if !at.is_aligned(PAGE) {
+            return None;
+        }
         if to <= from {
             self.unmap(at + to, from - to);
             return Some(at);
