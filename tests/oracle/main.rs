@@ -187,7 +187,7 @@ fn telling_scene() -> Scene {
 }
 
 #[test]
-fn goldens_are_what_glibc_says_of_itself() {
+fn answers_are_what_glibc_does() {
     let scene = telling_scene();
     for driver in Driver::all() {
         let name = format!("{}.introspection", driver.release);

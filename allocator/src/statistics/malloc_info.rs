@@ -258,7 +258,7 @@ fn fast_sizes<M: Memory, O: Observer>(cx: &Context<M, O>, top: Chunk) -> Result<
 mod tests {
     use super::super::tests::{heap, heap_with};
     use crate::address::Request;
-    use crate::release::{MallocInfo, Release, V2_36};
+    use crate::release::{MallocInfo, Release, V2_23, V2_31, V2_36, V2_43};
     use crate::thread::ThreadId;
     use crate::tunables::{Tunable, Tunables};
 
@@ -334,5 +334,27 @@ mod tests {
 <aspace type=\"mprotect\" size=\"31592448\"/>
 ";
         assert_eq!(second, expected);
+    }
+
+    #[test]
+    fn the_lines_of_every_form_there_was() {
+        let lines = |release| {
+            let mut heap = heap(release);
+            let main = ThreadId::MAIN;
+            let [one, _] = [2000, 24].map(|request| heap.malloc(main, Request(request)).expect("room"));
+            heap.free(main, one).expect("sound");
+            heap.malloc(main, Request(3000)).expect("room");
+            heap.malloc_info().expect("sound").lines().skip(3).take(4).collect::<Vec<_>>().join("\n")
+        };
+        let [slip, top, no_fast] = [V2_23, V2_31, V2_43].map(lines);
+        let size = "  <size from=\"2017\" to=\"2017\" total=\"2017\" count=\"1\"/>\n</sizes>\n";
+        let fast = "<total type=\"fast\" count=\"0\" size=\"0\"/>\n";
+        let rest = "<total type=\"rest\" count=\"1\" size=\"2017\"/>";
+        assert_eq!(slip, format!("\t\t\t\t\t\t\t      {size}{fast}{rest}"));
+        let rest = "<total type=\"rest\" count=\"2\" size=\"131473\"/>";
+        assert_eq!(top, format!("{size}{fast}{rest}"));
+        let rest =
+            "<total type=\"rest\" count=\"2\" size=\"132129\"/>\n<system type=\"current\" size=\"135168\"/>";
+        assert_eq!(no_fast, format!("{size}{rest}"));
     }
 }

@@ -98,6 +98,8 @@ fn releases_look_at_more_and_more() {
         ("2.28-branch", "top_too_large", "malloc(): corrupted top size"),
         ("2.28", "freed_from_where_no_mapped_chunk_begins", LIVES),
         ("2.29", "freed_from_where_no_mapped_chunk_begins", "munmap_chunk(): invalid pointer"),
+        ("2.28", "reallocated_inside_a_mapping", "munmap_chunk(): invalid pointer"),
+        ("2.29", "reallocated_inside_a_mapping", "mremap_chunk(): invalid pointer"),
         ("2.29", "large_link_wrong_when_sorting", LIVES),
         ("2.30", "large_link_wrong_when_sorting", "malloc(): largebin double linked list corrupted (bk)"),
         ("2.32", "tcache_goes_round", NEVER_ENDS),
