@@ -18,6 +18,9 @@
 
 __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall begin\n\thlt");
 
+/* mallinfo is deprecated, and that is what we want to see. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
 static char *slots[64];
 
 static void fail(const char *why)
@@ -62,6 +65,8 @@ static void make(const char *name, char *rest)
 		*word = (uint64_t)(other + number[3]);
 	else if (IS("mangle"))
 		*word = mangled(word, (uint64_t)(other + number[3]));
+	else if (IS("mallinfo"))
+		(void)mallinfo();
 	else if (IS("sbrk"))
 		sbrk(number[0]);
 	else

@@ -68,6 +68,9 @@ impl Stage {
                 let key = if mangles { place.0 >> 12 } else { 0 };
                 self.store(place, other(&self.slots).0 ^ key);
             }
+            "mallinfo" => {
+                self.heap.mallinfo()?;
+            }
             "sbrk" => {
                 self.heap.move_foreign_break(i64::from_ne_bytes(at(0).to_ne_bytes()));
             }
