@@ -9,7 +9,8 @@
 
 mod twin;
 
-use malloscope_allocator::release::Release;
+use malloscope_allocator::corruption::{Checks, FreedChecks, UnsortedChecks};
+use malloscope_allocator::release::{Release, V2_42};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -109,6 +110,38 @@ fn releases_look_at_more_and_more() {
     ] {
         let scene = scenes.iter().find(|scene| scene.name == name).unwrap();
         assert_eq!(twin::play(scene, Release::named(release).unwrap()), message, "{release}, {name}");
+    }
+}
+
+/// Without any of the checks, some scene comes to another end: no field is without a use.
+#[test]
+fn every_check_is_seen_in_some_scene() {
+    let script = script();
+    let scenes = scenes(&script);
+    let play = |checks| {
+        let release = Release { checks, ..V2_42 };
+        scenes.iter().map(|scene| twin::play(scene, release)).collect::<Vec<_>>()
+    };
+    let all = V2_42.checks;
+    let ends = play(all);
+    for less in [
+        Checks { freed: FreedChecks::PlaceAndSize, ..all },
+        Checks { cached_twice: false, ..all },
+        Checks { cache_length: false, ..all },
+        Checks { whole_cache: false, ..all },
+        Checks { links_aligned: false, ..all },
+        Checks { fast_size_when_cached: false, ..all },
+        Checks { fast_size_when_consolidated: false, ..all },
+        Checks { unlinked_foot: false, ..all },
+        Checks { merged_foot: false, ..all },
+        Checks { unsorted: UnsortedChecks::SizeAndLink, ..all },
+        Checks { unsorted: UnsortedChecks::Size, ..all },
+        Checks { large_links: false, ..all },
+        Checks { largest_skip_links: false, ..all },
+        Checks { top_size: false, ..all },
+        Checks { mapped_place: false, ..all },
+    ] {
+        assert_ne!(play(less), ends, "{less:?}");
     }
 }
 
