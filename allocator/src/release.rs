@@ -211,8 +211,8 @@ pub enum ArenaLimit {
 /// What `malloc_info` prints of what it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MallocInfo {
-    /// What stands before a `<size …>` line.
-    pub margin: &'static str,
+    /// Whether seven tabs and six blanks stand before a `<size …>` line (a slip in its source).
+    pub slips_in_tabs: bool,
     /// Whether the top chunk is among the free ones.
     pub counts_top: bool,
     /// Whether all segments of an arena are counted, and their number is told; otherwise only the
@@ -267,7 +267,7 @@ pub const V2_23: Release = Release {
     arena_limit: ArenaLimit::EightEachOnline,
     reused_arenas_leave_free_list: false,
     malloc_info: MallocInfo {
-        margin: "\t\t\t\t\t\t\t      ",
+        slips_in_tabs: true,
         counts_top: false,
         tells_segments: false,
         tells_fast: true,
@@ -357,7 +357,7 @@ pub const V2_28_BRANCH: Release = Release {
     // 2.30, 1f50f2ad85: counts of 16 bits in the cache.
     tcache: TcacheRules { bytes: 0x280, bytes_while_allocating: 0x280, ..V2_28.tcache },
     // 2.31, b0f6679bcd and b6d2c4475d: malloc_info without a slip of tabs, and with the top chunk.
-    malloc_info: MallocInfo { margin: "", counts_top: true, ..V2_28.malloc_info },
+    malloc_info: MallocInfo { slips_in_tabs: false, counts_top: true, ..V2_28.malloc_info },
     // The checks of 2.29, and of 2.30, 5b06f538c5: links of large bins.
     checks: Checks { large_links: true, ..V2_29.checks },
     ..V2_28

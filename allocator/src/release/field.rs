@@ -3,6 +3,7 @@
 
 use super::{ArenaLimit, KeptByRealloc, LargeTcache, MappedHead, Release, Remainders, TcacheMade};
 use crate::address::ChunkSize;
+use crate::corruption::{FreedChecks, UnsortedChecks};
 
 /// A field of a [`Release`], to be read and set as text.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +133,15 @@ named!(MappedHead {
     MappedHead::ToTheEnd => "to_the_end",
     MappedHead::LikeOthers => "like_others",
 });
+named!(FreedChecks {
+    FreedChecks::PlaceAndSize => "place_and_size",
+    FreedChecks::PlaceFirst => "place_first",
+});
+named!(UnsortedChecks {
+    UnsortedChecks::Size => "size",
+    UnsortedChecks::SizeAndLink => "size_and_link",
+    UnsortedChecks::All => "all",
+});
 named!(ArenaLimit {
     ArenaLimit::EightEachOnline => "online",
     ArenaLimit::EightEachAllowed => "affinity",
@@ -200,6 +210,25 @@ fields! {
     "greatest_mmap_threshold" => greatest_mmap_threshold,
     "arena_limit" => arena_limit,
     "reused_arenas_leave_free_list" => reused_arenas_leave_free_list,
+    "malloc_info_slips_in_tabs" => malloc_info.slips_in_tabs,
+    "malloc_info_counts_top" => malloc_info.counts_top,
+    "malloc_info_tells_segments" => malloc_info.tells_segments,
+    "malloc_info_tells_fast" => malloc_info.tells_fast,
+    "mallinfo2" => mallinfo2,
+    "checks_freed" => checks.freed,
+    "checks_cached_twice" => checks.cached_twice,
+    "checks_cache_length" => checks.cache_length,
+    "checks_whole_cache" => checks.whole_cache,
+    "checks_links_aligned" => checks.links_aligned,
+    "checks_fast_size_when_cached" => checks.fast_size_when_cached,
+    "checks_fast_size_when_consolidated" => checks.fast_size_when_consolidated,
+    "checks_unlinked_foot" => checks.unlinked_foot,
+    "checks_merged_foot" => checks.merged_foot,
+    "checks_unsorted" => checks.unsorted,
+    "checks_large_links" => checks.large_links,
+    "checks_largest_skip_links" => checks.largest_skip_links,
+    "checks_top_size" => checks.top_size,
+    "checks_mapped_place" => checks.mapped_place,
 }
 
 #[cfg(test)]

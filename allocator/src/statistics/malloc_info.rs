@@ -193,15 +193,16 @@ impl Arena {
         if form.counts_top {
             totals.rest = Sum { count: 1, size: self.top.size(&cx.memory).bytes() };
         }
+        let margin = if form.slips_in_tabs { "\t\t\t\t\t\t\t      " } else { "" };
         for &top in self.fast.tops() {
             let sizes = fast_sizes(cx, top)?;
             totals.fast.add(sizes.sum());
-            let _ = sizes.write(out, form.margin, "size");
+            let _ = sizes.write(out, margin, "size");
         }
         for number in UNSORTED + 1..LISTS {
             let sizes = self.list_sizes(cx, number);
             totals.rest.add(sizes.sum());
-            let _ = sizes.write(out, form.margin, "size");
+            let _ = sizes.write(out, margin, "size");
         }
         let unsorted = self.list_sizes(cx, UNSORTED);
         totals.rest.add(unsorted.sum());
@@ -307,7 +308,8 @@ mod tests {
 
     #[test]
     fn a_release_that_tells_less_counts_less() {
-        let form = MallocInfo { margin: "\t", counts_top: false, tells_segments: false, tells_fast: false };
+        let form =
+            MallocInfo { slips_in_tabs: true, counts_top: false, tells_segments: false, tells_fast: false };
         let mut tunables = Tunables::default();
         tunables.set(Tunable::MmapMax, 0).expect("within bounds");
         let mut heap = heap_with(Release { malloc_info: form, ..V2_36 }, &tunables);
@@ -324,7 +326,7 @@ mod tests {
         // The first segment's 41951232 bytes are only in the sum of all.
         let expected = "\
 <sizes>
-\t  <size from=\"2017\" to=\"2017\" total=\"2017\" count=\"1\"/>
+\t\t\t\t\t\t\t        <size from=\"2017\" to=\"2017\" total=\"2017\" count=\"1\"/>
   <unsorted from=\"209\" to=\"209\" total=\"209\" count=\"1\"/>
 </sizes>
 <total type=\"rest\" count=\"2\" size=\"2226\"/>

@@ -3,8 +3,8 @@
 //! `misuse.txt` has the scenes; `misuse.c` plays one against the C library, and here it is played on the
 //! twin, whose memory is written to as a program writes to its own. `golden` has what each release
 //! said. `BLESS=1 cargo test -p malloscope-allocator --test misuse` writes that of this machine's C
-//! library, where there is a C compiler; and of those in the folders `$GLIBCS/RELEASE`, unpacked packages
-//! that are run through their own loader, if there is such a variable.
+//! library, where there is a C compiler; and of others that lie unpacked in folders named for their
+//! release, which `MALLOSCOPE_LIBCS` lists as `PATH` lists its own.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 
 mod twin;
@@ -174,14 +174,11 @@ fn libraries(program: &Path) -> Vec<Library> {
     let version = own.run(program, &[], &[]).stdout;
     own.release = String::from_utf8(version).unwrap();
     let mut all = vec![own];
-    let Some(others) = env::var_os("GLIBCS") else { return all };
-    for entry in fs::read_dir(others).unwrap() {
-        let folder = entry.unwrap().path();
+    let others = env::var_os("MALLOSCOPE_LIBCS").unwrap_or_default();
+    for folder in env::split_paths(&others).filter(|path| !path.as_os_str().is_empty()) {
+        let release = folder.file_name().unwrap().to_string_lossy().into_owned();
         let loader = folder.join("ld-linux-x86-64.so.2");
-        if loader.exists() {
-            let release = folder.file_name().unwrap().to_string_lossy().into_owned();
-            all.push(Library { release, loader: vec![loader, PathBuf::from("--library-path"), folder] });
-        }
+        all.push(Library { release, loader: vec![loader, PathBuf::from("--library-path"), folder] });
     }
     all
 }
