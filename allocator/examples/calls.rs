@@ -5,8 +5,8 @@
 
 use malloscope_allocator::address::{Address, Request};
 use malloscope_allocator::heap::Heap;
-use malloscope_allocator::memory::{Kernel, Processors};
 use malloscope_allocator::memory::process::Process;
+use malloscope_allocator::memory::{Kernel, Processors};
 use malloscope_allocator::observe::Observer;
 use malloscope_allocator::observe::counters::Counters;
 use malloscope_allocator::release::V2_36;
