@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use malloscope_replayer::sizes;
-use malloscope_replayer::trial::{MemoryKind, Touch, Trial};
+use malloscope_replayer::trial::{MemoryKind, ThpMode, Touch, Trial};
 
 /// How to replay.
 #[derive(Clone, Debug, Args)]
@@ -17,9 +17,20 @@ pub struct TrialArgs {
     /// Replay as this glibc release instead of the recorded one
     #[arg(long, value_name = "RELEASE")]
     pub glibc: Option<String>,
-    /// Set a malloc tunable: `mmap_threshold=64K`, `arena_max=1`, `tcache_count=0`, …
+    /// Set a malloc tunable, in any of glibc's spellings
+    ///
+    /// By name, in K, M or G if you like: `mmap_threshold=64K`, `arena_max=1`, `tcache_count=0`.
+    /// As a variable of the program's environment, to the letter: `MALLOC_ARENA_MAX=2`,
+    /// `GLIBC_TUNABLES=glibc.malloc.arena_max=2:glibc.malloc.top_pad=0`.
+    /// What glibc of the release would ignore is ignored, and said.
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
-    pub set: Vec<(String, u64)>,
+    pub set: Vec<Setting>,
+    /// When the kernel uses transparent huge pages, for `hugetlb=1` [default: as recorded, or madvise]
+    #[arg(long, value_name = "MODE")]
+    pub thp: Option<ThpArg>,
+    /// Huge pages that are free in the kernel's pool, for `hugetlb=2`
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub huge_pages: u64,
     /// Processors, which bound the number of arenas [default: as recorded]
     #[arg(long, value_name = "N")]
     pub processors: Option<u32>,
@@ -51,14 +62,44 @@ pub enum TouchArg {
     All,
 }
 
-/// Reads `name=value`.
-fn setting(text: &str) -> Result<(String, u64), String> {
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ThpArg {
+    /// Wherever it can
+    Always,
+    /// Where malloc recommends them
+    Madvise,
+    /// Never
+    Never,
+}
+
+/// One setting, in one of its spellings.
+#[derive(Clone, Debug)]
+pub enum Setting {
+    /// A tunable, by its name.
+    Tunable(String, u64),
+    /// A variable of the environment.
+    Variable(String, String),
+}
+
+/// Reads `name=value`. The names of variables are in capitals.
+fn setting(text: &str) -> Result<Setting, String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not NAME=VALUE"))?;
-    Ok((name.trim().to_owned(), sizes::parse(value.trim())?))
+    let name = name.trim().to_owned();
+    if name.starts_with(|first: char| first.is_ascii_uppercase()) {
+        return Ok(Setting::Variable(name, value.to_owned()));
+    }
+    Ok(Setting::Tunable(name, sizes::parse(value.trim())?))
 }
 
 impl From<TrialArgs> for Trial {
     fn from(args: TrialArgs) -> Trial {
+        let (mut settings, mut variables) = (Vec::new(), Vec::new());
+        for setting in args.set {
+            match setting {
+                Setting::Tunable(name, value) => settings.push((name, value)),
+                Setting::Variable(name, value) => variables.push((name, value)),
+            }
+        }
         Trial {
             memory: match args.memory {
                 MemoryArg::Simulated => MemoryKind::Simulated,
@@ -71,7 +112,14 @@ impl From<TrialArgs> for Trial {
                 TouchArg::All => Touch::All,
             },
             release: args.glibc,
-            settings: args.set,
+            settings,
+            variables,
+            transparent_huge_pages: args.thp.map(|mode| match mode {
+                ThpArg::Always => ThpMode::Always,
+                ThpArg::Madvise => ThpMode::Madvise,
+                ThpArg::Never => ThpMode::Never,
+            }),
+            huge_pages: args.huge_pages,
             processors: args.processors,
             break_offset: args.break_offset,
             break_limit: args.break_limit,

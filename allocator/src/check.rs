@@ -159,9 +159,13 @@ fn check_memory<M: Memory, O: Observer>(
     let mut chunk = if arena.is_main() {
         Chunk(cx.parameters.heap_start.unwrap_or(top.0).align_up(ALIGNMENT))
     } else {
-        let segment = Segment::of(top);
+        let segment = Segment::of(top, &cx.parameters);
         let first = Chunk::of((arena.state() + cx.release.malloc_state.size + HEADER).align_up(ALIGNMENT));
-        if Segment::of(first) == segment { first } else { Chunk(segment.0 + cx.release.heap_info) }
+        if Segment::of(first, &cx.parameters) == segment {
+            first
+        } else {
+            Chunk(segment.0 + cx.release.heap_info)
+        }
     };
     while chunk != top {
         let size = chunk.size(words);

@@ -13,9 +13,10 @@ use crate::chunk::{Chunk, HEADER, Head};
 use crate::corruption::Corruption;
 use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
+use crate::parameters::Parameters;
 use crate::release::{MappedHead, Release, TcacheMade};
 use crate::thread::{Thread, ThreadId, Threads};
-use crate::tunables::{Parameters, Tunable, Tunables};
+use crate::tunables::Tunables;
 
 /// What every part of the allocator needs: memory, somebody to tell, and what to go by.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     pub fn new(mut memory: M, observer: O, release: Release, tunables: &Tunables) -> Heap<M, O> {
         let state = memory.statics();
         let main = Arena::new(&mut memory, &release, ArenaId::MAIN, state);
-        let parameters = Parameters::new(&release, tunables);
+        let parameters = Parameters::new(&release, tunables, memory.huge_pages());
         Heap {
             cx: Context {
                 memory,
@@ -178,25 +179,6 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         *self.meet(thread) = Thread::default();
     }
 
-    /// `mallopt(parameter, value)`; what it returns.
-    pub fn mallopt(&mut self, parameter: i32, value: i32) -> Result<i32, Corruption> {
-        self.arenas[0].consolidate(&mut self.cx)?;
-        // The C converts the int to a size_t: a negative one becomes very large.
-        let wide = i64::from(value) as u64;
-        let tunable = match parameter {
-            1 if self.cx.release.has_fastbins => Tunable::Mxfast,
-            -1 => Tunable::TrimThreshold,
-            -2 => Tunable::TopPad,
-            -3 => Tunable::MmapThreshold,
-            -4 => Tunable::MmapMax,
-            -6 => Tunable::Perturb,
-            -7 if value > 0 => Tunable::ArenaTest,
-            -8 if value > 0 => Tunable::ArenaMax,
-            _ => return Ok(1),
-        };
-        Ok(i32::from(self.cx.parameters.set(&self.cx.release, tunable, wide)))
-    }
-
     /// `malloc_usable_size(payload)`
     pub fn usable_size(&self, payload: Address) -> u64 {
         if payload.is_null() {
@@ -224,6 +206,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// Somebody other than malloc moves the program break: `sbrk(by)`. Where it was.
     pub fn move_foreign_break(&mut self, by: i64) -> Option<Address> {
         let from = self.cx.memory.move_break(by);
+        self.cx.parameters.break_is_known = true;
         self.cx.tell(Event::ForeignBreak { by, from });
         from
     }
@@ -238,7 +221,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if !chunk.head(&self.cx.memory).is_foreign() {
             return Ok(ArenaId::MAIN);
         }
-        let state = Segment::of(chunk).state(&self.cx.memory);
+        let state = Segment::of(chunk, &self.cx.parameters).state(&self.cx.memory);
         self.choice.arena_at(&self.cx.memory, &self.arenas, state).ok_or(Corruption::WildArena)
     }
 

@@ -26,7 +26,7 @@
 //! A *request* is the bytes a program asks for; a *payload* is the address it is given; a *chunk* is
 //! the span set aside: head, payload, padding ([`chunk`] draws it). A *bin* is a place where free
 //! chunks wait. A *release* is how one glibc release behaves, a row of data ([`release`]); *tunables*
-//! are what the user set, *parameters* the limits in force ([`tunables`]).
+//! are what the user set ([`tunables`]), *parameters* the limits in force ([`parameters`]).
 //!
 //! # What is absent
 //!
@@ -38,7 +38,7 @@
 //! For those who know the C: `chunksize`, `prev_inuse` → [`chunk`]; `unlink_chunk` → `list.rs`;
 //! `_int_malloc` → `malloc.rs` and one method per bin; `_int_free`, `malloc_consolidate` →
 //! `arena/merge.rs`; `arena_get2`, `reused_arena` → `arena/choice.rs`; `mp_` →
-//! [`Tunables`](tunables::Tunables) and [`Parameters`](tunables::Parameters); `malloc_printerr` →
+//! [`Tunables`](tunables::Tunables) and [`Parameters`](parameters::Parameters); `malloc_printerr` →
 //! [`Corruption`](corruption::Corruption); `int_mallinfo`, `__malloc_info`, `__malloc_stats` →
 //! [`statistics`].
 //!
@@ -70,11 +70,14 @@ pub mod chunk;
 pub mod corruption;
 mod free;
 pub mod heap;
+pub mod huge_pages;
 mod list;
 mod malloc;
+mod mallopt;
 mod memalign;
 pub mod memory;
 pub mod observe;
+pub mod parameters;
 mod realloc;
 pub mod release;
 pub mod snapshot;

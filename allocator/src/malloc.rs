@@ -203,7 +203,7 @@ impl Arena {
             let start = cx.parameters.heap_start.unwrap_or_default();
             start + self.greatest_system_bytes()
         } else {
-            let segment = Segment::of(self.top);
+            let segment = Segment::of(self.top, &cx.parameters);
             segment.0 + segment.accessible(&cx.memory)
         };
         (self.top, stale.max(reached - self.top.0))

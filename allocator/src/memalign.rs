@@ -164,8 +164,8 @@ fn align_mapped<M: Memory, O: Observer>(cx: &mut Context<M, O>, chunk: Chunk, al
     if lead == 0 {
         return chunk;
     }
-    let Extent { mapping, before, length } = Extent::of(cx, chunk);
-    mapping::put(cx, mapping, length, before + lead)
+    let extent = Extent::of(cx, chunk);
+    Extent { before: extent.before + lead, ..extent }.write(cx)
 }
 
 impl Arena {

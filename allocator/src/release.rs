@@ -9,6 +9,9 @@ pub mod field;
 
 use crate::address::ChunkSize;
 use crate::corruption::{Checks, FreedChecks, UnsortedChecks};
+use crate::huge_pages::HugePageRules;
+use crate::tunables::environment::Reader;
+use crate::tunables::{Known, Tunable};
 
 /// How a release of glibc behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +57,24 @@ pub struct Release {
     pub segments_reserve_no_swap: bool,
     /// How long a mapping in place of the program break is.
     pub break_fallback: BreakFallback,
+    /// How the environment is read.
+    pub environment: Reader,
+    /// The tunables that malloc reads.
+    pub tunables: Known,
+    /// Whether the loader copies `GLIBC_TUNABLES` to the program break (`tunables_strdup`).
+    pub tunables_are_copied_onto_break: bool,
     /// The greatest mmap threshold `mallopt` takes: `HEAP_MAX_SIZE / 2`, or any.
     pub greatest_mmap_threshold: u64,
+    /// The greatest `tcache_count` that is taken: `MAX_TCACHE_COUNT`, or any.
+    pub greatest_tcache_count: u64,
+    /// Whether the cache counts chunks of a size in a `char`, which overflows.
+    pub tcache_counts_overflow: bool,
+    /// Whether the tunable `mmap_max` may be less than 0.
+    pub mmap_max_may_be_negative: bool,
+    /// Whether `M_ARENA_MAX` sets what `M_ARENA_TEST` should.
+    pub arena_max_sets_arena_test: bool,
+    /// What `hugetlb` does.
+    pub huge_pages: HugePageRules,
     /// What the default limit on arenas is computed from.
     pub arena_limit: ArenaLimit,
     /// Whether an arena that is given out in turn leaves the list of those without threads.
@@ -263,7 +282,23 @@ pub const V2_23: Release = Release {
     mapped_head: MappedHead::ToTheEnd,
     segments_reserve_no_swap: true,
     break_fallback: BreakFallback { rounded_to: PAGE, at_least: MEBIBYTE, counts_old_top: true },
+    environment: Reader::Variables,
+    tunables: Known::VARIABLES,
+    tunables_are_copied_onto_break: false,
     greatest_mmap_threshold: 32 * MEBIBYTE,
+    greatest_tcache_count: u64::MAX,
+    tcache_counts_overflow: true,
+    mmap_max_may_be_negative: true,
+    arena_max_sets_arena_test: false,
+    huge_pages: HugePageRules {
+        round_where_always: false,
+        ask_for_break: false,
+        segments_are_transparent: false,
+        keep_recommendations: false,
+        recommend_inward: false,
+        segments_are_four_pages: true,
+        set_mmap_threshold: false,
+    },
     arena_limit: ArenaLimit::EightEachOnline,
     reused_arenas_leave_free_list: false,
     malloc_info: MallocInfo {
@@ -299,6 +334,8 @@ pub const V2_25: Release = Release {
     name: "2.25",
     // f88aab5d50: an arena on the free list has no threads.
     reused_arenas_leave_free_list: true,
+    // M_ARENA_MAX sets arena_test, for one release (mended by 622222846a).
+    arena_max_sets_arena_test: true,
     ..V2_24
 };
 
@@ -318,6 +355,14 @@ pub const V2_26: Release = Release {
     refuses_early: RefusesEarly { malloc: true, ..V2_25.refuses_early },
     // 17f487b7af: a chunk's size against its foot.
     checks: Checks { unlinked_foot: true, ..V2_25.checks },
+    // GLIBC_TUNABLES. There is an option for it in 2.25 too, but it is off unless one asks.
+    environment: Reader::Lenient,
+    tunables_are_copied_onto_break: true,
+    tunables: Known::VARIABLES
+        .with(Tunable::TcacheMax)
+        .with(Tunable::TcacheCount)
+        .with(Tunable::TcacheUnsortedLimit),
+    arena_max_sets_arena_test: false,
     ..V2_25
 };
 
@@ -330,6 +375,8 @@ pub const V2_26_BRANCH: Release = Release {
     has_single_thread_path: true,
     // 2.27, 1e26d35193: the cache is not made again while the thread exits.
     tcache: TcacheRules { is_lost_at_exit: false, ..V2_26.tcache },
+    // 5ad533e8e6: no more than a char can count.
+    greatest_tcache_count: 127,
     ..V2_26
 };
 
@@ -340,6 +387,7 @@ pub const V2_27: Release = Release {
     malloc_info: MallocInfo { tells_segments: true, ..V2_26_BRANCH.malloc_info },
     // 249a5895f1: sizes when fastbins are consolidated.
     checks: Checks { fast_size_when_consolidated: true, ..V2_26_BRANCH.checks },
+    greatest_tcache_count: V2_26.greatest_tcache_count,
     ..V2_26_BRANCH
 };
 
@@ -360,6 +408,10 @@ pub const V2_28_BRANCH: Release = Release {
     malloc_info: MallocInfo { slips_in_tabs: false, counts_top: true, ..V2_28.malloc_info },
     // The checks of 2.29, and of 2.30, 5b06f538c5: links of large bins.
     checks: Checks { large_links: true, ..V2_29.checks },
+    greatest_tcache_count: u16::MAX as u64,
+    tcache_counts_overflow: false,
+    // 2.31, c48d92b430: the tunable mxfast.
+    tunables: V2_28.tunables.with(Tunable::Mxfast),
     ..V2_28
 };
 
@@ -392,11 +444,19 @@ pub const V2_30: Release = Release {
     greatest_request: i64::MAX as u64,
     refuses_early: RefusesEarly { calloc: true, ..V2_29.refuses_early },
     pvalloc_keeps_a_bit: true,
+    greatest_tcache_count: V2_28_BRANCH.greatest_tcache_count,
+    tcache_counts_overflow: V2_28_BRANCH.tcache_counts_overflow,
     ..V2_29
 };
 
 /// 2.31: Debian 11, Ubuntu 20.04, SLES 15 SP3.
-pub const V2_31: Release = Release { name: "2.31", malloc_info: V2_28_BRANCH.malloc_info, ..V2_30 };
+pub const V2_31: Release = Release {
+    name: "2.31",
+    malloc_info: V2_28_BRANCH.malloc_info,
+    // c48d92b430: the tunable mxfast.
+    tunables: V2_30.tunables.with(Tunable::Mxfast),
+    ..V2_30
+};
 
 /// 2.32.
 pub const V2_32: Release = Release {
@@ -418,7 +478,14 @@ pub const V2_33: Release = Release {
 };
 
 /// 2.34: RHEL 9, Amazon Linux 2023.
-pub const V2_34: Release = Release { name: "2.34", ..V2_33 };
+pub const V2_34: Release = Release {
+    name: "2.34",
+    // 1e5a5866cb: MALLOC_CHECK_ does nothing unless libc_malloc_debug.so is loaded too.
+    tunables: V2_33.tunables.without(Tunable::Check),
+    // 228f30ab47.
+    mmap_max_may_be_negative: false,
+    ..V2_33
+};
 
 /// 2.35: Ubuntu 22.04.
 pub const V2_35: Release = Release {
@@ -429,6 +496,10 @@ pub const V2_35: Release = Release {
     break_fallback: BreakFallback { rounded_to: MEBIBYTE, at_least: PAGE, counts_old_top: true },
     // 0a4df6f534: M_MMAP_THRESHOLD is not limited any more.
     greatest_mmap_threshold: u64::MAX,
+    // 5f6d8d97c6: hugetlb.
+    tunables: V2_34.tunables.with(Tunable::Hugetlb),
+    // b05fae4d8e: the loader has a malloc of its own for the copy.
+    tunables_are_copied_onto_break: false,
     // 2.35.0 used the affinity mask, 11a02b035b; 472894d2cf (2.39) took that back, also on the branches
     // of 2.34 to 2.38, which are what distributions build.
     ..V2_34
@@ -472,10 +543,22 @@ pub const V2_38_BRANCH: Release = Release {
 };
 
 /// 2.39: Ubuntu 24.04, RHEL 10.
-pub const V2_39: Release = Release { name: "2.39", ..V2_38_BRANCH };
+pub const V2_39: Release = Release {
+    name: "2.39",
+    // 680c597e9c, f94446c38f: a string in disorder, and a number with something after it, are ignored.
+    environment: Reader::Strict,
+    // bc6d79f4ae: shorter chunks than a huge page shall lie in huge pages too.
+    huge_pages: HugePageRules { set_mmap_threshold: true, ..V2_38_BRANCH.huge_pages },
+    ..V2_38_BRANCH
+};
 
 /// 2.40: SLES 16.
-pub const V2_40: Release = Release { name: "2.40", ..V2_39 };
+pub const V2_40: Release = Release {
+    name: "2.40",
+    // eb59c7b43d, 71648e8004: variables are read after all tunables.
+    environment: Reader::VariablesLast,
+    ..V2_39
+};
 
 /// 2.41: Debian 13, Ubuntu 25.04.
 pub const V2_41: Release = Release {
@@ -517,6 +600,8 @@ pub const V2_42: Release = Release {
     own_frees_are_cached: false,
     // The mask of pvalloc is right.
     pvalloc_keeps_a_bit: false,
+    // 9f551e28a7: segments are as long as ever.
+    huge_pages: HugePageRules { segments_are_four_pages: false, ..V2_41.huge_pages },
     ..V2_41
 };
 
@@ -560,6 +645,18 @@ pub const V2_43: Release = Release {
     },
     // 849a274531: the old top chunk does not count when the break cannot be moved.
     break_fallback: BreakFallback { counts_old_top: false, ..V2_42_BRANCH.break_fallback },
+    // There is nothing that mxfast could set.
+    tunables: V2_42_BRANCH.tunables.without(Tunable::Mxfast),
+    // 05a14648e9, fa5d1b5419, 26e6e4d51e, 94ebcfc4f2, 9097cbf5d8: transparent huge pages for segments,
+    // and care for what was recommended.
+    huge_pages: HugePageRules {
+        round_where_always: true,
+        ask_for_break: true,
+        segments_are_transparent: true,
+        keep_recommendations: true,
+        recommend_inward: true,
+        ..V2_42_BRANCH.huge_pages
+    },
     ..V2_42_BRANCH
 };
 
@@ -571,10 +668,21 @@ pub const V2_44: Release = Release {
     tcache: TcacheRules { bytes_while_allocating: 0x2f8, ..V2_43.tcache },
     // No more arenas than processors, but eight at least.
     arena_limit: ArenaLimit::OneEachOnline,
+    tunables: V2_43.tunables.without(Tunable::TcacheUnsortedLimit),
+    // There is /etc/tunables.conf, and what comes from where is told apart.
+    environment: Reader::StringFirst,
     ..V2_43
 };
 
 impl Release {
+    /// What is set when this is to be set.
+    pub(crate) fn meant_by(&self, tunable: Tunable) -> Tunable {
+        match tunable {
+            Tunable::ArenaMax if self.arena_max_sets_arena_test => Tunable::ArenaTest,
+            _ => tunable,
+        }
+    }
+
     /// Every row, oldest first; a branch follows its release.
     pub const ALL: [Release; 26] = [
         V2_23,

@@ -11,8 +11,8 @@ use crate::chunk::Chunk;
 use crate::heap::Heap;
 use crate::memory::Memory;
 use crate::observe::Observer;
+use crate::parameters::Parameters;
 use crate::thread::Threads;
-use crate::tunables::Parameters;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A heap as it stood at some moment, without its memory.

@@ -6,10 +6,10 @@ use malloscope_allocator::corruption::{Corruption, Refusal};
 use malloscope_allocator::heap::Heap;
 use malloscope_allocator::memory::failing::Failing;
 use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, Simulated};
-use malloscope_allocator::memory::{Memory, Processors};
+use malloscope_allocator::memory::{HugePages, Memory, Processors};
 use malloscope_allocator::release::Release;
 use malloscope_allocator::thread::ThreadId;
-use malloscope_allocator::tunables::{Tunable, Tunables};
+use malloscope_allocator::tunables::{Ignored, Tunable, Tunables};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -195,7 +195,8 @@ fn release() -> impl Strategy<Value = Release> {
     proptest::sample::select(Release::ALL.to_vec())
 }
 
-fn tunables() -> impl Strategy<Value = Tunables> {
+/// A release, and what it takes of some settings.
+fn started() -> impl Strategy<Value = (Release, Tunables)> {
     let setting = prop_oneof![
         (0u64..300_000).prop_map(|value| (Tunable::TopPad, value)),
         (0u64..8).prop_map(|value| (Tunable::TcacheCount, value)),
@@ -207,37 +208,41 @@ fn tunables() -> impl Strategy<Value = Tunables> {
         (0u64..200_000).prop_map(|value| (Tunable::TrimThreshold, value)),
         (0u64..3).prop_map(|value| (Tunable::MmapMax, value)),
         (1u64..256).prop_map(|value| (Tunable::Perturb, value)),
+        (1033u64..300_000).prop_map(|value| (Tunable::TcacheMax, value)),
+        (1u64..4).prop_map(|value| (Tunable::Hugetlb, value)),
     ];
-    proptest::collection::vec(setting, 0..3).prop_map(|settings| {
+    (release(), proptest::collection::vec(setting, 0..3)).prop_map(|(release, settings)| {
         let mut tunables = Tunables::default();
         for (tunable, value) in settings {
-            tunables.set(tunable, value).expect("within bounds");
+            // Not every release has every tunable.
+            let _: Result<(), Ignored> = tunables.set(&release, tunable, value);
         }
-        tunables
+        (release, tunables)
     })
 }
 
 fn machine() -> Simulated {
-    Simulated::new(DEFAULT_BREAK, PROCESSORS)
+    let mut machine = Simulated::new(DEFAULT_BREAK, PROCESSORS);
+    machine.offer_huge_pages(HugePages { free: 100, ..HugePages::default() });
+    machine
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_single_thread_gets_memory_of_its_own(release in release(), tunables in tunables(), steps in steps(1)) {
+    fn a_single_thread_gets_memory_of_its_own((release, tunables) in started(), steps in steps(1)) {
         run(machine(), release, &tunables, &steps);
     }
 
     #[test]
-    fn threads_get_memory_of_their_own(release in release(), tunables in tunables(), steps in steps(THREADS)) {
+    fn threads_get_memory_of_their_own((release, tunables) in started(), steps in steps(THREADS)) {
         run(machine(), release, &tunables, &steps);
     }
 
     #[test]
     fn a_kernel_that_refuses_costs_the_request_and_nothing_else(
-        release in release(),
-        tunables in tunables(),
+        (release, tunables) in started(),
         grants in 0u64..40,
         steps in steps(THREADS),
     ) {

@@ -10,7 +10,7 @@ fn machine() -> Simulated {
 }
 
 fn mapped(machine: &mut Simulated, length: u64) -> Option<Address> {
-    machine.map(Mapping { length, access: Access::ReadWrite, hint: None, no_reserve: false })
+    machine.map(Mapping { length, access: Access::ReadWrite, hint: None, no_reserve: false, huge_page: 0 })
 }
 
 #[test]

@@ -4,7 +4,7 @@ use malloscope_allocator::address::Address;
 use malloscope_allocator::memory::journal::Journal;
 use malloscope_allocator::memory::process::Process;
 use malloscope_allocator::memory::simulated::{Residency, Simulated};
-use malloscope_allocator::memory::{Access, Kernel, Mapping, Memory, Processors, Words};
+use malloscope_allocator::memory::{Access, HugePages, Kernel, Mapping, Memory, Processors, Words};
 use std::collections::BTreeMap;
 
 /// Memory for a heap, and what is to be known about it.
@@ -286,6 +286,14 @@ impl Kernel for Metered {
 
     fn processors(&self) -> Processors {
         self.process.processors()
+    }
+
+    fn huge_pages(&self) -> HugePages {
+        self.process.huge_pages()
+    }
+
+    fn recommend_huge(&mut self, at: Address, length: u64) {
+        self.process.recommend_huge(at, length);
     }
 
     fn charges_for_every_page(&self) -> bool {

@@ -65,6 +65,8 @@ pub struct Settings {
     pub recognition: Recognition,
     /// Tunables that were set, by the environment or by the trial.
     pub tunables: Vec<(String, u64)>,
+    /// Settings that glibc of this release would ignore: a sentence for each.
+    pub ignored: Vec<String>,
     /// Whether the thresholds move by themselves: until one of them is set.
     pub dynamic_thresholds: bool,
     /// Processors, which bound the number of arenas.
@@ -273,7 +275,7 @@ pub(crate) fn kernel_row(calls: &KernelCalls) -> KernelRow {
         munmap: calls.unmap,
         mremap: calls.remap,
         mprotect: calls.protect,
-        madvise: calls.discard,
+        madvise: calls.discard + calls.recommend_huge,
         refused: calls.refused,
     }
 }

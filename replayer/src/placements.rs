@@ -13,7 +13,6 @@
 
 use crate::engine::Answer;
 use malloscope_allocator::address::Address;
-use malloscope_allocator::arena::LONGEST_SEGMENT;
 use malloscope_allocator::chunk::Chunk;
 use malloscope_allocator::corruption::Refusal;
 use malloscope_allocator::memory::{Access, Memory, Words};
@@ -26,6 +25,8 @@ use std::io::{self, Write};
 #[derive(Debug)]
 pub struct Placements {
     initial_break: Address,
+    /// How long a segment is at most, and what all are aligned to.
+    longest_segment: u64,
     arenas: Vec<u64>,
     segments: Vec<u64>,
     first_outside: Option<Address>,
@@ -33,8 +34,14 @@ pub struct Placements {
 
 impl Placements {
     /// Nothing has been placed yet.
-    pub fn new(initial_break: Address) -> Placements {
-        Placements { initial_break, arenas: Vec::new(), segments: Vec::new(), first_outside: None }
+    pub fn new(initial_break: Address, longest_segment: u64) -> Placements {
+        Placements {
+            initial_break,
+            longest_segment,
+            arenas: Vec::new(),
+            segments: Vec::new(),
+            first_outside: None,
+        }
     }
 
     /// Writes the line of one call, if the record is a call.
@@ -71,7 +78,7 @@ impl Placements {
             return format!("M+{:x}/{:x}", chunk.previous_size(memory).bytes(), payload.0 % 4096);
         }
         if head.is_foreign() {
-            let segment = payload.0 & !(LONGEST_SEGMENT - 1);
+            let segment = payload.0 & !(self.longest_segment - 1);
             let arena = number(&mut self.arenas, memory.load(Address(segment)));
             let ordinal = number(&mut self.segments, segment);
             return format!("a{arena}.h{ordinal}+{:x}", payload.0 - segment);
@@ -150,7 +157,11 @@ impl KernelCalls {
                 let reserve = if mapping.no_reserve { "|MAP_NORESERVE" } else { "" };
                 let hint = if mapping.hint.is_some() { " hint" } else { "" };
                 let access = access(mapping.access);
-                let flags = format!("{access} MAP_PRIVATE|MAP_ANONYMOUS{reserve}{hint}");
+                let huge = match mapping.huge_page {
+                    0 => String::new(),
+                    page => format!("|MAP_HUGETLB|{}<<MAP_HUGE_SHIFT", page.trailing_zeros()),
+                };
+                let flags = format!("{access} MAP_PRIVATE|MAP_ANONYMOUS{reserve}{huge}{hint}");
                 let made = self.made(at, mapping.length);
                 writeln!(out, "mmap {} {flags} -> {made}", mapping.length)
             }
@@ -172,6 +183,9 @@ impl KernelCalls {
             }
             KernelCall::Discard { at, length } => {
                 writeln!(out, "madvise {} {length} MADV_DONTNEED", self.place(at))
+            }
+            KernelCall::RecommendHuge { at, length } => {
+                writeln!(out, "madvise {} {length} MADV_HUGEPAGE", self.place(at))
             }
         }
     }

@@ -156,9 +156,17 @@ impl Lineage {
     }
 }
 
-fn break_offset(job: &Job, header: &Header) -> u64 {
-    job.trial.break_offset.unwrap_or(header.heap.initial_break) % PAGE
+/// Where a break begins, at or above `least`, for one that was recorded: at the same distance from a
+/// huge page, since releases that are asked to round the break do so to those.
+fn start_above(least: Address, recorded: u64) -> Address {
+    match recorded {
+        offset if offset < PAGE => least.align_up(PAGE) + offset,
+        recorded => least.align_up(HUGE_PAGE) + recorded % HUGE_PAGE,
+    }
 }
+
+/// Bytes of a transparent huge page on `x86_64`.
+const HUGE_PAGE: u64 = 2 << 20;
 
 fn processors(job: &Job, header: &Header) -> Processors {
     let here =
@@ -189,9 +197,10 @@ fn limit(machine: &mut Simulated, header: &Header) {
 }
 
 fn simulated(job: &Job, header: &Header) -> Result<Simulated, RunError> {
-    let start = DEFAULT_BREAK + break_offset(job, header);
+    let start = start_above(DEFAULT_BREAK, job.trial.break_offset(header)?);
     let mut machine = Simulated::new(start, processors(job, header));
     machine.charge_for_every_page(header.host.overcommit == 2);
+    machine.offer_huge_pages(job.trial.huge_pages(header));
     limit(&mut machine, header);
     if let Some(limit) = job.trial.break_limit {
         machine.limit_break(start + limit);
@@ -202,8 +211,9 @@ fn simulated(job: &Job, header: &Header) -> Result<Simulated, RunError> {
 fn real(job: &Job, header: &Header) -> Result<Metered, RunError> {
     let charges = header.host.overcommit == 2;
     let mut process = Process::new(processors(job, header), charges).map_err(RunError::Memory)?;
+    process.offer_huge_pages(job.trial.huge_pages(header));
     let now = process.program_break();
-    let start = now.align_up(process.page_size()) + break_offset(job, header);
+    let start = start_above(now, job.trial.break_offset(header)?);
     let by = i64::try_from(start - now).unwrap_or(0);
     process.move_break(by).ok_or_else(|| RunError::Memory(io::Error::last_os_error()))?;
     if let Some(limit) = job.trial.break_limit
@@ -222,12 +232,13 @@ fn twin(header: &Header, ancestors: &[Ancestor]) -> Option<Twin> {
     }
     let as_recorded = Trial::default();
     let release = as_recorded.release(header).ok()?;
-    let tunables = as_recorded.tunables(header).ok()?;
-    let start = DEFAULT_BREAK + header.heap.initial_break % PAGE;
+    let (tunables, _) = as_recorded.tunables(header).ok()?;
+    let start = start_above(DEFAULT_BREAK, header.heap.initial_break);
     let host = &header.host;
     let processors = Processors { online: host.processors_online, allowed: host.processors_allowed };
     let mut machine = Simulated::new(start, processors);
     machine.charge_for_every_page(host.overcommit == 2);
+    machine.offer_huge_pages(as_recorded.huge_pages(header));
     limit(&mut machine, header);
     Some(Heap::new(Journal::new(machine), Listener::default(), release, &tunables))
 }
@@ -265,8 +276,7 @@ fn drive<M: Machine>(
     let eldest = line.traces.first().map_or(&header, |trace| &trace.0);
     let release = job.trial.release(eldest)?;
     let questions = questions(job, &release)?;
-    let tunables = job.trial.tunables(eldest)?;
-    let settings = settings(job, eldest, &release, &tunables);
+    let (tunables, ignored) = job.trial.tunables(eldest)?;
     let initial_break = machine.program_break();
     let recorded_break = eldest.heap.initial_break;
     let exact = job.trial.memory == MemoryKind::Simulated;
@@ -278,11 +288,18 @@ fn drive<M: Machine>(
     };
     let heap = Heap::new(machine, Watch::default(), release, &tunables);
     let first_mmap_threshold = heap.parameters().mmap_threshold;
+    let longest_segment = heap.parameters().huge.longest_segment;
+    let settings = Settings {
+        dynamic_thresholds: heap.parameters().thresholds_are_dynamic,
+        ignored: ignored.iter().map(ToString::to_string).collect(),
+        ..settings(job, eldest, &release, &tunables, initial_break)
+    };
     let mut run = Run {
         engine: Engine::new(heap, job.trial.touch, header.heap.placements),
         metrics,
         comparison: compared.then(|| Comparison::new(recorded_break, initial_break)),
-        placements: (job.lines == Some(Lines::Placements)).then(|| Placements::new(initial_break)),
+        placements: (job.lines == Some(Lines::Placements))
+            .then(|| Placements::new(initial_break, longest_segment)),
         kernel_calls: (job.lines == Some(Lines::KernelCalls)).then(|| KernelCalls::new(initial_break)),
         lines,
         records: 0,
@@ -340,7 +357,14 @@ fn processor_seconds() -> f64 {
     Duration::try_from(time).unwrap_or_default().as_secs_f64()
 }
 
-fn settings(job: &Job, header: &Header, release: &Release, tunables: &Tunables) -> Settings {
+/// The settings, as far as the trial and the header know them.
+fn settings(
+    job: &Job,
+    header: &Header,
+    release: &Release,
+    tunables: &Tunables,
+    initial_break: Address,
+) -> Settings {
     let recorded = &header.libc.version;
     let set: Vec<(String, u64)> =
         tunables.iter().map(|(name, value)| (name.name().to_owned(), value)).collect();
@@ -348,11 +372,11 @@ fn settings(job: &Job, header: &Header, release: &Release, tunables: &Tunables) 
         release: release.name.to_owned(),
         recorded_release: (!recorded.is_empty()).then(|| recorded.clone()),
         recognition: recognition::recognize(&header.libc),
-        dynamic_thresholds: malloscope_allocator::tunables::Parameters::new(release, tunables)
-            .thresholds_are_dynamic,
+        dynamic_thresholds: true,
+        ignored: Vec::new(),
         tunables: set,
         processors: processors(job, header).online,
-        break_offset: break_offset(job, header),
+        break_offset: initial_break.0 % PAGE,
         page_size: PAGE,
     }
 }

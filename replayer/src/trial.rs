@@ -1,8 +1,10 @@
 //! One set of settings to replay a trace under: what the recording had, and what is changed.
 
 use crate::recognition::{self, Recognition};
+use malloscope_allocator::memory::{HugePages, Transparent};
 use malloscope_allocator::release::Release;
-use malloscope_allocator::tunables::{Parameters, Tunable, Tunables};
+use malloscope_allocator::tunables::environment::{self, concerns_malloc};
+use malloscope_allocator::tunables::{Ignored, Tunable, Tunables};
 use malloscope_traces::Header;
 use malloscope_traces::header::Libc;
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,18 @@ impl Touch {
     }
 }
 
+/// When the machine's kernel uses transparent huge pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ThpMode {
+    /// Wherever it can.
+    Always,
+    /// Where malloc recommends them.
+    Madvise,
+    /// Never.
+    Never,
+}
+
 /// What a replay changes about the recording; what is not set is as recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trial {
@@ -65,8 +79,15 @@ pub struct Trial {
     pub touch: Touch,
     /// Another glibc release.
     pub release: Option<String>,
-    /// Tunables to set, by name (`mmap_threshold`), in addition to the recorded environment.
+    /// Tunables to set, by name (`mmap_threshold`), whatever the environment says.
     pub settings: Vec<(String, u64)>,
+    /// Environment variables to set, in place of recorded ones of the same name: `GLIBC_TUNABLES`,
+    /// `MALLOC_ARENA_MAX`, …
+    pub variables: Vec<(String, String)>,
+    /// When the machine's kernel uses transparent huge pages; as recorded, if it is not said.
+    pub transparent_huge_pages: Option<ThpMode>,
+    /// Huge pages of the default size that are free in the machine's pool.
+    pub huge_pages: u64,
     /// Another number of processors.
     pub processors: Option<u32>,
     /// Another place in its page for the initial program break, in bytes.
@@ -90,13 +111,11 @@ pub enum BadTrial {
         /// What was asked for.
         asked: String,
     },
-    /// A value outside the tunable's bounds.
-    #[error("{value} is not a value for `{tunable}` that glibc would take")]
-    OutOfBounds {
-        /// The tunable.
-        tunable: &'static str,
-        /// The value.
-        value: u64,
+    /// No environment variable that malloc reads.
+    #[error("malloc reads no variable `{asked}`; try GLIBC_TUNABLES, {}", known_variables())]
+    UnknownVariable {
+        /// What was asked for.
+        asked: String,
     },
 }
 
@@ -114,12 +133,19 @@ fn recognized(libc: &Libc) -> Option<Release> {
     Release::named(&name)
 }
 
+fn known_variables() -> String {
+    Tunable::all().filter_map(Tunable::alias).collect::<Vec<_>>().join(", ")
+}
+
 impl Trial {
     /// Whether the replay goes by exactly what the recording went by, so that its placements should
     /// be the recorded ones.
     pub fn is_as_recorded(&self) -> bool {
         let changed = self.release.is_some()
             || !self.settings.is_empty()
+            || !self.variables.is_empty()
+            || self.transparent_huge_pages.is_some()
+            || self.huge_pages != 0
             || self.processors.is_some()
             || self.break_offset.is_some()
             || self.break_limit.is_some();
@@ -142,23 +168,69 @@ impl Trial {
         }
     }
 
-    /// The tunables: the recorded environment's, and over them what was asked for.
-    pub fn tunables(&self, header: &Header) -> Result<Tunables, BadTrial> {
-        let environment =
-            header.program.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let (mut tunables, _) = Tunables::from_environment(environment);
+    /// The tunables: what this release makes of the recorded environment, with variables replaced,
+    /// and over it what was asked for by name; and what of all that it would ignore.
+    ///
+    /// # Errors
+    ///
+    /// When something is asked for that no release has.
+    pub fn tunables(&self, header: &Header) -> Result<(Tunables, Vec<Ignored>), BadTrial> {
         let release = self.release(header)?;
-        let mut parameters = Parameters::new(&release, &tunables);
+        if let Some((asked, _)) = self.variables.iter().find(|(name, _)| !concerns_malloc(name)) {
+            return Err(BadTrial::UnknownVariable { asked: asked.clone() });
+        }
+        let (mut tunables, mut ignored) = environment::read(&release, self.environment(header));
         for (name, value) in &self.settings {
             let tunable =
                 Tunable::named(name).ok_or_else(|| BadTrial::UnknownTunable { asked: name.clone() })?;
-            let refused = BadTrial::OutOfBounds { tunable: tunable.name(), value: *value };
-            tunables.set(tunable, *value).map_err(|_| refused.clone())?;
-            // malloc has bounds of its own, beyond which it would ignore the value without a word.
-            if !parameters.set(&release, tunable, *value) {
-                return Err(refused);
-            }
+            ignored.extend(tunables.set(&release, tunable, *value).err());
         }
-        Ok(tunables)
+        Ok((tunables, ignored))
+    }
+
+    /// The variables that concern malloc: the recorded ones, and those of the trial in their place or
+    /// after them.
+    fn environment<'a>(&'a self, header: &'a Header) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
+        let is_kept = |(name, _): &&(String, String)| {
+            concerns_malloc(name) && self.variables.iter().all(|(other, _)| other != name)
+        };
+        let recorded = header.program.environment.iter().filter(is_kept);
+        recorded.chain(&self.variables).map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The initial break's place in its page: as asked for, or as recorded. Some releases begin
+    /// with a copy of `GLIBC_TUNABLES` there, so a recorded one is taken away and another's added.
+    ///
+    /// # Errors
+    ///
+    /// When the release is not known.
+    pub fn break_offset(&self, header: &Header) -> Result<u64, BadTrial> {
+        if let Some(offset) = self.break_offset {
+            return Ok(offset);
+        }
+        let recorded = header.program.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let as_recorded = Trial::default().release(header)?;
+        let copied_then = match header.libc.version.is_empty() {
+            true => 0,
+            false => environment::copied_onto_break(&as_recorded, recorded),
+        };
+        let copied_now = environment::copied_onto_break(&self.release(header)?, self.environment(header));
+        Ok(header.heap.initial_break.wrapping_sub(copied_then).wrapping_add(copied_now))
+    }
+
+    /// The huge pages of the machine: the recorded mode or another, and nothing in the pool unless
+    /// it is said.
+    pub fn huge_pages(&self, header: &Header) -> HugePages {
+        let as_recorded = match header.host.huge_pages.as_str() {
+            "always" => Transparent::Always,
+            "never" => Transparent::Never,
+            _ => Transparent::Madvise,
+        };
+        let mode = self.transparent_huge_pages.map_or(as_recorded, |mode| match mode {
+            ThpMode::Always => Transparent::Always,
+            ThpMode::Madvise => Transparent::Madvise,
+            ThpMode::Never => Transparent::Never,
+        });
+        HugePages { mode, free: self.huge_pages, ..HugePages::default() }
     }
 }

@@ -32,6 +32,45 @@ fn other_settings_are_not_what_was_recorded() {
 }
 
 #[test]
+fn a_setting_can_be_spelled_in_three_ways() {
+    for set in ["arena_max=2", "MALLOC_ARENA_MAX=2", "GLIBC_TUNABLES=glibc.malloc.arena_max=2"] {
+        let report = answer(["replay", "--set", set, trace()]);
+        assert!(report.contains(", arena_max=2"), "{set}: {report}");
+    }
+    // Only the first spelling is ours, and has units.
+    assert!(answer(["replay", "--set", "top_pad=64K", trace()]).contains(", top_pad=65536"));
+    let report = answer(["replay", "--set", "MALLOC_TOP_PAD_=64K", trace()]);
+    assert!(report.contains(", top_pad=64") && !report.contains("65536"), "{report}");
+}
+
+#[test]
+fn what_glibc_would_ignore_is_said() {
+    for (set, glibc, said) in [
+        (
+            "tcache_count=70000000000",
+            "2.36",
+            "glibc 2.36 ignores tcache_count=70000000000: the value is not within 0 to 65535",
+        ),
+        ("hugetlb=1", "2.31", "glibc 2.31 ignores hugetlb=1: it does not read this tunable"),
+        ("MALLOC_TOP_PAD=1", "2.36", "glibc ignores MALLOC_TOP_PAD=1: malloc has no such setting"),
+        (
+            "GLIBC_TUNABLES=glibc.malloc.arena_max=2:",
+            "2.41",
+            "glibc 2.41 ignores GLIBC_TUNABLES=glibc.malloc.arena_max=2:",
+        ),
+        ("MALLOC_CHECK_=3", "2.31", "check=3 is ignored: what glibc 2.31 does then is not modelled"),
+    ] {
+        let arguments = ["--set", set, "--glibc", glibc, trace()];
+        let report = answer(["replay"].iter().chain(&arguments));
+        assert!(report.contains(said), "{report}");
+        let json = answer(["replay", "--format", "json"].iter().chain(&arguments));
+        assert!(json.contains(said), "{json}");
+        let comparison = answer(["compare", "--mxfast", "0"].iter().chain(&arguments));
+        assert!(comparison.contains(said), "{comparison}");
+    }
+}
+
+#[test]
 fn a_report_says_what_was_asked_for() {
     let report = answer(["replay", trace()]);
     assert!(report.starts_with(program().to_str().unwrap()), "{report}");

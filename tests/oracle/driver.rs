@@ -106,12 +106,18 @@ impl Driver {
     fn play(&self, options: &[&str], script: &Path, settings: &Settings) -> (String, Settings) {
         let mut command = self.command();
         command.args(options).args(arguments(settings)).arg(script).envs(environment(settings));
-        let text = run(&mut command);
-        let (first, lines) = text.split_once('\n').expect("the driver says where the break was");
-        let offset = first.strip_prefix("# ").and_then(|number| number.parse().ok());
-        // Some releases move the break themselves to keep a copy of the tunables.
-        let break_offset = offset.expect("it is a number");
-        (lines.to_owned(), Settings { break_offset, ..settings.clone() })
+        told(&run(&mut command), settings)
+    }
+
+    /// The same, unless the C library does not survive the script, or takes many seconds.
+    pub fn placements_if_it_survives(&self, script: &Path, settings: &Settings) -> Option<String> {
+        let driver = self.command();
+        let mut command = Command::new("timeout");
+        command.arg("10").arg(driver.get_program()).args(driver.get_args());
+        let output = command.args(arguments(settings)).arg(script).envs(environment(settings)).output();
+        let output = output.expect("there is a timeout command");
+        let text = String::from_utf8(output.stdout).expect("the lines are text");
+        output.status.success().then(|| told(&text, settings).0)
     }
 
     /// What it asks of the kernel, as `strace` sees it; `None` where there is no strace.
@@ -132,6 +138,15 @@ impl Driver {
         run(&mut command);
         Some(std::fs::read_to_string(log.path()).expect("strace has written its log"))
     }
+}
+
+/// The lines that the driver has told, and the settings as they were.
+fn told(text: &str, settings: &Settings) -> (String, Settings) {
+    let (first, lines) = text.split_once('\n').expect("the driver says where the break was");
+    let offset = first.strip_prefix("# ").and_then(|number| number.parse().ok());
+    // Some releases move the break themselves to keep a copy of the tunables.
+    let break_offset = offset.expect("it is a number");
+    (lines.to_owned(), Settings { break_offset, ..settings.clone() })
 }
 
 /// The file of the machine's C library, which says what it is when it is run.
@@ -165,15 +180,17 @@ fn build() -> Result<TempDir, String> {
 }
 
 fn arguments(settings: &Settings) -> Vec<String> {
-    let given = [("-b", settings.break_offset), ("-w", settings.break_limit)];
+    let given = [("-b", settings.break_offset), ("-w", settings.break_limit), ("-s", settings.segment)];
     let given = given.into_iter().filter(|&(_, value)| value != 0);
-    given.flat_map(|(option, value)| [option.to_owned(), value.to_string()]).collect()
+    let aligned = settings.begins_with_a_huge_page.then(|| "-h".to_owned());
+    given.flat_map(|(option, value)| [option.to_owned(), value.to_string()]).chain(aligned).collect()
 }
 
-fn environment(settings: &Settings) -> Option<(&'static str, String)> {
+fn environment(settings: &Settings) -> Vec<(String, String)> {
     let each = |(name, value): &(&str, u64)| format!("glibc.malloc.{name}={value}");
     let tunables: Vec<String> = settings.tunables.iter().map(each).collect();
-    (!tunables.is_empty()).then(|| ("GLIBC_TUNABLES", tunables.join(":")))
+    let string = (!tunables.is_empty()).then(|| ("GLIBC_TUNABLES".to_owned(), tunables.join(":")));
+    settings.variables.iter().cloned().chain(string).collect()
 }
 
 fn run(command: &mut Command) -> String {

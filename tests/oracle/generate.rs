@@ -131,6 +131,20 @@ pub const KINDS: &[Kind] = &[
     },
 ];
 
+/// What shows most settings: requests of all sizes, many threads, memory that comes and goes.
+pub const SENSITIVE: Kind = Kind {
+    name: "sensitive",
+    size: |random| random.bits(3, 19),
+    live: 300,
+    threads: 24,
+    reallocates: 120,
+    clears: 60,
+    aligns: 30,
+    trims: 4,
+    has_phases: true,
+    ..PLAIN
+};
+
 /// Requests that nobody serves.
 const TOO_LARGE: &[u64] = &[u64::MAX, 1 << 63, (1 << 63) - 1, (1 << 63) - 100_000, 1 << 62];
 /// Values for `mallopt`, by parameter.

@@ -16,6 +16,7 @@ mod common;
 mod driver;
 mod generate;
 mod kernel;
+mod knobs;
 mod replay;
 
 use driver::Driver;
@@ -31,11 +32,25 @@ pub struct Settings {
     break_offset: u64,
     break_limit: u64,
     tunables: Vec<(&'static str, u64)>,
+    /// Of the environment, to the letter.
+    variables: Vec<(String, String)>,
+    /// Whether the break begins with a huge page.
+    begins_with_a_huge_page: bool,
+    /// How long a segment is, if not 64 MiB.
+    segment: u64,
     /// Of the machine the goldens were made on; it bounds the number of arenas.
     processors: u32,
 }
 
-const AS_USUAL: Settings = Settings { break_offset: 0, break_limit: 0, tunables: Vec::new(), processors: 2 };
+const AS_USUAL: Settings = Settings {
+    break_offset: 0,
+    break_limit: 0,
+    tunables: Vec::new(),
+    variables: Vec::new(),
+    begins_with_a_huge_page: false,
+    segment: 0,
+    processors: 2,
+};
 
 /// Where the driver, the scenes and the goldens are.
 fn folder() -> PathBuf {

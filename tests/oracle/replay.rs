@@ -30,12 +30,16 @@ impl Trace {
         let mut command = malloscope();
         command.arg("replay").args(lines).args(["--memory", memory, "--glibc", release]);
         command.args(["--processors", &settings.processors.to_string()]);
+        let huge_page = if settings.begins_with_a_huge_page { 2 << 20 } else { 0 };
         for (option, value) in
-            [("--break-offset", settings.break_offset), ("--break-limit", settings.break_limit)]
+            [("--break-offset", huge_page + settings.break_offset), ("--break-limit", settings.break_limit)]
         {
             if value != 0 {
                 command.args([option, &value.to_string()]);
             }
+        }
+        for (name, value) in &settings.variables {
+            command.args(["--set", &format!("{name}={value}")]);
         }
         for (name, value) in &settings.tunables {
             command.args(["--set", &format!("{name}={value}")]);

@@ -13,9 +13,9 @@ use crate::corruption::Corruption;
 use crate::heap::{Context, Heap};
 use crate::memory::{Memory, Words};
 use crate::observe::{Event, Observer};
+use crate::parameters::ARENAS_PER_PROCESSOR;
 use crate::release::ArenaLimit;
 use crate::thread::{Thread, ThreadId};
-use crate::tunables::ARENAS_PER_PROCESSOR;
 
 /// What is remembered between choices: glibc's static variables in arena.c.
 #[derive(Clone, Debug)]

@@ -17,6 +17,7 @@ use crate::release::Release;
 
 /// The greatest length of a segment, and what every segment begins at a multiple of.
 pub use segment::LONGEST as LONGEST_SEGMENT;
+pub(crate) use segment::SHORTEST as SHORTEST_SEGMENT;
 
 /// The number of an arena: 0 is the main one, then in the order they were made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -16,14 +16,17 @@ use crate::bins::tcache::Tcache;
 use crate::chunk::{Chunk, FOREIGN, HEADER, Head, PREVIOUS_IN_USE};
 use crate::corruption::Corruption;
 use crate::heap::Context;
+use crate::huge_pages::Huge;
 use crate::list;
 use crate::memory::{Access, Mapping, Memory, Words};
 use crate::observe::{Event, Observer};
+use crate::parameters::Parameters;
 use crate::release::Release;
 
-/// The least length of a segment: glibc's `HEAP_MIN_SIZE`.
-const SHORTEST: u64 = 32 << 10;
-/// The greatest length of a segment, and what all are aligned to: glibc's `HEAP_MAX_SIZE`.
+/// The least length of a segment without huge pages: glibc's `HEAP_MIN_SIZE`.
+pub(crate) const SHORTEST: u64 = 32 << 10;
+/// The greatest length of a segment without huge pages, and what all are aligned to: glibc's
+/// `HEAP_MAX_SIZE`.
 pub const LONGEST: u64 = 64 << 20;
 
 const STATE: u64 = 0;
@@ -40,10 +43,10 @@ impl Segment {
     /// No segment.
     pub(crate) const NONE: Segment = Segment(Address::NULL);
 
-    /// The segment a chunk of a secondary arena lies in.
+    /// The segment a chunk of a secondary arena lies in (glibc: `heap_for_ptr`).
     #[inline]
-    pub(crate) fn of(chunk: Chunk) -> Segment {
-        Segment(chunk.0.align_down(LONGEST))
+    pub(crate) fn of(chunk: Chunk, parameters: &Parameters) -> Segment {
+        Segment(chunk.0.align_down(parameters.huge.longest_segment))
     }
 
     /// Where its arena's `malloc_state` lies.
@@ -60,6 +63,11 @@ impl Segment {
     /// Bytes in use of its length.
     pub(crate) fn size(self, words: &impl Words) -> u64 {
         words.load(self.0 + SIZE)
+    }
+
+    /// Bytes of its pages, which it grows and shrinks by. It knows, where there can be several kinds.
+    fn page_size<M: Memory, O>(self, cx: &Context<M, O>) -> u64 {
+        if has_page_size(&cx.release) { cx.memory.load(self.0 + PAGE_SIZE) } else { cx.memory.page_size() }
     }
 
     /// Bytes that have ever been made accessible; no less than its size.
@@ -79,72 +87,109 @@ impl Segment {
     }
 }
 
-/// Maps a segment with room for `size` bytes and some to spare (glibc: `new_heap`).
+/// Whether a segment's head has room for the size of its pages.
+fn has_page_size(release: &Release) -> bool {
+    release.heap_info > PAGE_SIZE
+}
+
+/// What a segment is made of.
+#[derive(Clone, Copy)]
+struct Pages {
+    /// Bytes of one: its length is a multiple of it.
+    size: u64,
+    /// The mapping's own kind: bytes of a page of the kernel's pool, or 0.
+    huge: u64,
+    no_reserve: bool,
+}
+
+/// Maps a segment with room for `size` bytes and some to spare, in huge pages if they are wanted
+/// and to be had (glibc: `new_heap`).
 pub(crate) fn make<M: Memory, O: Observer>(cx: &mut Context<M, O>, size: u64) -> Option<Segment> {
+    let huge = cx.parameters.huge;
+    if huge.segment_page != 0 {
+        let pages = Pages { size: huge.segment_page, huge: huge.page, no_reserve: false };
+        if let Some(segment) = make_of(cx, size, pages) {
+            return Some(segment);
+        }
+    }
+    let no_reserve = cx.release.segments_reserve_no_swap;
+    make_of(cx, size, Pages { size: cx.memory.page_size(), huge: 0, no_reserve })
+}
+
+/// glibc: `alloc_new_heap`.
+fn make_of<M: Memory, O: Observer>(cx: &mut Context<M, O>, size: u64, pages: Pages) -> Option<Segment> {
+    let Huge { shortest_segment: shortest, longest_segment: longest, .. } = cx.parameters.huge;
     let padded = size.wrapping_add(cx.parameters.top_pad);
     let length = match size {
-        _ if padded < SHORTEST => SHORTEST,
-        _ if padded <= LONGEST => padded,
-        _ if size > LONGEST => return None,
-        _ => LONGEST,
+        _ if padded < shortest => shortest,
+        _ if padded <= longest => padded,
+        _ if size > longest => return None,
+        _ => longest,
     };
-    let length = align_up(length, cx.memory.page_size());
-    let at = reserve(cx)?;
+    let length = align_up(length, pages.size);
+    let at = reserve(cx, longest, pages)?;
     if !cx.protect(at, length, Access::ReadWrite) {
-        cx.unmap(at, LONGEST);
+        cx.unmap(at, longest);
         return None;
     }
-    let page_size = cx.memory.page_size();
+    cx.recommend_huge(at, length);
     cx.memory.store(at + SIZE, length);
     cx.memory.store(at + ACCESSIBLE, length);
-    cx.memory.store(at + PAGE_SIZE, page_size);
+    if has_page_size(&cx.release) {
+        cx.memory.store(at + PAGE_SIZE, pages.size);
+    }
     Some(Segment(at))
 }
 
 /// Finds aligned addresses for a segment: those left over last time, or the aligned half of a
 /// mapping twice as long.
-fn reserve<M: Memory, O: Observer>(cx: &mut Context<M, O>) -> Option<Address> {
+fn reserve<M: Memory, O: Observer>(cx: &mut Context<M, O>, longest: u64, pages: Pages) -> Option<Address> {
     if let Some(left_over) = cx.left_over_segment.take() {
-        match cx.map(addresses_only(&cx.release, LONGEST, Some(left_over))) {
-            Some(at) if at.is_aligned(LONGEST) => return Some(at),
-            Some(elsewhere) => cx.unmap(elsewhere, LONGEST),
+        match cx.map(addresses_only(pages, longest, Some(left_over))) {
+            Some(at) if at.is_aligned(longest) => return Some(at),
+            Some(elsewhere) => cx.unmap(elsewhere, longest),
             None => {}
         }
     }
-    let Some(start) = cx.map(addresses_only(&cx.release, 2 * LONGEST, None)) else {
-        return reserve_by_luck(cx);
+    let Some(start) = cx.map(addresses_only(pages, 2 * longest, None)) else {
+        return reserve_by_luck(cx, longest, pages);
     };
-    let aligned = start.align_up(LONGEST);
+    let aligned = start.align_up(longest);
     let lead = aligned - start;
     if lead == 0 {
         // The half above is aligned too: the next segment may go there.
-        cx.left_over_segment = Some(aligned + LONGEST);
+        cx.left_over_segment = Some(aligned + longest);
     } else {
         cx.unmap(start, lead);
     }
-    cx.unmap(aligned + LONGEST, LONGEST - lead);
+    cx.unmap(aligned + longest, longest - lead);
     Some(aligned)
 }
 
 /// There is no room for twice the length; perhaps a mapping of just the length is aligned.
-fn reserve_by_luck<M: Memory, O: Observer>(cx: &mut Context<M, O>) -> Option<Address> {
-    let at = cx.map(addresses_only(&cx.release, LONGEST, None))?;
-    if at.is_aligned(LONGEST) {
+fn reserve_by_luck<M: Memory, O: Observer>(
+    cx: &mut Context<M, O>,
+    longest: u64,
+    pages: Pages,
+) -> Option<Address> {
+    let at = cx.map(addresses_only(pages, longest, None))?;
+    if at.is_aligned(longest) {
         return Some(at);
     }
-    cx.unmap(at, LONGEST);
+    cx.unmap(at, longest);
     None
 }
 
-fn addresses_only(release: &Release, length: u64, hint: Option<Address>) -> Mapping {
-    Mapping { length, access: Access::None, hint, no_reserve: release.segments_reserve_no_swap }
+fn addresses_only(pages: Pages, length: u64, hint: Option<Address>) -> Mapping {
+    Mapping { length, access: Access::None, hint, no_reserve: pages.no_reserve, huge_page: pages.huge }
 }
 
 /// Makes a segment at least `by` bytes longer (glibc: `grow_heap`). `None` if it cannot be.
 fn grow<M: Memory, O: Observer>(cx: &mut Context<M, O>, segment: Segment, by: u64) -> Option<u64> {
-    let by = align_up(by, cx.memory.page_size());
-    let size = segment.size(&cx.memory).wrapping_add(by);
-    if size > LONGEST {
+    let by = align_up(by, segment.page_size(cx));
+    let before = segment.size(&cx.memory);
+    let size = before.wrapping_add(by);
+    if size > cx.parameters.huge.longest_segment {
         return None;
     }
     let accessible = segment.accessible(&cx.memory);
@@ -153,6 +198,9 @@ fn grow<M: Memory, O: Observer>(cx: &mut Context<M, O>, segment: Segment, by: u6
             return None;
         }
         cx.memory.store(segment.0 + ACCESSIBLE, size);
+    }
+    if cx.release.huge_pages.segments_are_transparent && before < cx.parameters.huge.transparent {
+        cx.recommend_huge(segment.0, size);
     }
     cx.memory.store(segment.0 + SIZE, size);
     Some(by)
@@ -187,7 +235,7 @@ pub(crate) fn extend<M: Memory, O: Observer>(
 ) -> Result<bool, Corruption> {
     let old_top = arena.top;
     let old_size = old_top.size(&cx.memory);
-    let segment = Segment::of(old_top);
+    let segment = Segment::of(old_top, &cx.parameters);
     let missing = size + SMALLEST_CHUNK - old_size;
     if (missing.0 as i64) > 0
         && let Some(by) = grow(cx, segment, missing.0)
@@ -241,7 +289,7 @@ pub(crate) fn trim<M: Memory, O: Observer>(
     cx: &mut Context<M, O>,
     pad: u64,
 ) -> Result<(), Corruption> {
-    let mut segment = Segment::of(arena.top);
+    let mut segment = Segment::of(arena.top, &cx.parameters);
     while arena.top == segment.first_chunk(cx) {
         let Some(previous) = vanish(arena, cx, segment, pad)? else { break };
         segment = previous;
@@ -251,7 +299,7 @@ pub(crate) fn trim<M: Memory, O: Observer>(
     if top_size.0 < cx.parameters.trim_threshold || (spare as i64) < 0 || spare <= pad {
         return Ok(());
     }
-    let extra = align_down(spare - pad, cx.memory.page_size());
+    let extra = align_down(spare - pad, segment.page_size(cx));
     if extra == 0 || !shrink(cx, segment, extra) {
         return Ok(());
     }
@@ -278,16 +326,17 @@ fn vanish<M: Memory, O: Observer>(
     if free_below {
         room = room + fence.previous_size(&cx.memory);
     }
-    let unused = LONGEST - previous.size(&cx.memory);
-    if room.0.wrapping_add(unused) < pad.wrapping_add(SMALLEST_CHUNK.0 + cx.memory.page_size()) {
+    let longest = cx.parameters.huge.longest_segment;
+    let unused = longest - previous.size(&cx.memory);
+    if room.0.wrapping_add(unused) < pad.wrapping_add(SMALLEST_CHUNK.0 + segment.page_size(cx)) {
         return Ok(None);
     }
     let length = segment.size(&cx.memory);
     arena.grant(length.wrapping_neg());
-    if cx.left_over_segment == Some(segment.0 + LONGEST) {
+    if cx.left_over_segment == Some(segment.0 + longest) {
         cx.left_over_segment = None;
     }
-    cx.unmap(segment.0, LONGEST);
+    cx.unmap(segment.0, longest);
     let mut top = fence;
     if free_below {
         top = fence.below(&cx.memory);

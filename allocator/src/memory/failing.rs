@@ -1,7 +1,7 @@
 //! A machine that says no after a number of grants: every “no” of the kernel can be rehearsed.
 
 use crate::address::Address;
-use crate::memory::{Access, Kernel, Mapping, Processors, Words};
+use crate::memory::{Access, HugePages, Kernel, Mapping, Processors, Words};
 
 /// A machine whose kernel grants this many more requests for memory, and then none.
 ///
@@ -77,6 +77,12 @@ impl<M: Kernel> Kernel for Failing<M> {
     }
     fn processors(&self) -> Processors {
         self.machine.processors()
+    }
+    fn huge_pages(&self) -> HugePages {
+        self.machine.huge_pages()
+    }
+    fn recommend_huge(&mut self, at: Address, length: u64) {
+        self.machine.recommend_huge(at, length);
     }
     fn charges_for_every_page(&self) -> bool {
         self.machine.charges_for_every_page()

@@ -4,7 +4,7 @@
 
 use crate::address::Address;
 use crate::memory::simulated::Simulated;
-use crate::memory::{Access, Kernel, Mapping, Processors, Words};
+use crate::memory::{Access, HugePages, Kernel, Mapping, Processors, Words};
 
 /// A machine, and what was done to it since the journal was begun.
 #[derive(Debug)]
@@ -178,6 +178,15 @@ impl Kernel for Journal {
 
     fn processors(&self) -> Processors {
         self.machine.processors()
+    }
+
+    fn huge_pages(&self) -> HugePages {
+        self.machine.huge_pages()
+    }
+
+    /// Says nothing about what is written there.
+    fn recommend_huge(&mut self, at: Address, length: u64) {
+        self.machine.recommend_huge(at, length);
     }
 
     fn charges_for_every_page(&self) -> bool {

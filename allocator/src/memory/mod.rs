@@ -39,6 +39,9 @@ pub struct Mapping {
     pub hint: Option<Address>,
     /// Whether no swap space need be reserved (`MAP_NORESERVE`).
     pub no_reserve: bool,
+    /// Bytes of the pages of the kernel's pool that it is wanted in (`MAP_HUGETLB`); 0 for ordinary
+    /// ones.
+    pub huge_page: u64,
 }
 
 /// What may be done with a mapping's memory.
@@ -81,6 +84,12 @@ pub trait Kernel {
     /// The processors that bound the number of arenas.
     fn processors(&self) -> Processors;
 
+    /// The huge pages there are.
+    fn huge_pages(&self) -> HugePages;
+
+    /// Recommends a range for transparent huge pages (`MADV_HUGEPAGE`).
+    fn recommend_huge(&mut self, at: Address, length: u64);
+
     /// Whether every page handed out is charged for (`vm.overcommit_memory` is 2): arenas are then
     /// shrunk by mapping over them, not by discarding.
     fn charges_for_every_page(&self) -> bool;
@@ -97,6 +106,53 @@ pub struct Processors {
     pub online: u32,
     /// In the process's affinity mask.
     pub allowed: u32,
+}
+
+/// The huge pages of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HugePages {
+    /// When transparent ones are used.
+    pub mode: Transparent,
+    /// Bytes of a transparent one (`hpage_pmd_size`).
+    pub transparent: u64,
+    /// Bytes of the pool's default ones (`Hugepagesize` in `/proc/meminfo`); 0 where there is no pool.
+    pub default: u64,
+    /// Bytes of the greatest ones there can be a pool of.
+    pub greatest: u64,
+    /// Pages of the default size that are free in the pool.
+    pub free: u64,
+}
+
+/// When the kernel uses transparent huge pages (`/sys/kernel/mm/transparent_hugepage/enabled`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transparent {
+    /// Wherever it can.
+    Always,
+    /// Where they are recommended.
+    Madvise,
+    /// Never, or there are none.
+    Never,
+}
+
+impl HugePages {
+    /// Whether there can be a pool of pages of this size.
+    pub fn has(&self, size: u64) -> bool {
+        size != 0 && (size == self.default || size == self.greatest)
+    }
+}
+
+impl Default for HugePages {
+    /// An `x86_64` machine as distributions set it up: transparent ones on recommendation, and a pool
+    /// of two sizes with nothing in it.
+    fn default() -> HugePages {
+        HugePages {
+            mode: Transparent::Madvise,
+            transparent: 2 << 20,
+            default: 2 << 20,
+            greatest: 1 << 30,
+            free: 0,
+        }
+    }
 }
 
 /// A whole machine.

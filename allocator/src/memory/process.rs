@@ -11,7 +11,7 @@
 #![expect(unsafe_code, reason = "see the module's documentation")]
 
 use crate::address::{Address, index};
-use crate::memory::{Access, Kernel, Mapping, Processors, Words};
+use crate::memory::{Access, HugePages, Kernel, Mapping, Processors, Words};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::ptr;
@@ -23,6 +23,7 @@ pub struct Process {
     page_size: u64,
     processors: Processors,
     charges_for_every_page: bool,
+    huge_pages: HugePages,
     pagemap: Option<File>,
 }
 
@@ -46,7 +47,13 @@ impl Process {
         // SAFETY: sysconf reads a constant.
         let page_size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
         let pagemap = File::open("/proc/self/pagemap").ok();
-        Ok(Process { statics, page_size, processors, charges_for_every_page, pagemap })
+        let huge_pages = HugePages::default();
+        Ok(Process { statics, page_size, processors, charges_for_every_page, huge_pages, pagemap })
+    }
+
+    /// Has malloc believe that there are these huge pages.
+    pub fn offer_huge_pages(&mut self, huge_pages: HugePages) {
+        self.huge_pages = huge_pages;
     }
 
     /// Puts a wall across the break's way: a page that is taken, at or just below `limit`. Returns
@@ -155,7 +162,11 @@ impl Kernel for Process {
     }
 
     fn map(&mut self, mapping: Mapping) -> Option<Address> {
-        let flags = if mapping.no_reserve { libc::MAP_NORESERVE } else { 0 };
+        let mut flags = if mapping.no_reserve { libc::MAP_NORESERVE } else { 0 };
+        if mapping.huge_page != 0 {
+            flags |=
+                libc::MAP_HUGETLB | mapping.huge_page.trailing_zeros().cast_signed() << libc::MAP_HUGE_SHIFT;
+        }
         map_raw(mapping.hint, mapping.length, protection(mapping.access), flags)
     }
 
@@ -195,6 +206,16 @@ impl Kernel for Process {
 
     fn processors(&self) -> Processors {
         self.processors
+    }
+
+    fn huge_pages(&self) -> HugePages {
+        self.huge_pages
+    }
+
+    fn recommend_huge(&mut self, at: Address, length: u64) {
+        let start = ptr::with_exposed_provenance_mut(index(at.0));
+        // SAFETY: the range was granted by `map` or `move_break`; what is in it stays.
+        unsafe { libc::madvise(start, index(length), libc::MADV_HUGEPAGE) };
     }
 
     fn charges_for_every_page(&self) -> bool {

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::address::{Address, align_down, align_up, index};
-use crate::memory::{Access, Kernel, Mapping, Processors, Words};
+use crate::memory::{Access, HugePages, Kernel, Mapping, Processors, Words};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -129,6 +129,9 @@ pub struct Simulated {
     read_faults: Cell<u64>,
     processors: Processors,
     charges_for_every_page: bool,
+    huge_pages: HugePages,
+    /// Mappings of pages of the pool, from their starts to their lengths.
+    pooled: BTreeMap<u64, u64>,
     greatest_grant: u64,
     greatest_total: u64,
     refuses: bool,
@@ -158,6 +161,8 @@ impl Simulated {
             read_faults: Cell::new(0),
             processors,
             charges_for_every_page: false,
+            huge_pages: HugePages::default(),
+            pooled: BTreeMap::new(),
             greatest_grant: u64::MAX,
             greatest_total: u64::MAX,
             refuses: false,
@@ -167,6 +172,40 @@ impl Simulated {
     /// Charges for every page handed out, as a kernel with `vm.overcommit_memory=2`.
     pub fn charge_for_every_page(&mut self, charges: bool) {
         self.charges_for_every_page = charges;
+    }
+
+    /// The machine has these huge pages.
+    pub fn offer_huge_pages(&mut self, huge_pages: HugePages) {
+        self.huge_pages = huge_pages;
+    }
+
+    /// Maps pages of the pool, as long as there are any. They are aligned, and counted as if they
+    /// were ordinary pages.
+    fn map_from_pool(&mut self, mapping: Mapping) -> Option<Address> {
+        let page = mapping.huge_page;
+        let length = align_up(mapping.length, page);
+        if page != self.huge_pages.default || length / page > self.huge_pages.free || self.refuses {
+            return None;
+        }
+        let fits = |hint: &Address| hint.is_aligned(page) && self.is_free(*hint, length);
+        let at = match mapping.hint.filter(fits) {
+            Some(hint) => hint,
+            None => self.highest_gap(length + page)?.align_up(page),
+        };
+        self.occupy(at, length);
+        self.pooled.insert(at.0, length);
+        self.huge_pages.free -= length / page;
+        Some(at)
+    }
+
+    /// Whole mappings that were of the pool go back to it.
+    fn give_back_to_pool(&mut self, at: Address, length: u64) {
+        let range = at.0..at.0.saturating_add(length);
+        let gone: Vec<(u64, u64)> = self.pooled.range(range).map(|(&at, &length)| (at, length)).collect();
+        for (start, length) in gone {
+            self.pooled.remove(&start);
+            self.huge_pages.free += length / self.huge_pages.default;
+        }
     }
 
     /// The machine has this much memory: Linux refuses a single request that is larger, however
@@ -569,6 +608,9 @@ impl Kernel for Simulated {
     }
 
     fn map(&mut self, mapping: Mapping) -> Option<Address> {
+        if mapping.huge_page != 0 {
+            return self.map_from_pool(mapping);
+        }
         let length = align_up(mapping.length, PAGE);
         let reserves = mapping.access == Access::ReadWrite && !mapping.no_reserve;
         let granted = if reserves { self.grants(length) } else { !self.refuses };
@@ -590,6 +632,7 @@ impl Kernel for Simulated {
 
     fn unmap(&mut self, at: Address, length: u64) {
         let length = align_up(length, PAGE);
+        self.give_back_to_pool(at, length);
         self.discard(at, length);
         self.vacate(at, length);
     }
@@ -602,7 +645,8 @@ impl Kernel for Simulated {
             self.unmap(at + to, from - to);
             return Some(at);
         }
-        if !self.grants(to - from) {
+        // Linux makes no mapping of the pool longer.
+        if !self.grants(to - from) || self.pooled.contains_key(&at.0) {
             return None;
         }
         if self.is_free(at + from, to - from) {
@@ -633,6 +677,13 @@ impl Kernel for Simulated {
     fn processors(&self) -> Processors {
         self.processors
     }
+
+    fn huge_pages(&self) -> HugePages {
+        self.huge_pages
+    }
+
+    /// Changes nothing: how much memory a page takes is not counted by the kind of page.
+    fn recommend_huge(&mut self, _: Address, _: u64) {}
 
     fn charges_for_every_page(&self) -> bool {
         self.charges_for_every_page

@@ -109,8 +109,10 @@ pub struct KernelCalls {
     pub remap: u64,
     /// `mprotect`
     pub protect: u64,
-    /// `madvise`
+    /// `madvise` that gives memory back.
     pub discard: u64,
+    /// `madvise` that recommends huge pages.
+    pub recommend_huge: u64,
     /// Calls that were refused, of any kind; also counted above.
     pub refused: u64,
 }
@@ -212,6 +214,7 @@ impl Counters {
             }
             KernelCall::Protect { .. } => kernel.protect += 1,
             KernelCall::Discard { .. } => kernel.discard += 1,
+            KernelCall::RecommendHuge { .. } => kernel.recommend_huge += 1,
         }
         kernel.refused += u64::from(refused);
     }

@@ -233,6 +233,13 @@ pub enum KernelCall {
         /// What may be done with it now.
         access: Access,
     },
+    /// `madvise(MADV_HUGEPAGE)`
+    RecommendHuge {
+        /// The place.
+        at: Address,
+        /// Bytes.
+        length: u64,
+    },
     /// `madvise(MADV_DONTNEED)`
     Discard {
         /// The place.

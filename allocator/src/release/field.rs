@@ -4,6 +4,8 @@
 use super::{ArenaLimit, KeptByRealloc, LargeTcache, MappedHead, Release, Remainders, TcacheMade};
 use crate::address::ChunkSize;
 use crate::corruption::{FreedChecks, UnsortedChecks};
+use crate::tunables::environment::Reader;
+use crate::tunables::{Known, Tunable};
 
 /// A field of a [`Release`], to be read and set as text.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +150,30 @@ named!(ArenaLimit {
     ArenaLimit::OneEachOnline => "one_each",
 });
 
+named!(Reader {
+    Reader::Variables => "variables",
+    Reader::Lenient => "lenient",
+    Reader::Strict => "strict",
+    Reader::VariablesLast => "variables_last",
+    Reader::StringFirst => "string_first",
+});
+
+impl Value for Known {
+    fn read(text: &str) -> Option<Known> {
+        let names = text.split('+').filter(|name| !name.is_empty());
+        names.map(Tunable::named).try_fold(Known::NONE, |known, tunable| Some(known.with(tunable?)))
+    }
+
+    fn write(&self) -> String {
+        let known = Tunable::all().filter(|tunable| self.has(*tunable)).map(Tunable::name);
+        known.collect::<Vec<_>>().join("+")
+    }
+
+    fn values() -> String {
+        "names of tunables with + between them".to_owned()
+    }
+}
+
 macro_rules! fields {
     ($($name:literal => $($part:ident).+,)*) => {
         /// In the order of the structure.
@@ -207,7 +233,21 @@ fields! {
     "break_fallback_rounded_to" => break_fallback.rounded_to,
     "break_fallback_at_least" => break_fallback.at_least,
     "break_fallback_counts_old_top" => break_fallback.counts_old_top,
+    "environment" => environment,
+    "tunables" => tunables,
+    "tunables_are_copied_onto_break" => tunables_are_copied_onto_break,
     "greatest_mmap_threshold" => greatest_mmap_threshold,
+    "greatest_tcache_count" => greatest_tcache_count,
+    "tcache_counts_overflow" => tcache_counts_overflow,
+    "mmap_max_may_be_negative" => mmap_max_may_be_negative,
+    "arena_max_sets_arena_test" => arena_max_sets_arena_test,
+    "huge_pages_round_where_always" => huge_pages.round_where_always,
+    "huge_pages_ask_for_break" => huge_pages.ask_for_break,
+    "huge_pages_make_segments" => huge_pages.segments_are_transparent,
+    "huge_pages_keep_recommendations" => huge_pages.keep_recommendations,
+    "huge_pages_recommend_inward" => huge_pages.recommend_inward,
+    "huge_pages_four_a_segment" => huge_pages.segments_are_four_pages,
+    "huge_pages_set_mmap_threshold" => huge_pages.set_mmap_threshold,
     "arena_limit" => arena_limit,
     "reused_arenas_leave_free_list" => reused_arenas_leave_free_list,
     "malloc_info_slips_in_tabs" => malloc_info.slips_in_tabs,

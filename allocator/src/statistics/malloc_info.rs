@@ -220,7 +220,7 @@ impl Arena {
 
     /// The segments, the latest first; the main arena has none.
     fn segments<M: Memory, O: Observer>(&self, cx: &Context<M, O>) -> impl Iterator<Item = Segment> {
-        let latest = (!self.is_main()).then(|| Segment::of(self.top));
+        let latest = (!self.is_main()).then(|| Segment::of(self.top, &cx.parameters));
         let before = |segment: &Segment| Some(segment.previous(&cx.memory)).filter(|&it| it != Segment::NONE);
         core::iter::successors(latest, before)
     }

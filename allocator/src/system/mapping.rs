@@ -10,17 +10,50 @@ use crate::corruption::Corruption;
 use crate::heap::Context;
 use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
+use crate::parameters::GREATEST_DYNAMIC_THRESHOLD;
 use crate::release::MappedHead;
-use crate::tunables::GREATEST_DYNAMIC_THRESHOLD;
 
-/// Serves a request with a mapping of its own (glibc: `sysmalloc_mmap`).
+/// In the first word of a chunk that has a mapping of the kernel's pool of huge pages, where heads
+/// count like others' (glibc: `MMAP_HP`); how far into the mapping it begins is a multiple of more.
+const IN_HUGE_PAGES: u64 = 1;
+
+/// Serves a request with a mapping of its own: of huge pages, if they are wanted and it is as long as
+/// one.
 pub(crate) fn take<M: Memory, O: Observer>(cx: &mut Context<M, O>, size: ChunkSize) -> Option<Found> {
-    let length = align_up(size.0.wrapping_add(overhead(cx)), cx.memory.page_size());
+    let page = cx.parameters.huge.page;
+    if page != 0
+        && size.0 >= page
+        && let Some(found) = take_in(cx, size, Pages { size: page, are_huge: true })
+    {
+        return Some(found);
+    }
+    take_ordinary(cx, size)
+}
+
+/// Serves a request with a mapping of its own of ordinary pages (glibc: `sysmalloc_mmap`).
+pub(crate) fn take_ordinary<M: Memory, O: Observer>(
+    cx: &mut Context<M, O>,
+    size: ChunkSize,
+) -> Option<Found> {
+    let size_of_page = cx.memory.page_size();
+    take_in(cx, size, Pages { size: size_of_page, are_huge: false })
+}
+
+/// What a mapping is made of.
+#[derive(Clone, Copy)]
+struct Pages {
+    size: u64,
+    /// Whether they are of the kernel's pool.
+    are_huge: bool,
+}
+
+fn take_in<M: Memory, O: Observer>(cx: &mut Context<M, O>, size: ChunkSize, pages: Pages) -> Option<Found> {
+    let length = align_up(size.0.wrapping_add(overhead(cx)), pages.size);
     if length <= size.0 {
         return None;
     }
-    let chunk = Chunk(cx.map_to_use(length)?);
-    put(cx, chunk.0, length, 0);
+    let mapping = if pages.are_huge { cx.map_huge(length)? } else { cx.map_to_use(length)? };
+    let chunk = Extent { mapping, before: 0, length, in_huge_pages: pages.are_huge }.write(cx);
     cx.parameters.note_mapped(length);
     Some(Found { chunk, source: Source::Mapped })
 }
@@ -32,15 +65,6 @@ fn overhead<M, O>(cx: &Context<M, O>) -> u64 {
         MappedHead::ToTheEnd => WORD,
         MappedHead::LikeOthers => HEADER,
     }
-}
-
-/// Writes the head of a chunk that begins `before` bytes into a mapping (glibc: `mmap_set_chunk`).
-pub(crate) fn put<M: Memory, O>(cx: &mut Context<M, O>, mapping: Address, length: u64, before: u64) -> Chunk {
-    let chunk = Chunk(mapping + before);
-    let not_counted = unseen(cx);
-    chunk.set_previous_size(&mut cx.memory, ChunkSize(before));
-    chunk.set_head(&mut cx.memory, Head::new(ChunkSize(length - before - not_counted), MAPPED));
-    chunk
 }
 
 /// Bytes of a mapping that its chunk's head does not count.
@@ -86,19 +110,25 @@ pub(crate) fn resize<M: Memory, O: Observer>(
     chunk: Chunk,
     size: ChunkSize,
 ) -> Result<Option<Chunk>, Corruption> {
-    let Extent { mapping, before, length } = if cx.release.checks.mapped_place {
+    let extent = if cx.release.checks.mapped_place {
         Extent::checked(cx, chunk, Corruption::RemapPointer)?
     } else {
         Extent::asserted(cx, chunk)?
     };
-    let wanted = align_up(size.0.wrapping_add(before + overhead(cx)), cx.memory.page_size());
+    let Extent { mapping, before, length, .. } = extent;
+    let wanted = align_up(size.0.wrapping_add(before + overhead(cx)), extent.page_size(cx));
     if wanted == length {
         return Ok(Some(chunk));
     }
     let Some(now) = cx.remap(mapping, length, wanted) else { return Ok(None) };
+    let is_recommended =
+        cx.release.huge_pages.keep_recommendations && length >= cx.parameters.huge.transparent;
+    if !is_recommended {
+        cx.recommend_huge(now, wanted);
+    }
     // Where the head does not count the whole mapping, neither does glibc here.
     cx.parameters.note_remapped(length - unseen(cx), wanted);
-    Ok(Some(put(cx, now, wanted, before)))
+    Ok(Some(Extent { mapping: now, length: wanted, ..extent }.write(cx)))
 }
 
 /// The mapping a chunk lies in.
@@ -110,14 +140,35 @@ pub(crate) struct Extent {
     pub(crate) before: u64,
     /// Its length.
     pub(crate) length: u64,
+    /// Whether it is known to be of the kernel's pool of huge pages.
+    pub(crate) in_huge_pages: bool,
 }
 
 impl Extent {
+    /// Writes the chunk's head (glibc: `mmap_set_chunk`).
+    pub(crate) fn write<M: Memory, O>(self, cx: &mut Context<M, O>) -> Chunk {
+        let Extent { mapping, before, length, in_huge_pages } = self;
+        let chunk = Chunk(mapping + before);
+        let marks = in_huge_pages && cx.release.mapped_head == MappedHead::LikeOthers;
+        let not_counted = unseen(cx);
+        chunk.set_previous_size(&mut cx.memory, ChunkSize(before | if marks { IN_HUGE_PAGES } else { 0 }));
+        chunk.set_head(&mut cx.memory, Head::new(ChunkSize(length - before - not_counted), MAPPED));
+        chunk
+    }
+
+    /// Bytes of the mapping's pages, as far as malloc knows.
+    fn page_size<M: Memory, O>(self, cx: &Context<M, O>) -> u64 {
+        if self.in_huge_pages { cx.parameters.huge.page } else { cx.memory.page_size() }
+    }
+
     /// What a chunk and its head say.
     pub(crate) fn of<M: Memory, O: Observer>(cx: &Context<M, O>, chunk: Chunk) -> Extent {
-        let before = chunk.previous_size(&cx.memory).0;
+        let word = chunk.previous_size(&cx.memory).0;
+        let marks = cx.release.mapped_head == MappedHead::LikeOthers;
+        let in_huge_pages = marks && word & IN_HUGE_PAGES != 0;
+        let before = if in_huge_pages { word & !IN_HUGE_PAGES } else { word };
         let length = before.wrapping_add(chunk.size(&cx.memory).0).wrapping_add(unseen(cx));
-        Extent { mapping: chunk.0 - before, before, length }
+        Extent { mapping: chunk.0 - before, before, length, in_huge_pages }
     }
 
     /// What a chunk and its head say, if that can be; `broken` is what to say if not.

@@ -29,7 +29,7 @@ impl Arena {
             self.extend_break(cx, tcache, size)?;
         } else if !segment::extend(self, cx, tcache, size)?
             && !worth_mapping
-            && let Some(found) = mapping::take(cx, size)
+            && let Some(found) = mapping::take_ordinary(cx, size)
         {
             return Ok(Some(found));
         }

@@ -8,6 +8,7 @@ use crate::corruption::Corruption;
 use crate::heap::Context;
 use crate::memory::Memory;
 use crate::observe::{Event, Observer};
+use crate::release::BreakFallback;
 
 /// New memory for the main arena: where it begins, where it ends, and whether it may border the
 /// old top chunk.
@@ -15,6 +16,24 @@ struct Grant {
     start: Address,
     length: u64,
     from_break: bool,
+}
+
+/// What a mapping in place of the break is made of.
+#[derive(Clone, Copy)]
+enum Pages {
+    /// Of the kernel's pool.
+    Huge,
+    Ordinary,
+}
+
+impl Pages {
+    fn fallback<M, O>(self, cx: &Context<M, O>) -> BreakFallback {
+        let page = cx.parameters.huge.page;
+        match self {
+            Pages::Huge => BreakFallback { rounded_to: page, at_least: page, ..cx.release.break_fallback },
+            Pages::Ordinary => cx.release.break_fallback,
+        }
+    }
 }
 
 impl Arena {
@@ -54,14 +73,43 @@ impl Arena {
         if self.contiguous {
             wanted = wanted.wrapping_sub(old_size.0);
         }
-        let wanted = align_up(wanted, cx.memory.page_size());
+        let huge = cx.parameters.huge;
+        let wanted = match huge.transparent {
+            0 => align_up(wanted, cx.memory.page_size()),
+            // The break shall end with a huge page, wherever it began. Where nobody has asked yet,
+            // some releases take it for 0.
+            page => {
+                let asks = cx.release.huge_pages.ask_for_break || cx.parameters.break_is_known;
+                let now = asks.then(|| cx.move_break(0)).flatten().unwrap_or_default();
+                Address(now.0.wrapping_add(wanted)).align_up(page).0.wrapping_sub(now.0)
+            }
+        };
         if (wanted as i64) > 0
+            && !huge.avoids_break
             && let Some(start) = cx.move_break(wanted as i64)
         {
+            cx.recommend_huge(start, wanted);
             return Some(Grant { start, length: wanted, from_break: true });
         }
+        if huge.page != 0
+            && let Some(grant) = self.map_instead(cx, wanted, size, old_size, Pages::Huge)
+        {
+            return Some(grant);
+        }
+        self.map_instead(cx, wanted, size, old_size, Pages::Ordinary)
+    }
+
+    /// Maps memory in place of the break (glibc: `sysmalloc_mmap_fallback`).
+    fn map_instead<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        wanted: u64,
+        size: ChunkSize,
+        old_size: ChunkSize,
+        pages: Pages,
+    ) -> Option<Grant> {
+        let fallback = pages.fallback(cx);
         // The old top chunk cannot be part of it, so its size is wanted again.
-        let fallback = cx.release.break_fallback;
         let whole = if !fallback.counts_old_top {
             let alone = size.0.wrapping_add(cx.parameters.top_pad).wrapping_add(SMALLEST_CHUNK.0);
             align_up(alone, fallback.rounded_to)
@@ -74,7 +122,10 @@ impl Arena {
         if length <= size.0 {
             return None;
         }
-        let start = cx.map_to_use(length)?;
+        let start = match pages {
+            Pages::Huge => cx.map_huge(length)?,
+            Pages::Ordinary => cx.map_to_use(length)?,
+        };
         self.contiguous = false;
         Some(Grant { start, length, from_break: false })
     }
@@ -123,6 +174,7 @@ impl Arena {
         match cx.move_break(correction as i64) {
             // If it worked, nothing has come in between.
             Some(at) => {
+                cx.recommend_huge(at, correction);
                 self.grant(correction);
                 at + correction
             }
@@ -147,7 +199,7 @@ impl Arena {
         if rest < SMALLEST_CHUNK { Ok(()) } else { self.release(cx, tcache, old_top) }
     }
 
-    /// Moves the break down over whole pages of the top chunk, and leaves `pad` bytes of it (glibc:
+    /// Moves the break down over whole pages of the top chunk, huge ones if those are wanted, and leaves `pad` bytes of it (glibc:
     /// `systrim`). Returns whether anything was given back.
     pub(crate) fn trim_break<M: Memory, O: Observer>(&mut self, cx: &mut Context<M, O>, pad: u64) -> bool {
         let top_size = self.top.size(&cx.memory);
@@ -156,8 +208,8 @@ impl Arena {
         if spare <= pad {
             return false;
         }
-        let extra = align_down(spare - pad, cx.memory.page_size());
-        if extra == 0 {
+        let extra = align_down(spare - pad, cx.parameters.huge.transparent.max(cx.memory.page_size()));
+        if extra == 0 || cx.parameters.huge.avoids_break {
             return false;
         }
         // Only if the memory still ends where this arena does.

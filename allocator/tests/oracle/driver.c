@@ -1,7 +1,9 @@
 /* Makes the calls of a script to the C library's malloc and says where every chunk landed.
  *
- *   driver [-b BYTES] [-w BYTES] [-k] [-i] SCRIPT
+ *   driver [-b BYTES] [-h] [-w BYTES] [-s BYTES] [-k] [-i] SCRIPT
  *     -b  move the program break by so many bytes before the first call
+ *     -h  move it to the beginning of a huge page before that
+ *     -s  a segment is so long, not 64 MiB
  *     -w  put a wall across the break's way, so far above its beginning
  *     -k  print nothing, but mark every call for strace: write(-1, INDEX), and before the first
  *         write(-1, "break ADDRESS")
@@ -25,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifdef __x86_64__
@@ -51,8 +54,9 @@ __asm__(".symver __libc_start_main, __libc_start_main@GLIBC_2.2.5\n"
 #endif
 
 enum { THREADS = 512, SEGMENTS = 4096 };
-static const uintptr_t SEGMENT = 64UL << 20;
+static uintptr_t segment_bytes = 64UL << 20;
 static const size_t STACK = 256 << 10;
+static const uintptr_t HUGE_PAGE = 2 << 20;
 
 typedef struct {
 	unsigned thread;
@@ -65,6 +69,12 @@ static size_t call_count;
 static void **slots;
 static uintptr_t initial_break;
 static int marks, asks;
+
+/* The program break: where it is (0), or shall be. The C library is not asked, which would learn it. */
+static uintptr_t kernel_break(uintptr_t to)
+{
+	return syscall(SYS_brk, to);
+}
 
 static void *zeroed(size_t bytes)
 {
@@ -193,10 +203,10 @@ static void print_place(uintptr_t payload)
 	if (head & 2) {
 		print("M+%lx/%lx", previous, payload % 4096);
 	} else if (head & 4) {
-		uintptr_t segment = payload & ~(SEGMENT - 1);
+		uintptr_t segment = payload & ~(segment_bytes - 1);
 		int arena = ordinal(&arenas, *(uintptr_t *)segment);
 		print("a%d.h%d+%lx", arena, ordinal(&segments, segment), payload - segment);
-	} else if (payload >= initial_break && payload < (uintptr_t)sbrk(0)) {
+	} else if (payload >= initial_break && payload < kernel_break(0)) {
 		print("m+%lx", payload - initial_break);
 	} else {
 		first_outside = first_outside ? first_outside : payload;
@@ -208,7 +218,7 @@ static void print_place(uintptr_t payload)
 
 static void print_break(void)
 {
-	print(" %lx", (uintptr_t)sbrk(0) - initial_break);
+	print(" %lx", kernel_break(0) - initial_break);
 }
 
 static void tell_pointer(size_t index, const Call *call, void *payload, int error)
@@ -415,9 +425,14 @@ static void *thread_main(void *thread)
 int main(int count, char **arguments)
 {
 	uint64_t offset = 0, wall = 0;
-	for (int option; (option = getopt(count, arguments, "b:w:kiv")) != -1;) {
+	int aligns = 0;
+	for (int option; (option = getopt(count, arguments, "b:hw:s:kiv")) != -1;) {
 		if (option == 'b')
 			offset = strtoull(optarg, NULL, 0);
+		else if (option == 'h')
+			aligns = 1;
+		else if (option == 's')
+			segment_bytes = strtoull(optarg, NULL, 0);
 		else if (option == 'w')
 			wall = strtoull(optarg, NULL, 0);
 		else if (option == 'k')
@@ -431,15 +446,16 @@ int main(int count, char **arguments)
 	}
 	if (optind + 1 != count)
 		fail("exactly one script, please");
-	if (offset)
-		sbrk(offset);
-	initial_break = (uintptr_t)sbrk(0);
+	initial_break = kernel_break(0);
+	if (aligns)
+		initial_break = (initial_break + HUGE_PAGE - 1) & -HUGE_PAGE;
+	initial_break = kernel_break(initial_break + offset);
 	print("# %lu\n", (unsigned long)(initial_break & 4095));
 	read_script(arguments[optind]);
 	void *at = (void *)((initial_break + wall) & -4096UL);
 	if (wall && mmap(at, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 		fail("the wall could not be put");
-	if ((uintptr_t)sbrk(0) != initial_break)
+	if (kernel_break(0) != initial_break)
 		fail("somebody allocated before the first call");
 	mark("break %lx", initial_break);
 	run(0);

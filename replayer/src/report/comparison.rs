@@ -56,6 +56,7 @@ pub(super) fn sections(comparison: &Comparison) -> Vec<Section> {
     let mut lines = vec![Line::Text(comparison.trace.command()), Line::Text(conditions(comparison))];
     let damage = comparison.runs.first().map(|run| run.outcome.damage.clone()).unwrap_or_default();
     lines.extend(damage.into_iter().map(Line::Warning));
+    lines.extend(ignored(comparison).into_iter().map(Line::Warning));
     let mut notes = vec!["Below each number: the difference from the first run.".to_owned()];
     notes.extend(warning(comparison));
     vec![Section { title: String::new(), lines, table: Some(table), notes }]
@@ -79,6 +80,17 @@ fn push_measure(table: &mut Table, comparison: &Comparison, measure: &Measure) {
         }
     };
     table.push(std::iter::once(String::new()).chain(values.iter().enumerate().map(difference)));
+}
+
+/// What was set and would be ignored, once for all runs that say the same.
+fn ignored(comparison: &Comparison) -> Vec<String> {
+    let mut said: Vec<String> = Vec::new();
+    for sentence in comparison.runs.iter().flat_map(|run| &run.outcome.settings.ignored) {
+        if !said.contains(sentence) {
+            said.push(sentence.clone());
+        }
+    }
+    said
 }
 
 fn regime(outcome: &Outcome) -> &'static str {

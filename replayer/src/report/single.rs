@@ -58,6 +58,7 @@ fn opening(report: &Report) -> Option<Section> {
         lines.push(Line::Warning(said));
     }
     lines.extend(unlike(outcome));
+    lines.extend(ignored(outcome));
     lines.extend(oddities(outcome));
     Some(Section { lines, ..Section::default() })
 }
@@ -124,6 +125,11 @@ fn unlike(outcome: &Outcome) -> Option<Line> {
     let is_unlike = outcome.settings.recognition == Recognition::Unlike && outcome.trial.release.is_none();
     let said = "The libc answered the probe as no release known; what follows is that of its version";
     is_unlike.then(|| Line::Warning(said.to_owned()))
+}
+
+/// What was set and would be ignored.
+fn ignored(outcome: &Outcome) -> impl Iterator<Item = Line> + '_ {
+    outcome.settings.ignored.iter().cloned().map(Line::Warning)
 }
 
 fn oddities(outcome: &Outcome) -> Vec<Line> {

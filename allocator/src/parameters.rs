@@ -1,0 +1,228 @@
+//! The limits that malloc goes by.
+//!
+//! They begin as the release and the [`Tunables`] say, and change as the program frees mapped chunks
+//! and calls `mallopt`. glibc: `malloc_par`, `mp_`, `global_max_fast`, `perturb_byte`.
+
+use crate::address::{ALIGNMENT, Address, ChunkSize, Request};
+use crate::bins::tcache;
+use crate::huge_pages::Huge;
+use crate::memory::HugePages;
+use crate::release::{LargeTcache, Release, TcacheMade, TcacheRules};
+use crate::tunables::{Tunable, Tunables, int};
+
+/// The threshold does not move above this: glibc's `DEFAULT_MMAP_THRESHOLD_MAX`.
+pub(crate) const GREATEST_DYNAMIC_THRESHOLD: u64 = 32 << 20;
+/// Arenas for each processor: glibc's `NARENAS_FROM_NCORES`.
+pub(crate) const ARENAS_PER_PROCESSOR: u64 = 8;
+
+/// The limits in force. glibc: `struct malloc_par`, `global_max_fast`, `perturb_byte`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// The main arena is trimmed when its top chunk has grown to this.
+    pub trim_threshold: u64,
+    /// Bytes to take from the kernel beyond what is needed.
+    pub top_pad: u64,
+    /// Chunks of this size and more get a mapping of their own if no bin has one.
+    pub mmap_threshold: u64,
+    /// How many chunks may have a mapping of their own at one time.
+    pub mmap_max: i32,
+    /// Whether freeing a mapped chunk moves the thresholds: until one of the four above is set.
+    pub thresholds_are_dynamic: bool,
+    /// The arenas that are made before the processors are counted.
+    pub arena_test: u64,
+    /// The most arenas; 0 for as many as the processors allow.
+    pub arena_max: u64,
+    /// How many stacks of the tcache an allocation puts by for.
+    pub tcache_stacks: usize,
+    /// The greatest chunk that the tcache takes in, or is asked for.
+    pub greatest_cached: ChunkSize,
+    /// How many chunks a stack of the tcache holds.
+    pub tcache_count: u64,
+    /// How many chunks are sorted after one has been cached; 0 for all.
+    pub tcache_unsorted_limit: u64,
+    /// The greatest size of a fast chunk.
+    pub greatest_fast: u64,
+    /// If not 0: its low byte fills freed memory, and the complement allocated memory.
+    pub perturb: i32,
+    /// The huge pages that are used.
+    pub huge: Huge,
+    /// Chunks that have a mapping of their own now.
+    pub mapped_chunks: i32,
+    /// The most there ever were.
+    pub greatest_mapped_chunks: i32,
+    /// The bytes of those mappings.
+    pub mapped_bytes: u64,
+    /// The most there ever were.
+    pub greatest_mapped_bytes: u64,
+    /// Whether the C library has ever asked where the program break is. glibc: `__curbrk` is not 0.
+    pub break_is_known: bool,
+    /// Where the main arena's memory begins, once there is any. glibc: `sbrk_base`.
+    pub heap_start: Option<Address>,
+}
+
+impl Parameters {
+    /// What a release goes by when it starts with these tunables on a machine with these huge pages.
+    pub fn new(release: &Release, tunables: &Tunables, machine: HugePages) -> Parameters {
+        let mut parameters = Parameters {
+            trim_threshold: 128 << 10,
+            top_pad: 128 << 10,
+            mmap_threshold: 128 << 10,
+            mmap_max: 65536,
+            thresholds_are_dynamic: true,
+            arena_test: ARENAS_PER_PROCESSOR,
+            arena_max: 0,
+            tcache_stacks: if release.tcache.made == TcacheMade::Never { 0 } else { tcache::SMALL_STACKS },
+            greatest_cached: release.tcache.greatest,
+            tcache_count: release.tcache.count,
+            tcache_unsorted_limit: 0,
+            greatest_fast: if release.has_fastbins { greatest_fast(128) } else { 0 },
+            perturb: 0,
+            huge: Huge::default(),
+            mapped_chunks: 0,
+            greatest_mapped_chunks: 0,
+            mapped_bytes: 0,
+            greatest_mapped_bytes: 0,
+            break_is_known: false,
+            heap_start: None,
+        };
+        for (tunable, value) in tunables.iter() {
+            parameters.set(release, tunable, value);
+        }
+        let mode = tunables.get(Tunable::Hugetlb);
+        parameters.huge = Huge::new(&release.huge_pages, mode, machine);
+        if parameters.huge.avoids_break
+            && release.huge_pages.set_mmap_threshold
+            && tunables.get(Tunable::MmapThreshold).is_none()
+        {
+            parameters.set(release, Tunable::MmapThreshold, parameters.huge.page);
+        }
+        parameters
+    }
+
+    /// Sets one (glibc: the `do_set_…` functions). Returns whether the value was taken.
+    pub fn set(&mut self, release: &Release, tunable: Tunable, value: u64) -> bool {
+        if !tunable.is_taken(release, value) {
+            return false;
+        }
+        match tunable {
+            Tunable::TopPad => self.fix_thresholds().top_pad = value,
+            Tunable::TrimThreshold => self.fix_thresholds().trim_threshold = value,
+            Tunable::MmapThreshold => self.fix_thresholds().mmap_threshold = value,
+            Tunable::MmapMax => self.fix_thresholds().mmap_max = int(value),
+            Tunable::Perturb => self.perturb = int(value),
+            Tunable::ArenaMax => self.arena_max = value,
+            Tunable::ArenaTest => self.arena_test = value,
+            Tunable::TcacheMax => self.set_tcache_max(&release.tcache, value),
+            Tunable::TcacheCount if release.tcache_counts_overflow => {
+                self.tcache_count = as_far_as_a_char_counts(value);
+            }
+            Tunable::TcacheCount => self.tcache_count = value,
+            Tunable::TcacheUnsortedLimit => self.tcache_unsorted_limit = value,
+            Tunable::Mxfast if release.has_fastbins => self.greatest_fast = greatest_fast(value),
+            // Read once, when malloc starts, or nothing to set.
+            Tunable::Check | Tunable::Hugetlb | Tunable::Mxfast => {}
+        }
+        true
+    }
+
+    /// Sets the greatest request that is cached (glibc: `do_set_tcache_max`).
+    fn set_tcache_max(&mut self, rules: &TcacheRules, value: u64) {
+        let size = ChunkSize::serving(Request(value)).unwrap_or_default();
+        let greatest_small = if rules.excludes_greatest {
+            tcache::GREATEST_SMALL - ChunkSize(ALIGNMENT)
+        } else {
+            tcache::GREATEST_SMALL
+        };
+        if rules.large == LargeTcache::None || size <= greatest_small {
+            self.tcache_stacks = tcache::number(size) + 1;
+        }
+        self.greatest_cached = if rules.excludes_greatest { size - ChunkSize(ALIGNMENT) } else { size };
+    }
+
+    /// One of the four thresholds is set by hand: from now on none of them moves by itself.
+    fn fix_thresholds(&mut self) -> &mut Parameters {
+        self.thresholds_are_dynamic = false;
+        self
+    }
+
+    /// Whether a chunk of this size should have a mapping of its own.
+    pub(crate) fn is_worth_mapping(&self, size: ChunkSize) -> bool {
+        size.0 >= self.mmap_threshold && self.mapped_chunks < self.mmap_max
+    }
+
+    pub(crate) fn note_mapped(&mut self, length: u64) {
+        self.mapped_chunks += 1;
+        self.greatest_mapped_chunks = self.greatest_mapped_chunks.max(self.mapped_chunks);
+        self.note_remapped(0, length);
+    }
+
+    pub(crate) fn note_unmapped(&mut self, length: u64) {
+        self.mapped_chunks -= 1;
+        self.note_remapped(length, 0);
+    }
+
+    pub(crate) fn note_remapped(&mut self, from: u64, to: u64) {
+        self.mapped_bytes = self.mapped_bytes.wrapping_sub(from).wrapping_add(to);
+        self.greatest_mapped_bytes = self.greatest_mapped_bytes.max(self.mapped_bytes);
+    }
+}
+
+/// How many chunks a `char` lets a stack hold that may hold `count`: it turns negative at 128, and
+/// then compares as a number near the greatest.
+fn as_far_as_a_char_counts(count: u64) -> u64 {
+    match count {
+        0..=127 => count,
+        _ if count > u64::MAX - 128 => count.wrapping_add(256),
+        _ => 128,
+    }
+}
+
+/// The greatest fast chunk for a greatest fast request (glibc: `set_max_fast`); 16, less than any
+/// chunk, for a request of almost nothing.
+fn greatest_fast(request: u64) -> u64 {
+    if request <= 7 { 16 } else { (request + 8) & !15 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::V2_36;
+
+    fn started_with(settings: &[(Tunable, u64)]) -> Parameters {
+        let mut tunables = Tunables::default();
+        for &(tunable, value) in settings {
+            tunables.set(&V2_36, tunable, value).expect("the value is taken");
+        }
+        Parameters::new(&V2_36, &tunables, HugePages::default())
+    }
+
+    #[test]
+    fn setting_a_threshold_by_hand_fixes_them_all() {
+        let unset = started_with(&[]);
+        let fixed = Parameters { thresholds_are_dynamic: false, ..unset };
+        for (tunable, value) in [
+            (Tunable::TopPad, unset.top_pad),
+            (Tunable::MmapThreshold, unset.mmap_threshold),
+            (Tunable::TrimThreshold, unset.trim_threshold),
+            (Tunable::MmapMax, 65536),
+        ] {
+            assert_eq!(started_with(&[(tunable, value)]), fixed, "{}", tunable.name());
+        }
+        for (tunable, value) in [(Tunable::ArenaTest, 8), (Tunable::TcacheMax, 1032), (Tunable::Mxfast, 128)]
+        {
+            assert_eq!(started_with(&[(tunable, value)]), unset, "{}", tunable.name());
+        }
+    }
+
+    #[test]
+    fn a_fast_limit_is_rounded_and_may_be_nothing() {
+        let mut parameters = started_with(&[]);
+        assert_eq!(parameters.greatest_fast, 128);
+        assert!(parameters.set(&V2_36, Tunable::Mxfast, 0));
+        assert_eq!(parameters.greatest_fast, 16);
+        assert!(parameters.set(&V2_36, Tunable::Mxfast, 160));
+        assert_eq!(parameters.greatest_fast, 160);
+        assert!(!parameters.set(&V2_36, Tunable::Mxfast, 161));
+        assert_eq!(parameters.greatest_fast, 160);
+    }
+}
