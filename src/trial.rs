@@ -14,9 +14,9 @@ pub struct TrialArgs {
     /// Which bytes of its memory the program is taken to write
     #[arg(long, value_name = "WHAT", default_value = "pages")]
     pub touch: TouchArg,
-    /// Replay as this glibc release instead of the recorded one
-    #[arg(long, value_name = "RELEASE")]
-    pub glibc: Option<String>,
+    /// Change one thing about the glibc release, if your distribution has: `arena_limit=affinity`
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = release_change)]
+    pub release_set: Vec<(String, String)>,
     /// Set a malloc tunable, in any of glibc's spellings
     ///
     /// By name, in K, M or G if you like: `mmap_threshold=64K`, `arena_max=1`, `tcache_count=0`.
@@ -72,6 +72,22 @@ pub enum ThpArg {
     Never,
 }
 
+/// Which release a single replay is of.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Replay")]
+pub struct ReleaseArg {
+    /// Replay as this glibc instead of the recorded: 2.23 to 2.44, or the head of a branch, `2.28-branch`
+    #[arg(long, value_name = "RELEASE")]
+    pub glibc: Option<String>,
+}
+
+impl ReleaseArg {
+    /// The trial, as this release.
+    pub fn of(self, args: TrialArgs) -> Trial {
+        Trial { release: self.glibc, ..args.into() }
+    }
+}
+
 /// One setting, in one of its spellings.
 #[derive(Clone, Debug)]
 pub enum Setting {
@@ -79,6 +95,12 @@ pub enum Setting {
     Tunable(String, u64),
     /// A variable of the environment.
     Variable(String, String),
+}
+
+/// Reads `field=value`.
+fn release_change(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not FIELD=VALUE"))?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 /// Reads `name=value`. The names of variables are in capitals.
@@ -111,7 +133,8 @@ impl From<TrialArgs> for Trial {
                 TouchArg::Pages => Touch::Pages,
                 TouchArg::All => Touch::All,
             },
-            release: args.glibc,
+            release: None,
+            release_changes: args.release_set,
             settings,
             variables,
             transparent_huge_pages: args.thp.map(|mode| match mode {

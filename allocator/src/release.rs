@@ -244,6 +244,8 @@ pub struct MallocInfo {
 const PAGE: u64 = 4096;
 const MEBIBYTE: u64 = 1 << 20;
 const SMALLEST: u64 = 32;
+/// Bytes of `bins` in `struct malloc_state`: two links each.
+const LISTS_BYTES: u64 = 127 * 2 * 8;
 
 /// 2.23: Ubuntu 16.04, SLES 12. Wolfram Gloger's ptmalloc2 and ten years of mending.
 pub const V2_23: Release = Release {
@@ -744,6 +746,24 @@ impl Release {
         self.name.ends_with("-branch")
     }
 
+    /// Whether a heap can be like this: its structures fit where they lie, and its roundings are powers
+    /// of two. True of every row, but not of everything that fields may be set to.
+    pub fn is_possible(&self) -> bool {
+        let fits = |bytes: u64| bytes.is_multiple_of(8) && bytes <= PAGE;
+        fits(self.heap_info)
+            && self.heap_info >= V2_23.heap_info
+            && fits(self.malloc_state.size)
+            && fits(self.malloc_state.lists)
+            && self.malloc_state.size >= self.malloc_state.lists + LISTS_BYTES
+            && self.tcache.bytes <= PAGE
+            && self.tcache.bytes_while_allocating <= PAGE
+            && self.tcache.count <= u64::from(u16::MAX)
+            && self.tcache.greatest.bytes() <= 4 * MEBIBYTE - 16
+            && self.break_fallback.rounded_to.is_power_of_two()
+            && self.break_fallback.rounded_to <= MEBIBYTE
+            && self.break_fallback.at_least <= 64 * MEBIBYTE
+    }
+
     /// Whether two rows differ in nothing but their names.
     pub fn behaves_like(&self, other: &Release) -> bool {
         Release { name: other.name, ..*self } == *other
@@ -781,6 +801,12 @@ mod tests {
             assert!(!Release::is_beyond(&version));
         }
         assert!(Release::is_beyond("2.45"));
+    }
+
+    #[test]
+    fn every_row_is_possible() {
+        assert!(Release::ALL.iter().all(Release::is_possible));
+        assert!(!Release { heap_info: 8, ..V2_44 }.is_possible());
     }
 
     #[test]

@@ -59,6 +59,10 @@ pub struct Outcome {
 pub struct Settings {
     /// The glibc release whose behaviour was replayed.
     pub release: String,
+    /// What of that release was changed, by field.
+    pub release_changes: Vec<(String, String)>,
+    /// The version in whose place it was replayed, where that is newer than any release known.
+    pub unknown_version: Option<String>,
     /// The release that was recorded, if it is known.
     pub recorded_release: Option<String>,
     /// What the recorded libc behaves as.

@@ -370,6 +370,8 @@ fn settings(
         tunables.iter().map(|(name, value)| (name.name().to_owned(), value)).collect();
     Settings {
         release: release.name.to_owned(),
+        release_changes: job.trial.release_changes.clone(),
+        unknown_version: job.trial.unknown_version(header).map(str::to_owned),
         recorded_release: (!recorded.is_empty()).then(|| recorded.clone()),
         recognition: recognition::recognize(&header.libc),
         dynamic_thresholds: true,

@@ -3,6 +3,7 @@
 use crate::recognition::{self, Recognition};
 use malloscope_allocator::memory::{HugePages, Transparent};
 use malloscope_allocator::release::Release;
+use malloscope_allocator::release::field::Field;
 use malloscope_allocator::tunables::environment::{self, concerns_malloc};
 use malloscope_allocator::tunables::{Ignored, Tunable, Tunables};
 use malloscope_traces::Header;
@@ -79,6 +80,9 @@ pub struct Trial {
     pub touch: Touch,
     /// Another glibc release.
     pub release: Option<String>,
+    /// What distinguishes the release from what its row says, by field: a distribution may have carried
+    /// a change back.
+    pub release_changes: Vec<(String, String)>,
     /// Tunables to set, by name (`mmap_threshold`), whatever the environment says.
     pub settings: Vec<(String, u64)>,
     /// Environment variables to set, in place of recorded ones of the same name: `GLIBC_TUNABLES`,
@@ -105,6 +109,22 @@ pub enum BadTrial {
         /// What was asked for.
         asked: String,
     },
+    /// Nothing about releases of that name.
+    #[error("releases have no field `{asked}`; try {}", known_fields())]
+    UnknownField {
+        /// What was asked for.
+        asked: String,
+    },
+    /// Not a value of that field.
+    #[error("`{value}` is not a value of `{field}`: say {values}")]
+    BadField {
+        /// The field.
+        field: &'static str,
+        /// What was asked for.
+        value: String,
+        /// What can be said.
+        values: String,
+    },
     /// No tunable of that name.
     #[error("there is no malloc tunable `{asked}`; try {}", known_tunables())]
     UnknownTunable {
@@ -121,6 +141,10 @@ pub enum BadTrial {
 
 fn known_releases() -> String {
     Release::ALL.map(|release| release.name).join(", ")
+}
+
+fn known_fields() -> String {
+    Field::all().iter().map(|field| field.name).collect::<Vec<_>>().join(", ")
 }
 
 fn known_tunables() -> String {
@@ -142,6 +166,7 @@ impl Trial {
     /// be the recorded ones.
     pub fn is_as_recorded(&self) -> bool {
         let changed = self.release.is_some()
+            || !self.release_changes.is_empty()
             || !self.settings.is_empty()
             || !self.variables.is_empty()
             || self.transparent_huge_pages.is_some()
@@ -154,7 +179,33 @@ impl Trial {
 
     /// The release to replay as: what was asked for, or what was recorded. That is what the recorded libc
     /// behaves as if it was probed, and otherwise what its version says.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such release, or no such thing about one.
     pub fn release(&self, header: &Header) -> Result<Release, BadTrial> {
+        let mut release = self.row(header)?;
+        for (name, value) in &self.release_changes {
+            let field = Field::named(name).ok_or_else(|| BadTrial::UnknownField { asked: name.clone() })?;
+            if !field.set(&mut release, value) || !release.is_possible() {
+                let values = field.values();
+                return Err(BadTrial::BadField { field: field.name, value: value.clone(), values });
+            }
+        }
+        Ok(release)
+    }
+
+    /// The version that was asked for or recorded, if that is a later release than any we know.
+    pub fn unknown_version<'a>(&'a self, header: &'a Header) -> Option<&'a str> {
+        let version = match &self.release {
+            Some(asked) => asked,
+            None if recognized(&header.libc).is_some() => return None,
+            None => &header.libc.version,
+        };
+        Release::is_beyond(version).then_some(version)
+    }
+
+    fn row(&self, header: &Header) -> Result<Release, BadTrial> {
         match &self.release {
             Some(asked) => {
                 Release::of(asked).ok_or_else(|| BadTrial::UnknownRelease { asked: asked.clone() })

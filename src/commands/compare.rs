@@ -19,7 +19,9 @@ use std::sync::Mutex;
 /// The first run is under the recorded settings. Where several lists are given, every combination
 /// of their values is run.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  malloscope compare app.mscope --mmap-threshold 64K,128K,1M,32M")]
+#[command(
+    after_help = "Example:\n  malloscope compare app.mscope --mmap-threshold 64K,128K,1M,32M\n  malloscope compare app.mscope --glibc 2.31,2.36,2.41,2.43"
+)]
 pub struct Args {
     /// The trace
     trace: PathBuf,
@@ -32,10 +34,13 @@ pub struct Args {
     trial: TrialArgs,
 }
 
-/// The values to try, by tunable.
+/// The values to try.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Values to compare, separated by commas")]
 struct Lists {
+    /// glibc releases: 2.23 to 2.44, or the head of a branch, `2.28-branch`
+    #[arg(long, value_name = "RELEASE,…", value_delimiter = ',')]
+    glibc: Vec<String>,
     /// Requests of this size and more get a mapping of their own
     #[arg(long, value_name = "BYTES,…", value_delimiter = ',', value_parser = sizes::parse)]
     mmap_threshold: Vec<u64>,
@@ -64,7 +69,7 @@ struct Lists {
 
 impl Lists {
     /// Every tunable that has values, with them.
-    fn given(self) -> Vec<(&'static str, Vec<u64>)> {
+    fn tunables(self) -> Vec<(&'static str, Vec<u64>)> {
         let all = [
             ("mmap_threshold", self.mmap_threshold),
             ("trim_threshold", self.trim_threshold),
@@ -79,7 +84,7 @@ impl Lists {
     }
 }
 
-/// The settings of every combination, and what each is called.
+/// The settings of every combination.
 fn combinations(lists: &[(&'static str, Vec<u64>)]) -> Vec<Vec<(String, u64)>> {
     let mut combinations = vec![Vec::new()];
     for (name, values) in lists {
@@ -97,23 +102,34 @@ fn combinations(lists: &[(&'static str, Vec<u64>)]) -> Vec<Vec<(String, u64)>> {
     combinations
 }
 
-fn name(settings: &[(String, u64)]) -> String {
-    let parts = settings.iter().map(|(name, value)| format!("{name} {}", sizes::shortest(*value)));
-    parts.collect::<Vec<_>>().join(", ")
+/// What a run is called.
+fn name(release: Option<&str>, settings: &[(String, u64)]) -> String {
+    let release = release.map(|release| format!("glibc {release}"));
+    let settings = settings.iter().map(|(name, value)| format!("{name} {}", sizes::shortest(*value)));
+    release.into_iter().chain(settings).collect::<Vec<_>>().join(", ")
 }
 
 pub fn run(args: Args) -> Outcome {
-    let lists = args.lists.given();
-    if lists.is_empty() {
-        bail!("there is nothing to compare: say, for example, --mmap-threshold 64K,128K,1M,32M");
+    let mut releases: Vec<Option<String>> = args.lists.glibc.iter().cloned().map(Some).collect();
+    let lists = args.lists.tunables();
+    if releases.is_empty() && lists.is_empty() {
+        bail!(
+            "there is nothing to compare: say, for example, --mmap-threshold 64K,128K,1M,32M \
+             or --glibc 2.31,2.36,2.43"
+        );
+    }
+    if releases.is_empty() {
+        releases.push(None);
     }
     let base: Trial = args.trial.into();
     let mut names = vec!["as recorded".to_owned()];
     let mut trials = vec![base.clone()];
-    for settings in combinations(&lists) {
-        names.push(name(&settings));
-        let settings = base.settings.iter().cloned().chain(settings).collect();
-        trials.push(Trial { settings, ..base.clone() });
+    for release in releases {
+        for settings in combinations(&lists) {
+            names.push(name(release.as_deref(), &settings));
+            let settings = base.settings.iter().cloned().chain(settings).collect();
+            trials.push(Trial { release: release.clone(), settings, ..base.clone() });
+        }
     }
     let trace = TraceInfo::of(&args.trace)?;
     let outcomes = run_all(&args.trace, &trials)?;

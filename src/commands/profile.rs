@@ -3,7 +3,7 @@
 use super::{record, replay};
 use crate::Outcome;
 use crate::output::{self, Format};
-use crate::trial::TrialArgs;
+use crate::trial::{ReleaseArg, TrialArgs};
 use anyhow::Context;
 use malloscope_recorder::RecordedProcess;
 use malloscope_replayer::report::units::count;
@@ -28,6 +28,8 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
     format: Format,
     #[command(flatten)]
+    release: ReleaseArg,
+    #[command(flatten)]
     trial: TrialArgs,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
@@ -45,7 +47,8 @@ pub fn run(args: Args) -> Outcome {
         return Ok(ExitCode::from(recorded.exit_code()));
     };
     tell_others(&recorded.traces, busiest);
-    let job = Job { trace: busiest.path.clone(), trial: args.trial.into(), compare: false, lines: None };
+    let job =
+        Job { trace: busiest.path.clone(), trial: args.release.of(args.trial), compare: false, lines: None };
     let report = replay::report(&busiest.path, job)?;
     output::print_report(&report, args.format)?;
     if args.output.is_some() {

@@ -3,7 +3,7 @@
 use crate::Outcome;
 use crate::output::{self, Format};
 use crate::progress::Meter;
-use crate::trial::TrialArgs;
+use crate::trial::{ReleaseArg, TrialArgs};
 use anyhow::Context;
 use clap::ValueEnum;
 use malloscope_replayer::introspection::Question;
@@ -36,6 +36,8 @@ pub struct Args {
     /// Write those lines into a file
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub release: ReleaseArg,
     #[command(flatten)]
     pub trial: TrialArgs,
 }
@@ -81,7 +83,7 @@ impl Args {
 pub fn run(args: Args) -> Outcome {
     let lines = args.lines();
     let writes_lines = lines.is_some();
-    let job = Job { trace: args.trace.clone(), trial: args.trial.into(), compare: false, lines };
+    let job = Job { trace: args.trace.clone(), trial: args.release.of(args.trial), compare: false, lines };
     if writes_lines {
         let mut out = output::open(args.output.as_deref())?;
         let outcome = replay(&job, &mut out)?;

@@ -3,7 +3,7 @@
 use super::replay::replay;
 use crate::Outcome;
 use crate::output;
-use crate::trial::TrialArgs;
+use crate::trial::{ReleaseArg, TrialArgs};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use malloscope_replayer::fidelity::Fidelity;
@@ -29,6 +29,8 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
     format: VerifyFormat,
     #[command(flatten)]
+    release: ReleaseArg,
+    #[command(flatten)]
     trial: TrialArgs,
 }
 
@@ -41,7 +43,8 @@ enum VerifyFormat {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let job = Job { trace: args.trace.clone(), trial: args.trial.into(), compare: true, lines: None };
+    let job =
+        Job { trace: args.trace.clone(), trial: args.release.of(args.trial), compare: true, lines: None };
     let outcome = replay(&job, &mut io::sink())?;
     for damage in &outcome.damage {
         eprintln!("malloscope: {damage}");

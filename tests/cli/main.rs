@@ -207,6 +207,36 @@ fn every_combination_of_lists_is_compared() {
 }
 
 #[test]
+fn releases_are_compared() {
+    let table = answer(["compare", trace(), "--glibc", "2.31,2.43,2.99"]);
+    let names = table.lines().find(|line| line.contains("as recorded")).unwrap();
+    assert!(names.contains("glibc 2.31") && names.contains("glibc 2.43"), "{table}");
+    assert!(table.contains("glibc 2.99 is newer than any release known; it was replayed as 2.44"), "{table}");
+    // What 2.43 changed shows: no fastbins, a cache twice as deep.
+    let served = table.lines().find(|line| line.trim_start().starts_with("served by tcache")).unwrap();
+    let counts: Vec<&str> = served.split_whitespace().skip(3).collect();
+    assert!(counts[0] != counts[2] && counts[2] == counts[3], "{table}");
+}
+
+#[test]
+fn a_release_can_be_changed_in_one_thing() {
+    let options = ["replay", trace(), "--glibc", "2.34", "--release-set", "tcache_count=3"];
+    let report = answer(options);
+    assert!(report.contains("as glibc 2.34") && report.contains("release with tcache_count=3"), "{report}");
+    assert_ne!(answer(["replay", trace(), "--glibc=2.34", "--placements"]), {
+        answer(["replay", trace(), "--glibc=2.34", "--release-set=tcache_count=3", "--placements"])
+    });
+    for (change, said) in [
+        ("tcache_count=many", "`many` is not a value of `tcache_count`: say a number"),
+        ("heap_info=3", "`3` is not a value of `heap_info`"),
+        ("nonsense=1", "releases have no field `nonsense`; try malloc_state_size"),
+    ] {
+        let error = run::said(&mut malloscope(["replay", trace(), "--release-set", change])).err;
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
 fn the_man_page_and_completions_know_every_subcommand() {
     let man = answer(["generate", "man"]);
     let pages = folder().join("man");

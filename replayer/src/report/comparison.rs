@@ -3,6 +3,7 @@
 use super::units::{bytes, count, signed_bytes, signed_count};
 use super::{Comparison, Line, Section, Table};
 use crate::outcome::Outcome;
+use std::collections::BTreeSet;
 
 /// A number that runs are compared by.
 struct Measure {
@@ -82,9 +83,18 @@ fn push_measure(table: &mut Table, comparison: &Comparison, measure: &Measure) {
     table.push(std::iter::once(String::new()).chain(values.iter().enumerate().map(difference)));
 }
 
-/// What was set and would be ignored, once for all runs that say the same.
+/// What was set and would be ignored, or asked for and is not known, once for all runs that say the same.
 fn ignored(comparison: &Comparison) -> Vec<String> {
     let mut said: Vec<String> = Vec::new();
+    for settings in comparison.runs.iter().map(|run| &run.outcome.settings) {
+        if let Some(version) = &settings.unknown_version {
+            let sentence = format!(
+                "glibc {version} is newer than any release known; it was replayed as {}",
+                settings.release
+            );
+            said.push(sentence);
+        }
+    }
     for sentence in comparison.runs.iter().flat_map(|run| &run.outcome.settings.ignored) {
         if !said.contains(sentence) {
             said.push(sentence.clone());
@@ -99,11 +109,14 @@ fn regime(outcome: &Outcome) -> &'static str {
 
 fn conditions(comparison: &Comparison) -> String {
     let Some(first) = comparison.runs.first() else { return String::new() };
-    let (outcome, settings) = (&first.outcome, &first.outcome.settings);
+    let outcome = &first.outcome;
+    let releases: BTreeSet<&str> =
+        comparison.runs.iter().map(|run| run.outcome.settings.release.as_str()).collect();
+    let releases = releases.into_iter().collect::<Vec<_>>().join(", ");
     format!(
         "{} calls replayed as glibc {} over {} memory, touch policy “{}”",
         count(outcome.calls),
-        settings.release,
+        releases,
         outcome.trial.memory.name(),
         outcome.trial.touch.name()
     )

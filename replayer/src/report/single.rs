@@ -58,6 +58,7 @@ fn opening(report: &Report) -> Option<Section> {
         lines.push(Line::Warning(said));
     }
     lines.extend(unlike(outcome));
+    lines.extend(unknown(outcome));
     lines.extend(ignored(outcome));
     lines.extend(oddities(outcome));
     Some(Section { lines, ..Section::default() })
@@ -114,6 +115,9 @@ fn replaying(outcome: &Outcome) -> String {
     {
         line.push_str(&format!(" (recorded: {recorded})"));
     }
+    for (field, value) in &settings.release_changes {
+        line.push_str(&format!(", release with {field}={value}"));
+    }
     for (name, value) in &settings.tunables {
         line.push_str(&format!(", {name}={value}"));
     }
@@ -125,6 +129,17 @@ fn unlike(outcome: &Outcome) -> Option<Line> {
     let is_unlike = outcome.settings.recognition == Recognition::Unlike && outcome.trial.release.is_none();
     let said = "The libc answered the probe as no release known; what follows is that of its version";
     is_unlike.then(|| Line::Warning(said.to_owned()))
+}
+
+/// That a glibc was asked for, or recorded, which is newer than all we know.
+fn unknown(outcome: &Outcome) -> Option<Line> {
+    let settings = &outcome.settings;
+    let version = settings.unknown_version.as_ref()?;
+    let said = format!(
+        "glibc {version} is newer than any release known; what follows is that of {}",
+        settings.release
+    );
+    Some(Line::Warning(said))
 }
 
 /// What was set and would be ignored.
