@@ -311,7 +311,7 @@ mod tests {
         let form =
             MallocInfo { slips_in_tabs: true, counts_top: false, tells_segments: false, tells_fast: false };
         let mut tunables = Tunables::default();
-        tunables.set(Tunable::MmapMax, 0).expect("within bounds");
+        tunables.set(&V2_36, Tunable::MmapMax, 0).expect("within bounds");
         let mut heap = heap_with(Release { malloc_info: form, ..V2_36 }, &tunables);
         let thread = ThreadId(1);
         let first = heap.malloc(thread, Request(2000)).expect("room");

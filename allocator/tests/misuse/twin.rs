@@ -8,13 +8,15 @@ use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, Simulated};
 use malloscope_allocator::memory::{Access, Kernel, Mapping, Processors, Words};
 use malloscope_allocator::release::Release;
 use malloscope_allocator::thread::ThreadId;
-use malloscope_allocator::tunables::{Tunable, Tunables};
+use malloscope_allocator::tunables::{Ignored, Tunable, Tunables};
 
 /// What malloc says, or that it says nothing.
 pub fn play(scene: &Scene, release: Release) -> &'static str {
     let mut tunables = Tunables::default();
     for (name, value) in &scene.tunables {
-        tunables.set(Tunable::named(name).unwrap(), value.parse().unwrap()).unwrap();
+        // Not every release has every tunable.
+        let _: Result<(), Ignored> =
+            tunables.set(&release, Tunable::named(name).unwrap(), value.parse().unwrap());
     }
     let machine = Simulated::new(DEFAULT_BREAK, Processors { online: 2, allowed: 2 });
     let mut stage = Stage { heap: Heap::new(machine, (), release, &tunables), slots: [Address::NULL; 64] };
@@ -55,8 +57,13 @@ impl Stage {
             "free" => self.heap.free(ThreadId::MAIN, self.slots[slot])?,
             "point" => self.slots[slot] = self.slots[usize::try_from(at(1)).unwrap()] + at(2),
             "page" => {
-                let mapping =
-                    Mapping { length: 65536, access: Access::ReadWrite, hint: None, no_reserve: false };
+                let mapping = Mapping {
+                    length: 65536,
+                    access: Access::ReadWrite,
+                    hint: None,
+                    no_reserve: false,
+                    huge_page: 0,
+                };
                 self.slots[slot] = self.heap.memory_mut().map(mapping).unwrap();
             }
             "store" => self.store(place, at(2)),
