@@ -60,7 +60,7 @@ fn run<O: Observer>(calls: &[Call], observer: O) -> Result<Duration, Box<dyn Err
     // Written, so that they are there before the clock runs.
     slots.fill(Address(1));
     slots.fill(Address::NULL);
-    let memory = Process::new(Processors { online: 1, allowed: 1 }, false)?;
+    let memory = Process::new(Processors { online: 1, allowed: 1 }, false).ok_or("no memory at all")?;
     let initial_break = memory.program_break();
     let mut heap = Heap::new(memory, observer, V2_36, &Tunables::default());
     let started = processor();

@@ -4,7 +4,7 @@
 //! here the compiler catches it. All arithmetic wraps, as the C does: a corrupted heap may hold
 //! any number, and finding that out is the business of the checks that follow.
 
-use std::ops::{Add, Sub};
+use core::ops::{Add, Sub};
 
 /// Bytes in a machine word: glibc's `SIZE_SZ`.
 pub const WORD: u64 = 8;

@@ -11,8 +11,8 @@ use crate::chunk::{Chunk, HEADER};
 use crate::heap::{Context, Heap};
 use crate::memory::Memory;
 use crate::observe::Observer;
-use std::collections::BTreeSet;
-use std::fmt;
+use alloc::collections::BTreeSet;
+use core::fmt;
 
 /// Something that should hold and does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl fmt::Display for Violation {
     }
 }
 
-impl std::error::Error for Violation {}
+impl core::error::Error for Violation {}
 
 fn require(holds: bool, rule: &'static str, Chunk(at): Chunk) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(Violation { rule, at }) }

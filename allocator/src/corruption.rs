@@ -3,7 +3,7 @@
 //! A corrupted heap is the program's doing. It is reported as a value, never as a panic, and the
 //! heap that reported it is not used again, as the process would not have lived on.
 
-use std::fmt;
+use core::fmt;
 
 macro_rules! corruptions {
     ($($(#[$doc:meta])* $name:ident => $message:literal,)*) => {
@@ -196,7 +196,7 @@ impl fmt::Display for Corruption {
     }
 }
 
-impl std::error::Error for Corruption {}
+impl core::error::Error for Corruption {}
 
 /// Why a call that should return memory did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -225,4 +225,4 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl core::error::Error for Refusal {}

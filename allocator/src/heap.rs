@@ -17,6 +17,8 @@ use crate::parameters::Parameters;
 use crate::release::{MappedHead, Release, TcacheMade};
 use crate::thread::{Thread, ThreadId, Threads};
 use crate::tunables::Tunables;
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// What every part of the allocator needs: memory, somebody to tell, and what to go by.
 #[derive(Debug)]

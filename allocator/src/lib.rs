@@ -30,7 +30,7 @@
 //!
 //! # What is absent
 //!
-//! No files, clocks, threads, environment variables or traces: a [`Heap`](heap::Heap) is a function of
+//! No files, clocks, threads, environment variables or traces, and so no `std`: a [`Heap`](heap::Heap) is a function of
 //! its calls. What it needs of a machine are two small traits ([`memory`]). What it does is told to an
 //! observer ([`observe`]), which costs nothing when nobody listens. Contention, which decides arenas
 //! in a live process, is for whoever makes the calls to know.
@@ -60,7 +60,10 @@
 //! assert_eq!(heap.malloc(ThreadId::MAIN, Request(104))?, payload);
 //! # Ok::<(), malloscope_allocator::corruption::Refusal>(())
 //! ```
+#![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
+
+extern crate alloc;
 
 pub mod address;
 pub mod arena;

@@ -68,7 +68,7 @@ impl List {
     /// The chunks from the back to the front.
     pub(crate) fn backwards<W: Words>(self, words: &W) -> impl Iterator<Item = Chunk> + '_ {
         let mut at = self.last(words);
-        std::iter::from_fn(move || {
+        core::iter::from_fn(move || {
             let chunk = (at != self.sentinel).then_some(at)?;
             at = chunk.backward(words);
             Some(chunk)

@@ -13,7 +13,8 @@ use crate::memory::Memory;
 use crate::observe::Observer;
 use crate::parameters::Parameters;
 use crate::thread::Threads;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 
 /// A heap as it stood at some moment, without its memory.
 #[derive(Clone, Debug)]
@@ -60,11 +61,10 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     }
 
     /// A number that tells states apart which differ in what will be allocated from an arena: its free
-    /// chunks in their order, and those its threads have cached.
-    pub fn fingerprint(&self, id: ArenaId) -> u64 {
+    /// chunks in their order, and those its threads have cached. `print` is fresh, and does the hashing.
+    pub fn fingerprint(&self, id: ArenaId, mut print: impl Hasher) -> u64 {
         let Some(arena) = self.arenas.get(id.0 as usize) else { return 0 };
         let words = &self.cx.memory;
-        let mut print = DefaultHasher::new();
         (arena.top, arena.last_remainder, arena.system_bytes, arena.fast.may_hold).hash(&mut print);
         for (number, &top) in arena.fast.tops().iter().enumerate() {
             number.hash(&mut print);

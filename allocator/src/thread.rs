@@ -2,8 +2,11 @@
 
 use crate::arena::ArenaId;
 use crate::bins::tcache::Tcache;
-use std::collections::HashMap;
-use std::ops::{Index, IndexMut};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::{Index, IndexMut};
 
 /// A thread of the program: 0 is the main thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +39,7 @@ const NEAR: u32 = 1024;
 pub(crate) struct Threads {
     near: Vec<Thread>,
     far: Vec<Thread>,
-    places: HashMap<ThreadId, usize>,
+    places: BTreeMap<ThreadId, usize>,
     unused: Vec<usize>,
 }
 
@@ -108,7 +111,7 @@ impl Threads {
 
     /// Nothing is known any more of all threads but this one.
     pub(crate) fn forget_others(&mut self, id: ThreadId) {
-        let kept = std::mem::take(&mut self[id]);
+        let kept = core::mem::take(&mut self[id]);
         self.near.fill_with(Thread::default);
         (self.far, self.places, self.unused) = Default::default();
         if self.get(id).is_none() {
@@ -120,9 +123,7 @@ impl Threads {
     /// All threads that may have something, with their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ThreadId, &Thread)> {
         let near = (0..).map(ThreadId).zip(&self.near);
-        let mut far: Vec<_> = self.places.iter().map(|(&id, &place)| (id, &self.far[place])).collect();
-        far.sort_unstable_by_key(|&(id, _)| id);
-        near.chain(far)
+        near.chain(self.places.iter().map(|(&id, &place)| (id, &self.far[place])))
     }
 
     /// About how many bytes it takes.

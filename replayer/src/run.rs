@@ -210,7 +210,9 @@ fn simulated(job: &Job, header: &Header) -> Result<Simulated, RunError> {
 
 fn real(job: &Job, header: &Header) -> Result<Metered, RunError> {
     let charges = header.host.overcommit == 2;
-    let mut process = Process::new(processors(job, header), charges).map_err(RunError::Memory)?;
+    let mut process = Process::new(processors(job, header), charges)
+        .ok_or_else(|| RunError::Memory(io::Error::last_os_error()))?
+        .counting_pages();
     process.offer_huge_pages(job.trial.huge_pages(header));
     let now = process.program_break();
     let start = start_above(now, job.trial.break_offset(header)?);

@@ -16,6 +16,8 @@ use crate::observe::{Event, Observer};
 use crate::parameters::ARENAS_PER_PROCESSOR;
 use crate::release::ArenaLimit;
 use crate::thread::{Thread, ThreadId};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// What is remembered between choices: glibc's static variables in arena.c.
 #[derive(Clone, Debug)]

@@ -39,7 +39,7 @@ impl Default for Fastbins {
 impl Fastbins {
     /// Empties one stack at once and returns its top chunk.
     pub(crate) fn empty(&mut self, number: usize) -> Chunk {
-        std::mem::take(&mut self.tops[number])
+        core::mem::take(&mut self.tops[number])
     }
 
     /// The top chunk of every stack.

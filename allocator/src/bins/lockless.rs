@@ -12,6 +12,7 @@ use crate::corruption::Corruption;
 use crate::heap::{Context, Heap};
 use crate::memory::Memory;
 use crate::observe::Observer;
+use alloc::vec::Vec;
 
 /// How many fastbins are emptied one after the other (glibc: `malloc_consolidate`).
 #[expect(clippy::cast_possible_truncation, reason = "they are ten")]
@@ -97,7 +98,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// It is over: what was to arrive meanwhile is there.
     pub fn end_call(&mut self) -> Result<(), Corruption> {
         let Some(call) = self.cx.lockless.call.take() else { return Ok(()) };
-        let coming = std::mem::take(&mut self.cx.lockless.coming);
+        let coming = core::mem::take(&mut self.cx.lockless.coming);
         let (now, later) = coming.into_iter().partition(|one| one.during.call == call);
         self.cx.lockless.coming = later;
         let now: Vec<Coming> = now;

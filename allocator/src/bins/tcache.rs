@@ -357,7 +357,7 @@ impl Tcache {
     /// Stops caching, for good unless what was cached is to be lost. What was cached must now be freed:
     /// every stack from its top, the stacks in the order of their sizes, the cache's own chunk last.
     pub(crate) fn close(&mut self, rules: &TcacheRules) -> Tcache {
-        std::mem::replace(self, Tcache { closed: !rules.is_lost_at_exit, ..Tcache::default() })
+        core::mem::replace(self, Tcache { closed: !rules.is_lost_at_exit, ..Tcache::default() })
     }
 
     /// The payload of the chunk that is the next to free if the cache is closed.
@@ -372,7 +372,7 @@ impl Tcache {
         cx: &Context<M, O>,
     ) -> Result<Option<Chunk>, Corruption> {
         let Some(head) = self.heads.iter_mut().find(|head| !head.is_null()) else {
-            let own = std::mem::take(&mut self.chunk);
+            let own = core::mem::take(&mut self.chunk);
             return Ok((own != Chunk::NONE).then_some(own));
         };
         let payload = *head;

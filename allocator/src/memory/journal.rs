@@ -5,6 +5,7 @@
 use crate::address::Address;
 use crate::memory::simulated::Simulated;
 use crate::memory::{Access, HugePages, Kernel, Mapping, Processors, Words};
+use alloc::vec::Vec;
 
 /// A machine, and what was done to it since the journal was begun.
 #[derive(Debug)]

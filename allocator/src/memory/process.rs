@@ -12,9 +12,7 @@
 
 use crate::address::{Address, index};
 use crate::memory::{Access, HugePages, Kernel, Mapping, Processors, Words};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::ptr;
+use core::ptr;
 
 /// The memory of the process we are.
 #[derive(Debug)]
@@ -24,7 +22,7 @@ pub struct Process {
     processors: Processors,
     charges_for_every_page: bool,
     huge_pages: HugePages,
-    pagemap: Option<File>,
+    pagemap: Option<Pagemap>,
 }
 
 /// In an entry of `/proc/self/pagemap`: there is something at the page.
@@ -36,24 +34,25 @@ const EXCLUSIVE: u64 = 1 << 56;
 const STATICS: usize = 1 << 16;
 
 impl Process {
-    /// Takes over the program break and the mappings of this process.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel does not even grant a few pages.
-    pub fn new(processors: Processors, charges_for_every_page: bool) -> std::io::Result<Process> {
-        let statics = map_raw(None, STATICS as u64, libc::PROT_READ | libc::PROT_WRITE, 0)
-            .ok_or_else(std::io::Error::last_os_error)?;
+    /// Takes over the program break and the mappings of this process. `None` when the kernel does
+    /// not even grant a few pages.
+    pub fn new(processors: Processors, charges_for_every_page: bool) -> Option<Process> {
+        let statics = map_raw(None, STATICS as u64, libc::PROT_READ | libc::PROT_WRITE, 0)?;
         // SAFETY: sysconf reads a constant.
         let page_size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
-        let pagemap = File::open("/proc/self/pagemap").ok();
         let huge_pages = HugePages::default();
-        Ok(Process { statics, page_size, processors, charges_for_every_page, huge_pages, pagemap })
+        Some(Process { statics, page_size, processors, charges_for_every_page, huge_pages, pagemap: None })
     }
 
     /// Has malloc believe that there are these huge pages.
     pub fn offer_huge_pages(&mut self, huge_pages: HugePages) {
         self.huge_pages = huge_pages;
+    }
+
+    /// From now on pages are counted by `/proc/self/pagemap`, which is kept open.
+    #[must_use]
+    pub fn counting_pages(self) -> Process {
+        Process { pagemap: Pagemap::open(), ..self }
     }
 
     /// Puts a wall across the break's way: a page that is taken, at or just below `limit`. Returns
@@ -66,7 +65,8 @@ impl Process {
     /// How many pages of a range hold memory of their own. The range is mapped and begins with a page.
     ///
     /// A page that was only read shows the kernel's one page of zeros, which is nobody's memory;
-    /// `/proc/self/pagemap` tells such pages apart. Where there is none, they are counted too.
+    /// `/proc/self/pagemap` tells such pages apart. Without [`counting_pages`](Self::counting_pages),
+    /// and where there is no such file, they are counted too.
     pub fn own_pages(&self, at: Address, length: u64) -> u64 {
         self.count_own_pages(at, length).unwrap_or_else(|| self.pages_in_core(at, length))
     }
@@ -80,7 +80,7 @@ impl Process {
         let mut count = 0;
         while page < end {
             let bytes = entries.len().min(index(8 * (end - page)));
-            pagemap.read_exact_at(&mut entries[..bytes], 8 * page).ok()?;
+            pagemap.read(&mut entries[..bytes], 8 * page)?;
             let words = entries[..bytes].as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes));
             count += words.filter(is_own).count() as u64;
             page += bytes as u64 / 8;
@@ -110,7 +110,7 @@ impl Process {
 
     /// The minor faults of the calling thread so far (`getrusage(RUSAGE_THREAD)`).
     pub fn thread_faults(&self) -> u64 {
-        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        let mut usage = core::mem::MaybeUninit::<libc::rusage>::zeroed();
         // SAFETY: getrusage writes the whole structure, or fails and leaves it zeroed.
         unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
         // SAFETY: all zeros is a valid rusage.
@@ -122,6 +122,34 @@ impl Process {
     pub fn program_break(&self) -> Address {
         // SAFETY: an increment of 0 changes nothing.
         Address(unsafe { libc::sbrk(0) } as u64)
+    }
+}
+
+/// `/proc/self/pagemap`, open.
+#[derive(Debug)]
+struct Pagemap(libc::c_int);
+
+impl Pagemap {
+    fn open() -> Option<Pagemap> {
+        let path = c"/proc/self/pagemap";
+        // SAFETY: the path is a C string.
+        let descriptor = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        (descriptor >= 0).then_some(Pagemap(descriptor))
+    }
+
+    /// Fills `bytes` from a place of the file on; `None` if there are not so many.
+    fn read(&self, bytes: &mut [u8], at: u64) -> Option<()> {
+        let to = bytes.as_mut_ptr().cast();
+        // SAFETY: pread writes at most so many bytes.
+        let read = unsafe { libc::pread(self.0, to, bytes.len(), i64::try_from(at).ok()?) };
+        (usize::try_from(read).ok()? == bytes.len()).then_some(())
+    }
+}
+
+impl Drop for Pagemap {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is ours, and nobody uses it any more.
+        unsafe { libc::close(self.0) };
     }
 }
 

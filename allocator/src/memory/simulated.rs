@@ -10,8 +10,10 @@
 
 use crate::address::{Address, align_down, align_up, index};
 use crate::memory::{Access, HugePages, Kernel, Mapping, Processors, Words};
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// Bytes in a page.
 pub const PAGE: u64 = 4096;
@@ -137,8 +139,8 @@ pub struct Simulated {
     refuses: bool,
 }
 
-impl std::fmt::Debug for Simulated {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Simulated {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         out.debug_struct("Simulated")
             .field("break", &self.break_now)
             .field("residency", &self.residency())

@@ -6,6 +6,9 @@ use crate::address::ChunkSize;
 use crate::corruption::{FreedChecks, UnsortedChecks};
 use crate::tunables::environment::Reader;
 use crate::tunables::{Known, Tunable};
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 /// A field of a [`Release`], to be read and set as text.
 #[derive(Clone, Copy, Debug)]

@@ -33,6 +33,7 @@ use crate::heap::Context;
 use crate::memory::Memory;
 use crate::observe::Observer;
 use crate::release::MallocInfo;
+use alloc::string::String;
 use core::fmt;
 
 /// The chunks of one bin: the least size and the greatest, the sum, and how many.

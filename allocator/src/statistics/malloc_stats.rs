@@ -4,6 +4,7 @@ use super::Heap;
 use crate::corruption::Corruption;
 use crate::memory::Memory;
 use crate::observe::Observer;
+use alloc::string::String;
 use core::fmt;
 
 impl<M: Memory, O: Observer> Heap<M, O> {

@@ -6,6 +6,9 @@
 
 use super::{Ignored, Known, Tunable, Tunables, Why, int, shown};
 use crate::release::Release;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// How a release reads the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +131,7 @@ impl Loader<'_> {
             } else if let Some(tunable) = self.aliased(name, text) {
                 match last.iter_mut().find(|(set, ..)| *set == tunable) {
                     Some(before) => {
-                        let (_, name, before) = std::mem::replace(before, (tunable, name, text));
+                        let (_, name, before) = core::mem::replace(before, (tunable, name, text));
                         self.ignore(format!("{name}={before}"), Why::SetAgain);
                     }
                     None => last.push((tunable, name, text)),

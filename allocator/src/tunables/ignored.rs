@@ -2,7 +2,8 @@
 
 use super::{GREATEST_FAST_REQUEST, Kind, Tunable, greatest_tcache_max};
 use crate::release::Release;
-use std::fmt;
+use alloc::string::String;
+use core::fmt;
 
 /// A setting that has no effect, or not the one that was wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]

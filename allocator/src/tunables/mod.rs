@@ -42,8 +42,10 @@ mod ignored;
 use crate::address::{ChunkSize, WORD};
 use crate::bins::tcache;
 use crate::release::{LargeTcache, Release};
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::ops::RangeInclusive;
 pub use ignored::{Ignored, Why};
-use std::ops::RangeInclusive;
 
 /// The greatest request that fastbins can be told to serve: glibc's `MAX_FAST_SIZE`.
 const GREATEST_FAST_REQUEST: u64 = 160;

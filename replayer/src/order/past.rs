@@ -19,6 +19,7 @@ use malloscope_allocator::observe::{Event, KernelCall, Observer, Source};
 use malloscope_allocator::snapshot::Snapshot;
 use malloscope_traces::{Pointer, Record, Thread};
 use std::collections::HashMap;
+use std::hash::DefaultHasher;
 
 /// The least calls between two moments at which the twin is kept.
 const APART: usize = 256;
@@ -243,7 +244,7 @@ impl Past {
 
     /// A number that tells states of an arena apart.
     pub(super) fn fingerprint(&self, arena: ArenaId) -> u64 {
-        self.engine.heap().fingerprint(arena)
+        self.engine.heap().fingerprint(arena, DefaultHasher::new())
     }
 
     /// Makes other calls in place of all but the first `calls` of those made.
