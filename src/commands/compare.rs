@@ -14,14 +14,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-/// Replay a trace under several settings and put the results side by side
+/// Replay a trace under several settings or glibc releases, side by side
+///
+/// `--glibc 2.31,2.36,2.43` asks what an upgrade would do.
 ///
 /// The first run is under the recorded settings. Where several lists are given, every combination
 /// of their values is run.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  malloscope compare app.mscope --mmap-threshold 64K,128K,1M,32M\n  malloscope compare app.mscope --glibc 2.31,2.36,2.41,2.43"
-)]
+#[command(after_help = "Example:\n  malloscope compare app.mscope --mmap-threshold 64K,128K,1M,32M")]
 pub struct Args {
     /// The trace
     trace: PathBuf,
