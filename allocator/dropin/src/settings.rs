@@ -11,7 +11,7 @@ use core::ffi::{CStr, c_char};
 use core::{ptr, str};
 use malloscope_allocator::memory::Processors;
 use malloscope_allocator::release::Release;
-use malloscope_allocator::tunables::Tunables;
+use malloscope_allocator::tunables::{Tunables, environment};
 
 /// What was set.
 #[derive(Debug)]
@@ -34,9 +34,11 @@ impl Settings {
             from_kernel = system::read(c"/proc/self/environ");
             variables = from_kernel.split(|&byte| byte == 0).filter_map(variable).collect();
         }
+        let release = release(get(&variables, "MALLOSCOPE_GLIBC"));
+        let (tunables, _) = environment::read(&release, variables.iter().copied());
         let settings = Settings {
-            release: release(get(&variables, "MALLOSCOPE_GLIBC")),
-            tunables: Tunables::from_environment(variables.iter().copied()).0,
+            release,
+            tunables,
             report: get(&variables, "MALLOSCOPE_STATS").map(|path| path.as_bytes().to_vec()),
         };
         drop(from_kernel);
