@@ -91,6 +91,8 @@ impl Teller {
         }
         let place = || self.place(at, initial_break);
         Some(match call.name {
+            // A question: where is it?
+            "brk" if at == 0 => return None,
             "brk" if call.result == Some(at) => format!("brk +{:x}", at - initial_break),
             "brk" => "brk refused".to_owned(),
             "munmap" => format!("munmap {} {}", place(), call.number(1)),
