@@ -721,9 +721,13 @@ impl Release {
     /// The newest row.
     pub const NEWEST: Release = Release::ALL[Release::ALL.len() - 1];
 
-    /// The row of this name: `2.31`, `2.38-branch`.
+    /// The row of this name: `2.31`, `2.38-branch`, or `2.38.b` for short.
     pub fn named(name: &str) -> Option<Release> {
-        Release::ALL.into_iter().find(|row| row.name == name)
+        Release::ALL.into_iter().find(|row| {
+            let short =
+                name.strip_suffix(".b").map(|release| row.name.strip_suffix("-branch") == Some(release));
+            short.unwrap_or(row.name == name)
+        })
     }
 
     /// The row a glibc of this version behaves as: the row of that name, or of the release that a
@@ -787,6 +791,7 @@ mod tests {
         assert_eq!(name("2.36-9+deb12u14"), Some("2.36"));
         assert_eq!(name("2.34"), Some("2.34"));
         assert_eq!(name("2.28-branch"), Some("2.28-branch"));
+        assert_eq!(name("2.28.b"), Some("2.28-branch"));
         assert_eq!(name("2.29"), Some("2.29"));
         assert_eq!(name("2.99"), Some("2.44"));
         assert_eq!(name("2.19"), None);

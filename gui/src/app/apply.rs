@@ -12,7 +12,7 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Start this replay, in place of the one there may be.
-    Start(Which, Job),
+    Start(Which, Box<Job>),
     /// Stop a replay.
     Stop(Which),
     /// Stop all.
@@ -30,7 +30,7 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
                 sorting: model.sorting,
                 ..Model::default()
             };
-            Some(Task::Start(Which::Recorded, job))
+            Some(Task::Start(Which::Recorded, Box::new(job)))
         }
         Command::Close => {
             *model = Model { sorting: model.sorting, ..Model::default() };
@@ -52,7 +52,7 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             match trial {
                 Ok(trial) => {
                     model.other = Tile::Loading(None);
-                    Some(Task::Start(Which::Other, job(trace, trial)))
+                    Some(Task::Start(Which::Other, Box::new(job(trace, trial))))
                 }
                 Err(what) => {
                     let next = "K, M and G are multiples of 1024; -1 is never.".to_owned();
@@ -104,7 +104,7 @@ mod tests {
         let mut model = Model::default();
         let task = apply(&mut model, Command::Open("a.mscope".into()));
         let expected = Job { trace: "a.mscope".into(), trial: Trial::default(), compare: true, lines: None };
-        assert_eq!(task, Some(Task::Start(Which::Recorded, expected)));
+        assert_eq!(task, Some(Task::Start(Which::Recorded, Box::new(expected))));
         let progress = Progress { done: 3, total: Some(9) };
         apply(&mut model, Command::Heard(Which::Recorded, News::Progress(progress)));
         assert_eq!(model.recorded, Tile::Loading(Some(progress)));

@@ -53,7 +53,7 @@ impl App {
                 let context = self.context.clone();
                 let wake = move || context.request_repaint();
                 // The one before is dropped, and stops.
-                *self.replay(which) = Some(Replay::start(&self.launcher, job, wake));
+                *self.replay(which) = Some(Replay::start(&self.launcher, *job, wake));
                 if which == Which::Recorded {
                     self.other = None;
                 }
