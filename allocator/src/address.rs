@@ -6,15 +6,6 @@
 
 use core::ops::{Add, Sub};
 
-/// Bytes in a machine word: glibc's `SIZE_SZ`.
-pub const WORD: u64 = 8;
-/// What every payload and every chunk size is a multiple of: glibc's `MALLOC_ALIGNMENT`.
-pub const ALIGNMENT: u64 = 2 * WORD;
-/// The smallest chunk: room for a boundary tag and two links. glibc's `MINSIZE`.
-pub const SMALLEST_CHUNK: ChunkSize = ChunkSize(4 * WORD);
-/// The greatest request that makes sense: C's `PTRDIFF_MAX`.
-const GREATEST_REQUEST: u64 = i64::MAX as u64;
-
 /// A place in memory: compared and offset, never followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(pub u64);
@@ -68,7 +59,7 @@ impl Sub<Address> for Address {
 
 /// A number of things in memory as an index: whoever simulates or replays a heap has 64-bit words.
 #[inline]
-pub(crate) fn index(value: u64) -> usize {
+pub(crate) const fn index(value: u64) -> usize {
     const { assert!(usize::BITS == 64) };
     #[expect(clippy::cast_possible_truncation, reason = "a usize has 64 bits, see above")]
     {
@@ -77,12 +68,12 @@ pub(crate) fn index(value: u64) -> usize {
 }
 
 /// The nearest multiple of `alignment`, a power of two, that is not above `value`.
-pub(crate) fn align_down(value: u64, alignment: u64) -> u64 {
+pub(crate) const fn align_down(value: u64, alignment: u64) -> u64 {
     value & alignment.wrapping_neg()
 }
 
 /// The nearest multiple of `alignment`, a power of two, that is not below `value`.
-pub(crate) fn align_up(value: u64, alignment: u64) -> u64 {
+pub(crate) const fn align_up(value: u64, alignment: u64) -> u64 {
     align_down(value.wrapping_add(alignment - 1), alignment)
 }
 
@@ -90,31 +81,12 @@ pub(crate) fn align_up(value: u64, alignment: u64) -> u64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Request(pub u64);
 
-/// The bytes a chunk takes: boundary tag, payload and padding; a multiple of [`ALIGNMENT`].
+/// The bytes a chunk takes: boundary tag, payload and padding; a multiple of the
+/// machine's [alignment](crate::layout::Geometry::alignment).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkSize(pub(crate) u64);
 
 impl ChunkSize {
-    /// The chunk that serves `request`, or `None` for a request no address space could hold.
-    ///
-    /// A chunk may use the first word of the one above it, so the overhead is one word and not two
-    /// (glibc: `checked_request2size`).
-    #[inline]
-    pub fn serving(request: Request) -> Option<ChunkSize> {
-        ChunkSize::serving_up_to(GREATEST_REQUEST, request)
-    }
-
-    /// The chunk that serves `request`, unless that is above what a release looks at
-    /// ([`Release::greatest_request`](crate::release::Release::greatest_request)).
-    #[inline]
-    pub(crate) fn serving_up_to(greatest: u64, request: Request) -> Option<ChunkSize> {
-        if request.0 > greatest {
-            return None;
-        }
-        let padded = align_down(request.0 + WORD + ALIGNMENT - 1, ALIGNMENT);
-        Some(ChunkSize(padded.max(SMALLEST_CHUNK.0)))
-    }
-
     /// The bytes.
     pub fn bytes(self) -> u64 {
         self.0
@@ -138,16 +110,17 @@ impl Sub for ChunkSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Geometry;
 
     #[test]
     fn a_request_takes_a_word_more_rounded_up() {
-        let served = |request| ChunkSize::serving(Request(request)).map(ChunkSize::bytes);
-        assert_eq!(served(0), Some(32));
-        assert_eq!(served(24), Some(32));
-        assert_eq!(served(25), Some(48));
-        assert_eq!(served(40), Some(48));
-        assert_eq!(served(1032), Some(1040));
-        assert_eq!(served(i64::MAX as u64), Some((1 << 63) + 16));
-        assert_eq!(served(i64::MAX as u64 + 1), None);
+        let served = |geometry: Geometry| move |request| geometry.chunk_for(Request(request)).bytes();
+        let of_64_bits = served(Geometry::OF_64_BITS);
+        assert_eq!([0, 24, 25, 40, 1032].map(of_64_bits), [32, 32, 48, 48, 1040]);
+        assert_eq!(of_64_bits(i64::MAX as u64), (1 << 63) + 16);
+        let of_32_bits = served(Geometry { word: 4, alignment: 8 });
+        assert_eq!([0, 12, 13, 20, 508].map(of_32_bits), [16, 16, 24, 24, 512]);
+        let with_16_bytes = served(Geometry { word: 4, alignment: 16 });
+        assert_eq!([0, 12, 13, 28, 1020].map(with_16_bytes), [16, 16, 32, 32, 1024]);
     }
 }

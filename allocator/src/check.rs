@@ -3,12 +3,13 @@
 //! The bins are walked along their links, the memory from chunk to chunk; both must tell the same
 //! story (glibc: `do_check_malloc_state`, which asserts; here a violation is a value).
 
-use crate::address::{ALIGNMENT, Address, ChunkSize, SMALLEST_CHUNK};
-use crate::arena::Arena;
+use crate::address::{Address, ChunkSize};
 use crate::arena::segment::Segment;
+use crate::arena::{Arena, first_chunk_from};
 use crate::bins::{self, LISTS, UNSORTED, fast};
-use crate::chunk::{Chunk, HEADER};
+use crate::chunk::Chunk;
 use crate::heap::{Context, Heap};
+use crate::layout::Layout;
 use crate::memory::Memory;
 use crate::observe::Observer;
 use alloc::collections::BTreeSet;
@@ -72,7 +73,7 @@ fn check_fastbins<M: Memory, O: Observer>(
         let mut chunk = top;
         while chunk != Chunk::NONE {
             let size = chunk.size(&cx.memory);
-            require(fast::number(size) == number, "a fastbin holds one size", chunk)?;
+            require(cx.geometry().fast_number(size) == number, "a fastbin holds one size", chunk)?;
             require(chunk.is_in_use(&cx.memory), "a fast chunk counts as in use", chunk)?;
             require(free.fast.insert(chunk), "a chunk is on one fastbin once", chunk)?;
             require(arena.fast.may_hold, "full fastbins are known to be", chunk)?;
@@ -88,7 +89,7 @@ fn check_list<M: Memory, O: Observer>(
     number: usize,
     free: &mut Free,
 ) -> Result<(), Violation> {
-    let list = arena.list(number);
+    let list = arena.list(&cx.memory, number);
     let words = &cx.memory;
     if number != UNSORTED {
         require(
@@ -109,9 +110,9 @@ fn check_list<M: Memory, O: Observer>(
         if number == UNSORTED {
             continue;
         }
-        require(bins::number(size) == number, "a chunk is in the bin of its size", chunk)?;
+        require(bins::number(cx.geometry(), size) == number, "a chunk is in the bin of its size", chunk)?;
         require(size >= above, "a bin is sorted by size", chunk)?;
-        if bins::is_large(size) {
+        if cx.geometry().is_large(size) {
             let is_first = forward == list.sentinel || {
                 // From the back, the first of its size is the one whose other neighbour is larger.
                 let behind = chunk.backward(words);
@@ -154,31 +155,35 @@ fn check_memory<M: Memory, O: Observer>(
     let words = &cx.memory;
     let top = arena.top();
     require(top.head(words).previous_in_use(), "what lies below the top chunk is in use", top)?;
-    require(top.size(words) >= SMALLEST_CHUNK, "the top chunk is a chunk", top)?;
+    require(top.size(words) >= M::Layout::SMALLEST_CHUNK, "the top chunk is a chunk", top)?;
     require(arena.system_bytes() <= arena.greatest_system_bytes(), "the most is no less than what is", top)?;
     let mut chunk = if arena.is_main() {
-        Chunk(cx.parameters.heap_start.unwrap_or(top.0).align_up(ALIGNMENT))
+        first_chunk_from(cx, cx.parameters.heap_start.unwrap_or(top.0))
     } else {
         let segment = Segment::of(top, &cx.parameters);
-        let first = Chunk::of((arena.state() + cx.release.malloc_state.size + HEADER).align_up(ALIGNMENT));
+        let first = first_chunk_from(cx, arena.state() + cx.release.malloc_state().size);
         if Segment::of(first, &cx.parameters) == segment {
             first
         } else {
-            Chunk(segment.0 + cx.release.heap_info)
+            Chunk(segment.0 + cx.release.heap_info())
         }
     };
     while chunk != top {
         let size = chunk.size(words);
-        if size < SMALLEST_CHUNK {
+        if size < M::Layout::SMALLEST_CHUNK {
             // A fencepost: foreign memory follows, and nobody knows how much.
-            return require(size.0 == HEADER, "only fenceposts are smaller than a chunk", chunk);
+            return require(size.0 == M::Layout::HEADER, "only fenceposts are smaller than a chunk", chunk);
         }
         require(
             chunk < top || !arena.is_main() || !arena.contiguous,
             "chunks lie below the top chunk",
             chunk,
         )?;
-        require(!chunk.is_misaligned() && size.0.is_multiple_of(ALIGNMENT), "chunks are aligned", chunk)?;
+        require(
+            !cx.is_misaligned(chunk) && size.0.is_multiple_of(cx.alignment()),
+            "chunks are aligned",
+            chunk,
+        )?;
         let is_binned = free.binned.contains(&chunk);
         require(chunk.is_in_use(words) != is_binned, "a chunk not in use is in a bin, and only such", chunk)?;
         chunk = chunk.at(size);

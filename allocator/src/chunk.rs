@@ -22,7 +22,8 @@
 //! A chunk is a name, not a pointer: only something with [`Words`] can read what lies there. So
 //! everything that is built from chunks is safe, and runs over any memory.
 
-use crate::address::{ALIGNMENT, Address, ChunkSize, WORD};
+use crate::address::{Address, ChunkSize};
+use crate::layout::Layout;
 use crate::memory::Words;
 
 /// Set in a head while the chunk below is in use. glibc's `PREV_INUSE`.
@@ -33,15 +34,13 @@ pub const MAPPED: u64 = 2;
 pub const FOREIGN: u64 = 4;
 const FLAGS: u64 = PREVIOUS_IN_USE | MAPPED | FOREIGN;
 
-/// From a chunk to its payload: glibc's `CHUNK_HDR_SZ`.
-pub(crate) const HEADER: u64 = 2 * WORD;
-/// A whole `struct malloc_chunk`, all links included.
-pub(crate) const ALL_LINKS: u64 = 6 * WORD;
-const HEAD: u64 = WORD;
-const FORWARD: u64 = 2 * WORD;
-const BACKWARD: u64 = 3 * WORD;
-const SMALLER: u64 = 4 * WORD;
-const LARGER: u64 = 5 * WORD;
+/// Words in a whole `struct malloc_chunk`, all links included.
+pub(crate) const ALL_LINKS: u64 = 6;
+const HEAD: u64 = 1;
+const FORWARD: u64 = 2;
+const BACKWARD: u64 = 3;
+const SMALLER: u64 = 4;
+const LARGER: u64 = 5;
 
 /// A chunk's size and three flags in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,16 +86,27 @@ impl Chunk {
     /// No chunk.
     pub(crate) const NONE: Chunk = Chunk(Address::NULL);
 
-    /// The chunk whose payload this is.
+    /// The chunk whose payload this is, in such memory.
     #[inline]
-    pub fn of(payload: Address) -> Chunk {
-        Chunk(payload - HEADER)
+    pub fn of<W: Words>(_: &W, payload: Address) -> Chunk {
+        Chunk(payload - W::Layout::HEADER)
     }
 
-    /// Where the program's bytes begin.
+    /// Where the program's bytes begin, in such memory.
     #[inline]
-    pub fn payload(self) -> Address {
-        self.0 + HEADER
+    pub fn payload<W: Words>(self, _: &W) -> Address {
+        self.0 + W::Layout::HEADER
+    }
+
+    /// The word of this number from the boundary tag on.
+    #[inline(always)]
+    fn word<W: Words>(self, words: &W, number: u64) -> u64 {
+        words.load(self.0 + number * W::Layout::WORD)
+    }
+
+    #[inline(always)]
+    fn set_word<W: Words>(self, words: &mut W, number: u64, word: u64) {
+        words.store(self.0 + number * W::Layout::WORD, word);
     }
 
     /// The chunk that begins `offset` bytes above.
@@ -105,21 +115,15 @@ impl Chunk {
         Chunk(self.0 + offset.0)
     }
 
-    /// Whether no chunk could be here: its payload would not be aligned.
-    #[inline]
-    pub(crate) fn is_misaligned(self) -> bool {
-        !self.0.is_aligned(ALIGNMENT)
-    }
-
     /// The head as it stands in memory.
     #[inline]
     pub fn head(self, words: &impl Words) -> Head {
-        Head(words.load(self.0 + HEAD))
+        Head(self.word(words, HEAD))
     }
 
     #[inline]
     pub(crate) fn set_head(self, words: &mut impl Words, head: Head) {
-        words.store(self.0 + HEAD, head.0);
+        self.set_word(words, HEAD, head.0);
     }
 
     /// The size in the head.
@@ -198,44 +202,44 @@ impl Chunk {
 
     #[inline]
     pub(crate) fn forward(self, words: &impl Words) -> Chunk {
-        Chunk(Address(words.load(self.0 + FORWARD)))
+        Chunk(Address(self.word(words, FORWARD)))
     }
 
     #[inline]
     pub(crate) fn set_forward(self, words: &mut impl Words, to: Chunk) {
-        words.store(self.0 + FORWARD, to.0.0);
+        self.set_word(words, FORWARD, to.0.0);
     }
 
     #[inline]
     pub(crate) fn backward(self, words: &impl Words) -> Chunk {
-        Chunk(Address(words.load(self.0 + BACKWARD)))
+        Chunk(Address(self.word(words, BACKWARD)))
     }
 
     #[inline]
     pub(crate) fn set_backward(self, words: &mut impl Words, to: Chunk) {
-        words.store(self.0 + BACKWARD, to.0.0);
+        self.set_word(words, BACKWARD, to.0.0);
     }
 
     /// In a large bin, the first chunk of the next smaller size (glibc: `fd_nextsize`);
     /// [`Chunk::NONE`] in a chunk that is not the first of its size.
     #[inline]
     pub(crate) fn smaller(self, words: &impl Words) -> Chunk {
-        Chunk(Address(words.load(self.0 + SMALLER)))
+        Chunk(Address(self.word(words, SMALLER)))
     }
 
     #[inline]
     pub(crate) fn set_smaller(self, words: &mut impl Words, to: Chunk) {
-        words.store(self.0 + SMALLER, to.0.0);
+        self.set_word(words, SMALLER, to.0.0);
     }
 
     /// In a large bin, the first chunk of the next larger size (glibc: `bk_nextsize`).
     #[inline]
     pub(crate) fn larger(self, words: &impl Words) -> Chunk {
-        Chunk(Address(words.load(self.0 + LARGER)))
+        Chunk(Address(self.word(words, LARGER)))
     }
 
     #[inline]
     pub(crate) fn set_larger(self, words: &mut impl Words, to: Chunk) {
-        words.store(self.0 + LARGER, to.0.0);
+        self.set_word(words, LARGER, to.0.0);
     }
 }

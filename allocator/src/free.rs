@@ -1,11 +1,12 @@
 //! A release's stops: mapped, tcache, fastbin, or merged with its neighbours; and `malloc_trim`.
 
-use crate::address::{Address, ChunkSize, SMALLEST_CHUNK, align_down};
+use crate::address::{Address, ChunkSize, align_down};
 use crate::arena::{Arena, merge};
 use crate::bins::{self, LISTS, UNSORTED};
 use crate::chunk::{ALL_LINKS, Chunk, Head};
 use crate::corruption::{Corruption, FreedChecks};
 use crate::heap::{Context, Heap, Wants};
+use crate::layout::Layout;
 use crate::memory::Memory;
 use crate::observe::Observer;
 use crate::system::mapping;
@@ -18,10 +19,10 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if payload.is_null() {
             return Ok(());
         }
-        let chunk = Chunk::of(payload);
+        let chunk = Chunk::of(&self.cx.memory, payload);
         let head = chunk.head(&self.cx.memory);
         let checks_place_first = self.cx.release.checks.freed == FreedChecks::PlaceFirst;
-        if checks_place_first && chunk.is_misaligned() {
+        if checks_place_first && self.cx.is_misaligned(chunk) {
             return Err(Corruption::FreePointer);
         }
         if head.is_mapped() && !self.cx.release.tcache.takes_mapped {
@@ -29,7 +30,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         }
         self.ensure_tcache(thread, Wants::Free(head.size()))?;
         if !checks_place_first {
-            merge::check_freed(chunk, head.size())?;
+            merge::check_freed(&self.cx, chunk, head.size())?;
         }
         self.free_chunk(thread, chunk, head)
     }
@@ -42,7 +43,12 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             return Ok(());
         }
         // Of a chunk that has been checked this is known.
-        if chunk.0.0.checked_add((size - SMALLEST_CHUNK).0).is_none() {
+        if chunk
+            .0
+            .0
+            .checked_add((size - M::Layout::SMALLEST_CHUNK).0)
+            .is_none_or(|end| end != M::Layout::cut(end))
+        {
             return Err(Corruption::FreeSize);
         }
         if head.is_mapped() {
@@ -63,10 +69,10 @@ impl Arena {
     ) -> Result<bool, Corruption> {
         self.consolidate(cx)?;
         let page_size = cx.memory.page_size();
-        let first = bins::number(ChunkSize(page_size));
+        let first = bins::number(cx.geometry(), ChunkSize(page_size));
         let mut released = false;
         for number in (UNSORTED..LISTS).filter(|&number| number == UNSORTED || number >= first) {
-            let list = self.list(number);
+            let list = self.list(&cx.memory, number);
             let mut chunk = list.last(&cx.memory);
             while chunk != list.sentinel {
                 released |= discard_whole_pages(cx, chunk, page_size);
@@ -83,10 +89,11 @@ impl Arena {
 /// Gives back the pages that lie wholly behind a free chunk's links.
 fn discard_whole_pages<M: Memory, O: Observer>(cx: &mut Context<M, O>, chunk: Chunk, page_size: u64) -> bool {
     let size = chunk.size(&cx.memory).bytes();
-    if size < page_size + ALL_LINKS {
+    let all_links = ALL_LINKS * M::Layout::WORD;
+    if size < page_size + all_links {
         return false;
     }
-    let start = (chunk.0 + ALL_LINKS).align_up(page_size);
+    let start = (chunk.0 + all_links).align_up(page_size);
     let length = align_down(size - (start - chunk.0), page_size);
     if length == 0 {
         return false;

@@ -3,15 +3,16 @@
 //! The entry points are in `malloc.rs`, `free.rs`, `realloc.rs` and `memalign.rs`; here is what they
 //! share.
 
-use crate::address::{Address, ChunkSize, Request, WORD};
+use crate::address::{Address, ChunkSize, Request};
 use crate::arena::choice::Choice;
 use crate::arena::segment::Segment;
 use crate::arena::{Arena, ArenaId};
 use crate::bins::lockless::Lockless;
 use crate::bins::tcache::Tcache;
-use crate::chunk::{Chunk, HEADER, Head};
+use crate::chunk::{Chunk, Head};
 use crate::corruption::Corruption;
-use crate::memory::Memory;
+use crate::layout::{Geometry, Layout};
+use crate::memory::{Memory, Words};
 use crate::observe::{Event, Found, Observer, Source};
 use crate::parameters::Parameters;
 use crate::release::{MappedHead, Release, TcacheMade};
@@ -41,6 +42,26 @@ pub struct Context<M, O> {
     pub(crate) lockless: Lockless,
 }
 
+impl<M: Words, O> Context<M, O> {
+    /// Where things are in this release on this machine.
+    #[inline(always)]
+    pub(crate) fn geometry(&self) -> Geometry {
+        M::Layout::geometry(&self.release)
+    }
+
+    /// What every payload and every chunk size is a multiple of.
+    #[inline(always)]
+    pub(crate) fn alignment(&self) -> u64 {
+        M::Layout::alignment(&self.release)
+    }
+
+    /// Whether no chunk could be here: its payload would not be aligned.
+    #[inline(always)]
+    pub(crate) fn is_misaligned(&self, chunk: Chunk) -> bool {
+        !chunk.payload(&self.memory).is_aligned(self.alignment())
+    }
+}
+
 impl<M: Memory, O: Observer> Context<M, O> {
     #[inline(always)]
     pub(crate) fn tell(&mut self, event: Event) {
@@ -50,7 +71,7 @@ impl<M: Memory, O: Observer> Context<M, O> {
     /// The chunk size for a request; `None` if it is more than the release looks at.
     #[inline]
     pub(crate) fn size_for(&self, request: Request) -> Option<ChunkSize> {
-        ChunkSize::serving_up_to(self.release.greatest_request, request)
+        (request.0 <= self.parameters.greatest_request).then(|| self.geometry().chunk_for(request))
     }
 
     /// The bytes the program may use of a chunk with this head (glibc: `memsize`, `musable`). Where a
@@ -59,8 +80,8 @@ impl<M: Memory, O: Observer> Context<M, O> {
     #[inline]
     pub(crate) fn usable(&self, head: Head) -> u64 {
         let has_neighbour = !head.is_mapped() || self.release.mapped_head == MappedHead::LikeOthers;
-        let borrowed = if has_neighbour { WORD } else { 0 };
-        head.size().0.wrapping_sub(HEADER).wrapping_add(borrowed)
+        let borrowed = if has_neighbour { M::Layout::WORD } else { 0 };
+        head.size().0.wrapping_sub(M::Layout::HEADER).wrapping_add(borrowed)
     }
 
     /// Fills memory about to be handed out, if that was asked for (glibc: `alloc_perturb`).
@@ -68,7 +89,7 @@ impl<M: Memory, O: Observer> Context<M, O> {
     pub(crate) fn perturb_allocated(&mut self, chunk: Chunk, request: Request) {
         if self.parameters.perturb != 0 {
             let byte = self.parameters.perturb.to_le_bytes()[0] ^ 0xff;
-            self.memory.fill(chunk.payload(), request.0, byte);
+            self.memory.fill(chunk.payload(&self.memory), request.0, byte);
         }
     }
 
@@ -77,7 +98,7 @@ impl<M: Memory, O: Observer> Context<M, O> {
     pub(crate) fn perturb_freed(&mut self, chunk: Chunk, size: ChunkSize) {
         if self.parameters.perturb != 0 {
             let byte = self.parameters.perturb.to_le_bytes()[0];
-            self.memory.fill(chunk.payload(), size.0.wrapping_sub(HEADER), byte);
+            self.memory.fill(chunk.payload(&self.memory), size.0.wrapping_sub(M::Layout::HEADER), byte);
         }
     }
 }
@@ -105,8 +126,9 @@ pub struct Heap<M, O = ()> {
 }
 
 impl<M: Memory, O: Observer> Heap<M, O> {
-    /// A malloc that nobody has called yet.
+    /// A malloc that nobody has called yet: that of the release, built for such a machine.
     pub fn new(mut memory: M, observer: O, release: Release, tunables: &Tunables) -> Heap<M, O> {
+        let release = Release { word: M::Layout::WORD, ..release };
         let state = memory.statics();
         let main = Arena::new(&mut memory, &release, ArenaId::MAIN, state);
         let parameters = Parameters::new(&release, tunables, memory.huge_pages());
@@ -186,7 +208,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if payload.is_null() {
             return 0;
         }
-        let chunk = Chunk::of(payload);
+        let chunk = Chunk::of(&self.cx.memory, payload);
         let head = chunk.head(&self.cx.memory);
         if head.is_mapped() || chunk.is_in_use(&self.cx.memory) { self.cx.usable(head) } else { 0 }
     }
@@ -272,7 +294,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
     /// Allocates the chunk a thread's cache lies in (glibc: `tcache_init`).
     fn make_tcache(&mut self, thread: ThreadId) -> Result<(), Corruption> {
-        let request = Request(self.cx.release.tcache.bytes);
+        let request = Request(self.cx.release.tcache_bytes());
         let found = match self.cx.release.tcache.made {
             TcacheMade::AtFirstCall => self.allocate_attached(thread, request)?,
             TcacheMade::AtFirstFree if !self.threads[thread].tcache.give_up_unless_made(&self.cx) => None,
@@ -282,7 +304,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             }
         };
         if let Some(Found { chunk, .. }) = found {
-            self.cx.memory.fill(chunk.payload(), request.0, 0);
+            self.cx.memory.fill(chunk.payload(&self.cx.memory), request.0, 0);
             self.threads[thread].tcache.open(chunk);
         }
         Ok(())
@@ -306,6 +328,6 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     pub(crate) fn served(&mut self, chunk: Chunk, from: Source) -> Address {
         let size = chunk.size(&self.cx.memory);
         self.cx.tell(Event::Served { from, chunk, size });
-        chunk.payload()
+        chunk.payload(&self.cx.memory)
     }
 }

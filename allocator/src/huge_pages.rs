@@ -8,7 +8,7 @@
 //!   and mappings in place of the break, which is not used. Where the pool is empty each falls back to
 //!   ordinary pages.
 
-use crate::arena::{LONGEST_SEGMENT, SHORTEST_SEGMENT};
+use crate::arena::SHORTEST_SEGMENT;
 use crate::memory::{HugePages, Transparent};
 
 /// What a release does about huge pages.
@@ -51,59 +51,57 @@ pub struct Huge {
     pub segment_page: u64,
 }
 
-impl Default for Huge {
-    /// None.
-    fn default() -> Huge {
+impl Huge {
+    /// None, where a segment has so many bytes.
+    pub fn none(longest_segment: u64) -> Huge {
         Huge {
             transparent: 0,
             recommends: false,
             page: 0,
             avoids_break: false,
             shortest_segment: SHORTEST_SEGMENT,
-            longest_segment: LONGEST_SEGMENT,
+            longest_segment,
             segment_page: 0,
         }
     }
-}
 
-impl Huge {
-    /// What the tunable asks for, as far as the machine has it (glibc: `do_set_hugetlb`).
-    pub fn new(rules: &HugePageRules, hugetlb: Option<u64>, machine: HugePages) -> Huge {
+    /// What the tunable asks for, as far as the machine has it (glibc: `do_set_hugetlb`), where a segment
+    /// has so many bytes if nothing is asked for.
+    pub fn new(
+        rules: &HugePageRules,
+        longest_segment: u64,
+        hugetlb: Option<u64>,
+        machine: HugePages,
+    ) -> Huge {
+        let none = Huge::none(longest_segment);
         match hugetlb {
-            None | Some(0) => Huge::default(),
-            Some(1) => Huge::transparent(rules, machine),
-            Some(2) => Huge::pool(rules, machine.default),
-            Some(size) => Huge::pool(rules, if machine.has(size) { size } else { 0 }),
+            None | Some(0) => none,
+            Some(1) => none.transparent(rules, machine),
+            Some(2) => none.pool(rules, machine.default),
+            Some(size) => none.pool(rules, if machine.has(size) { size } else { 0 }),
         }
     }
 
-    fn transparent(rules: &HugePageRules, machine: HugePages) -> Huge {
+    fn transparent(self, rules: &HugePageRules, machine: HugePages) -> Huge {
         let recommends = machine.mode == Transparent::Madvise;
         let rounds = recommends || rules.round_where_always && machine.mode == Transparent::Always;
         let transparent = if rounds { machine.transparent } else { 0 };
         let segment_page = match rules.segments_are_transparent {
-            true if transparent <= LONGEST_SEGMENT => transparent,
+            true if transparent <= self.longest_segment => transparent,
             _ => 0,
         };
-        Huge { transparent, recommends, segment_page, ..Huge::default() }
+        Huge { transparent, recommends, segment_page, ..self }
     }
 
-    fn pool(rules: &HugePageRules, page: u64) -> Huge {
+    fn pool(self, rules: &HugePageRules, page: u64) -> Huge {
         if page == 0 {
-            return Huge::default();
+            return self;
         }
-        let longest_segment = if rules.segments_are_four_pages { 4 * page } else { LONGEST_SEGMENT };
+        let longest_segment = if rules.segments_are_four_pages { 4 * page } else { self.longest_segment };
         if page > longest_segment {
-            return Huge { page, ..Huge::default() };
+            return Huge { page, ..self };
         }
         let avoids_break = true;
-        Huge {
-            page,
-            avoids_break,
-            shortest_segment: page,
-            longest_segment,
-            segment_page: page,
-            ..Huge::default()
-        }
+        Huge { page, avoids_break, shortest_segment: page, longest_segment, segment_page: page, ..self }
     }
 }

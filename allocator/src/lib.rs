@@ -4,7 +4,7 @@
 //! # The way of a request
 //!
 //! 1. [`Heap::malloc`](heap::Heap::malloc) rounds the request up to a chunk size
-//!    ([`ChunkSize::serving`](address::ChunkSize::serving)).
+//!    ([`Geometry::chunk_for`](layout::Geometry::chunk_for)).
 //! 2. The thread's **tcache** may have a chunk of that size: `bins/tcache.rs`. Most requests end here.
 //! 3. Otherwise the thread needs its **arena**; its first call chooses one: `arena/choice.rs`.
 //! 4. The arena's **fastbin** of the size: `bins/fast.rs`.
@@ -74,6 +74,7 @@ pub mod corruption;
 mod free;
 pub mod heap;
 pub mod huge_pages;
+pub mod layout;
 mod list;
 mod malloc;
 mod mallopt;

@@ -7,9 +7,9 @@
 //! A large bin's list is sorted by size, largest in front, and the first chunk of every size is on
 //! a second circular list of its own, the skip list (see [`bins::large`](crate::bins::large)).
 
-use crate::bins;
 use crate::chunk::Chunk;
-use crate::corruption::{Checks, Corruption};
+use crate::corruption::Corruption;
+use crate::heap::Context;
 use crate::memory::Words;
 
 /// The list around one sentinel.
@@ -87,9 +87,11 @@ pub(crate) fn insert(words: &mut impl Words, behind: Chunk, chunk: Chunk, before
 
 /// Takes a free chunk off whatever list it is on (glibc: `unlink_chunk`).
 #[inline]
-pub(crate) fn unlink(words: &mut impl Words, checks: &Checks, chunk: Chunk) -> Result<(), Corruption> {
+pub(crate) fn unlink<M: Words, O>(cx: &mut Context<M, O>, chunk: Chunk) -> Result<(), Corruption> {
+    let geometry = cx.geometry();
+    let words = &mut cx.memory;
     let size = chunk.size(words);
-    if checks.unlinked_foot && chunk.at(size).previous_size(words) != size {
+    if cx.release.checks.unlinked_foot && chunk.at(size).previous_size(words) != size {
         return Err(Corruption::SizeDiffersFromFoot);
     }
     let forward = chunk.forward(words);
@@ -99,7 +101,7 @@ pub(crate) fn unlink(words: &mut impl Words, checks: &Checks, chunk: Chunk) -> R
     }
     forward.set_backward(words, backward);
     backward.set_forward(words, forward);
-    if bins::is_large(size) && chunk.smaller(words) != Chunk::NONE {
+    if geometry.is_large(size) && chunk.smaller(words) != Chunk::NONE {
         leave_skip_list(words, chunk, forward)?;
     }
     Ok(())

@@ -7,21 +7,27 @@ use crate::bins::{self, tcache::Tcache};
 use crate::chunk::Chunk;
 use crate::corruption::{Corruption, Refusal};
 use crate::heap::{Context, Heap, Wants};
+use crate::layout::Layout;
 use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
 use crate::system::mapping;
 use crate::thread::ThreadId;
 
 impl<M: Memory, O: Observer> Heap<M, O> {
-    /// `malloc(request)`: the payload.
+    /// `malloc(request)`: the payload. Of numbers that a word does not hold, here and in the other functions,
+    /// only what it holds is passed, as in the C.
     #[inline]
     pub fn malloc(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
+        let request = Request(M::Layout::cut(request.0));
         let Some(size) = self.asked(request) else {
             return self.refuse(thread, request, self.cx.release.refuses_early.malloc);
         };
         self.ensure_tcache(thread, Wants::Request(size))?;
         if let Some(chunk) = self.threads[thread].tcache.take(&mut self.cx, size)? {
-            return Ok(self.served(chunk, Source::Tcache(bins::narrow(bins::tcache::number(size)))));
+            return Ok(self.served(
+                chunk,
+                Source::Tcache(bins::narrow(bins::tcache::number(self.cx.geometry(), size))),
+            ));
         }
         let found = self.allocate(thread, request)?;
         Ok(self.served(found.chunk, found.source))
@@ -29,7 +35,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
     /// `calloc(count, size)`: the payload, zeroed.
     pub fn calloc(&mut self, thread: ThreadId, count: u64, size: u64) -> Result<Address, Refusal> {
-        let request = Request(count.checked_mul(size).ok_or(Refusal::OutOfMemory)?);
+        let product = M::Layout::cut(count).checked_mul(M::Layout::cut(size));
+        let product = product.filter(|&product| product == M::Layout::cut(product));
+        let request = Request(product.ok_or(Refusal::OutOfMemory)?);
         let Some(size) = self.asked(request) else {
             return self.refuse(thread, request, self.cx.release.refuses_early.calloc);
         };
@@ -38,8 +46,11 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             && let Some(chunk) = self.threads[thread].tcache.take(&mut self.cx, size)?
         {
             let usable = self.cx.usable(chunk.head(&self.cx.memory));
-            self.cx.memory.fill(chunk.payload(), usable, 0);
-            return Ok(self.served(chunk, Source::Tcache(bins::narrow(bins::tcache::number(size)))));
+            self.cx.memory.fill(chunk.payload(&self.cx.memory), usable, 0);
+            return Ok(self.served(
+                chunk,
+                Source::Tcache(bins::narrow(bins::tcache::number(self.cx.geometry(), size))),
+            ));
         }
         let arena = self.arena_for(thread, request.0);
         let (old_top, not_fresh) = match arena {
@@ -58,7 +69,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let perturbed = self.cx.parameters.perturb != 0;
         if head.is_mapped() {
             if perturbed {
-                self.cx.memory.fill(chunk.payload(), request.0, 0);
+                self.cx.memory.fill(chunk.payload(&self.cx.memory), request.0, 0);
             }
             return;
         }
@@ -67,7 +78,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             stale = not_fresh;
         }
         // The word at the end belongs to the chunk above, if not to this one's payload.
-        self.cx.memory.fill(chunk.payload(), stale.wrapping_sub(8), 0);
+        self.cx.memory.fill(chunk.payload(&self.cx.memory), stale.wrapping_sub(M::Layout::WORD), 0);
     }
 
     /// The chunk size for a request, which the program asks for now; `None` if it is too large.
@@ -164,7 +175,7 @@ impl Arena {
         if let Some(found) = self.take_fast(cx, tcache, size)? {
             return Ok(Some(found));
         }
-        if !bins::is_large(size) {
+        if !cx.geometry().is_large(size) {
             if let Some(found) = self.take_small(cx, tcache, size)? {
                 return Ok(Some(found));
             }
@@ -176,7 +187,7 @@ impl Arena {
             if let Some(found) = self.take_while_sorting(cx, tcache, size)? {
                 return Ok(Some(found));
             }
-            if bins::is_large(size)
+            if cx.geometry().is_large(size)
                 && let Some(found) = self.take_large(cx, size)?
             {
                 return Ok(Some(found));

@@ -1,13 +1,14 @@
 //! Aligned requests, and the remainders they leave.
 
-use crate::address::{ALIGNMENT, Address, ChunkSize, Request, SMALLEST_CHUNK};
+use crate::address::{Address, ChunkSize, Request};
 use crate::arena::Arena;
 use crate::bins::{self, FIRST_LARGE, tcache::Tcache};
 use crate::chunk::{Chunk, Head, PREVIOUS_IN_USE};
 use crate::corruption::{Corruption, Refusal};
 use crate::heap::{Context, Heap, Wants};
+use crate::layout::Layout;
 use crate::list;
-use crate::memory::Memory;
+use crate::memory::{Memory, Words};
 use crate::observe::{Found, Observer, Source};
 use crate::release::Remainders;
 use crate::system::mapping::{self, Extent};
@@ -22,13 +23,14 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         alignment: u64,
         request: Request,
     ) -> Result<Address, Refusal> {
-        if alignment <= ALIGNMENT {
+        let (alignment, request) = (M::Layout::cut(alignment), Request(M::Layout::cut(request.0)));
+        if alignment <= self.cx.alignment() {
             return self.malloc(thread, request);
         }
-        if alignment > 1 << 63 {
+        if alignment > (M::Layout::cut(u64::MAX) >> 1) + 1 {
             return Err(Refusal::Invalid);
         }
-        let alignment = alignment.max(SMALLEST_CHUNK.0).next_power_of_two();
+        let alignment = alignment.max(M::Layout::SMALLEST_CHUNK.0).next_power_of_two();
         let size = self.asked(request);
         if size.is_none() && self.cx.release.refuses_early.memalign {
             return Err(Refusal::OutOfMemory);
@@ -40,10 +42,13 @@ impl<M: Memory, O: Observer> Heap<M, O> {
                 && let Some(chunk) =
                     self.threads[thread].tcache.take_aligned(&mut self.cx, size, alignment)?
             {
-                return Ok(self.served(chunk, Source::Tcache(bins::narrow(bins::tcache::number(size)))));
+                return Ok(self.served(
+                    chunk,
+                    Source::Tcache(bins::narrow(bins::tcache::number(self.cx.geometry(), size))),
+                ));
             }
         }
-        let padding = alignment.wrapping_add(SMALLEST_CHUNK.0);
+        let padding = alignment.wrapping_add(M::Layout::SMALLEST_CHUNK.0);
         let arena = self.arena_for(thread, request.0.wrapping_add(padding));
         let mut found = self.align_in(thread, arena, alignment, size)?;
         if found.is_none()
@@ -64,7 +69,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         alignment: u64,
         request: Request,
     ) -> Result<Address, Refusal> {
-        if self.cx.release.aligned_alloc_wants_powers && !alignment.is_power_of_two() {
+        if self.cx.release.aligned_alloc_wants_powers && !M::Layout::cut(alignment).is_power_of_two() {
             return Err(Refusal::Invalid);
         }
         self.memalign(thread, alignment, request)
@@ -78,7 +83,8 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         alignment: u64,
         request: Request,
     ) -> Result<Address, Refusal> {
-        if !alignment.is_power_of_two() || alignment < 8 {
+        let alignment = M::Layout::cut(alignment);
+        if !alignment.is_power_of_two() || alignment < M::Layout::WORD {
             return Err(Refusal::Invalid);
         }
         self.memalign(thread, alignment, request)
@@ -93,7 +99,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// `pvalloc(request)`: whole pages.
     pub fn pvalloc(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
         let page_size = self.cx.memory.page_size();
-        let padded = request.0.checked_add(page_size - 1).ok_or(Refusal::OutOfMemory)?;
+        let request = M::Layout::cut(request.0);
+        let padded = request.checked_add(page_size - 1).filter(|&sum| sum == M::Layout::cut(sum));
+        let padded = padded.ok_or(Refusal::OutOfMemory)?;
         let mask = if self.cx.release.pvalloc_keeps_a_bit { page_size - 1 } else { page_size };
         let rounded = padded & mask.wrapping_neg();
         self.memalign(thread, page_size, Request(rounded))
@@ -122,7 +130,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if alignment > i64::MAX as u64 {
             return Ok(None);
         }
-        let request = Request(size.bytes().wrapping_add(alignment).wrapping_add(SMALLEST_CHUNK.0));
+        let request = Request(size.bytes().wrapping_add(alignment).wrapping_add(M::Layout::SMALLEST_CHUNK.0));
         let Some(padded) = self.cx.size_for(request) else { return Ok(None) };
         let Some(id) = arena else {
             let Some(found) = mapping::take(&mut self.cx, padded) else { return Ok(None) };
@@ -143,12 +151,12 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
 /// The first chunk with an aligned payload inside `chunk`, if that is not aligned itself, and how
 /// far in it begins: far enough for a chunk before it.
-fn aligned_inside(chunk: Chunk, alignment: u64) -> Option<(Chunk, ChunkSize)> {
-    if chunk.payload().is_aligned(alignment) {
+fn aligned_inside<M: Words>(words: &M, chunk: Chunk, alignment: u64) -> Option<(Chunk, ChunkSize)> {
+    if chunk.payload(words).is_aligned(alignment) {
         return None;
     }
-    let mut aligned = Chunk::of(chunk.payload().align_up(alignment));
-    if aligned.0 - chunk.0 < SMALLEST_CHUNK.0 {
+    let mut aligned = Chunk::of(words, chunk.payload(words).align_up(alignment));
+    if aligned.0 - chunk.0 < M::Layout::SMALLEST_CHUNK.0 {
         aligned = Chunk(aligned.0 + alignment);
     }
     Some((aligned, ChunkSize(aligned.0 - chunk.0)))
@@ -157,9 +165,9 @@ fn aligned_inside(chunk: Chunk, alignment: u64) -> Option<(Chunk, ChunkSize)> {
 /// A chunk with a mapping of its own only notes how far into it it begins.
 fn align_mapped<M: Memory, O: Observer>(cx: &mut Context<M, O>, chunk: Chunk, alignment: u64) -> Chunk {
     let lead = if cx.release.memalign.mapped_leads_are_chunks {
-        aligned_inside(chunk, alignment).map_or(0, |(_, lead)| lead.bytes())
+        aligned_inside(&cx.memory, chunk, alignment).map_or(0, |(_, lead)| lead.bytes())
     } else {
-        chunk.payload().align_up(alignment) - chunk.payload()
+        chunk.payload(&cx.memory).align_up(alignment) - chunk.payload(&cx.memory)
     };
     if lead == 0 {
         return chunk;
@@ -178,19 +186,19 @@ impl Arena {
         alignment: u64,
         size: ChunkSize,
     ) -> Result<Option<Found>, Corruption> {
-        for number in bins::number(size)..bins::number(size + size) {
-            let list = self.list(number);
+        for number in bins::number(cx.geometry(), size)..bins::number(cx.geometry(), size + size) {
+            let list = self.list(&cx.memory, number);
             let mut best: Option<(Chunk, u64)> = None;
             let mut chunk = list.first(&cx.memory);
             while chunk != list.sentinel {
-                if chunk.is_misaligned() {
+                if cx.is_misaligned(chunk) {
                     return Err(Corruption::MemalignUnaligned);
                 }
                 let whole = chunk.size(&cx.memory);
                 if number >= FIRST_LARGE && whole < size {
                     break;
                 }
-                let waste = waste_if_aligned(chunk, whole, alignment, size);
+                let waste = waste_if_aligned(&cx.memory, chunk, whole, alignment, size);
                 if let Some(waste) = waste.filter(|&waste| best.is_none_or(|(_, least)| waste <= least)) {
                     best = Some((chunk, waste));
                     if number < FIRST_LARGE {
@@ -201,7 +209,7 @@ impl Arena {
             }
             let Some((chunk, _)) = best else { continue };
             let whole = chunk.size(&cx.memory);
-            list::unlink(&mut cx.memory, &cx.release.checks, chunk)?;
+            list::unlink(cx, chunk)?;
             self.hand_out_whole(cx, chunk, whole);
             return Ok(Some(Found { chunk, source: Source::Split(bins::narrow(number)) }));
         }
@@ -219,7 +227,7 @@ impl Arena {
         size: ChunkSize,
     ) -> Result<Chunk, Corruption> {
         let mut chunk = padded;
-        if let Some((aligned, lead)) = aligned_inside(padded, alignment) {
+        if let Some((aligned, lead)) = aligned_inside(&cx.memory, padded, alignment) {
             let rest = padded.size(&cx.memory) - lead;
             aligned.set_head(&mut cx.memory, Head::new(rest, PREVIOUS_IN_USE | self.flag));
             aligned.mark_in_use(&mut cx.memory, rest);
@@ -247,11 +255,14 @@ impl Arena {
         let above = chunk.at(whole);
         let remainder = chunk.at(size);
         let is_cut = match cx.release.memalign.remainders {
-            Remainders::Freed => rest > SMALLEST_CHUNK,
+            Remainders::Freed => rest > M::Layout::SMALLEST_CHUNK,
             Remainders::Merged => {
-                whole > size && (rest >= SMALLEST_CHUNK || above == self.top || !above.is_in_use(&cx.memory))
+                whole > size
+                    && (rest >= M::Layout::SMALLEST_CHUNK
+                        || above == self.top
+                        || !above.is_in_use(&cx.memory))
             }
-            Remainders::MergedChunks => rest >= SMALLEST_CHUNK,
+            Remainders::MergedChunks => rest >= M::Layout::SMALLEST_CHUNK,
         };
         if !is_cut {
             return Ok(());
@@ -268,9 +279,16 @@ impl Arena {
 
 /// How much of a free chunk would be left over if an aligned one of `size` were cut out of it, or one
 /// byte if nothing would; `None` if that cannot be (glibc 2.38: `chunk_ok_for_memalign`).
-fn waste_if_aligned(chunk: Chunk, whole: ChunkSize, alignment: u64, size: ChunkSize) -> Option<u64> {
-    let lead = ChunkSize(chunk.payload().align_up(alignment) - chunk.payload());
-    if lead.bytes() > 0 && lead < SMALLEST_CHUNK {
+fn waste_if_aligned<M: Words>(
+    words: &M,
+    chunk: Chunk,
+    whole: ChunkSize,
+    alignment: u64,
+    size: ChunkSize,
+) -> Option<u64> {
+    let payload = chunk.payload(words);
+    let lead = ChunkSize(payload.align_up(alignment) - payload);
+    if lead.bytes() > 0 && lead < M::Layout::SMALLEST_CHUNK {
         return None;
     }
     if whole == size && lead.bytes() == 0 {

@@ -3,21 +3,19 @@
 //! They begin as the release and the [`Tunables`] say, and change as the program frees mapped chunks
 //! and calls `mallopt`. glibc: `malloc_par`, `mp_`, `global_max_fast`, `perturb_byte`.
 
-use crate::address::{ALIGNMENT, Address, ChunkSize, Request};
+use crate::address::{Address, ChunkSize, Request, align_down};
 use crate::bins::tcache;
 use crate::huge_pages::Huge;
+use crate::layout::Geometry;
 use crate::memory::HugePages;
-use crate::release::{LargeTcache, Release, TcacheMade, TcacheRules};
+use crate::release::{LargeTcache, Release, TcacheMade};
 use crate::tunables::{Tunable, Tunables, int};
-
-/// The threshold does not move above this: glibc's `DEFAULT_MMAP_THRESHOLD_MAX`.
-pub(crate) const GREATEST_DYNAMIC_THRESHOLD: u64 = 32 << 20;
-/// Arenas for each processor: glibc's `NARENAS_FROM_NCORES`.
-pub(crate) const ARENAS_PER_PROCESSOR: u64 = 8;
 
 /// The limits in force. glibc: `struct malloc_par`, `global_max_fast`, `perturb_byte`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameters {
+    /// The greatest request that is looked at.
+    pub greatest_request: u64,
     /// The main arena is trimmed when its top chunk has grown to this.
     pub trim_threshold: u64,
     /// Bytes to take from the kernel beyond what is needed.
@@ -63,21 +61,23 @@ pub struct Parameters {
 impl Parameters {
     /// What a release goes by when it starts with these tunables on a machine with these huge pages.
     pub fn new(release: &Release, tunables: &Tunables, machine: HugePages) -> Parameters {
+        let geometry = release.geometry();
         let mut parameters = Parameters {
+            greatest_request: release.greatest_request(),
             trim_threshold: 128 << 10,
             top_pad: 128 << 10,
             mmap_threshold: 128 << 10,
             mmap_max: 65536,
             thresholds_are_dynamic: true,
-            arena_test: ARENAS_PER_PROCESSOR,
+            arena_test: geometry.arenas_per_processor(),
             arena_max: 0,
             tcache_stacks: if release.tcache.made == TcacheMade::Never { 0 } else { tcache::SMALL_STACKS },
-            greatest_cached: release.tcache.greatest,
+            greatest_cached: greatest_cached(release),
             tcache_count: release.tcache.count,
             tcache_unsorted_limit: 0,
-            greatest_fast: if release.has_fastbins { greatest_fast(128) } else { 0 },
+            greatest_fast: if release.has_fastbins { greatest_fast(geometry, 16 * geometry.word) } else { 0 },
             perturb: 0,
-            huge: Huge::default(),
+            huge: Huge::none(geometry.longest_segment()),
             mapped_chunks: 0,
             greatest_mapped_chunks: 0,
             mapped_bytes: 0,
@@ -89,7 +89,7 @@ impl Parameters {
             parameters.set(release, tunable, value);
         }
         let mode = tunables.get(Tunable::Hugetlb);
-        parameters.huge = Huge::new(&release.huge_pages, mode, machine);
+        parameters.huge = Huge::new(&release.huge_pages, geometry.longest_segment(), mode, machine);
         if parameters.huge.avoids_break
             && release.huge_pages.set_mmap_threshold
             && tunables.get(Tunable::MmapThreshold).is_none()
@@ -101,6 +101,9 @@ impl Parameters {
 
     /// Sets one (glibc: the `do_set_…` functions). Returns whether the value was taken.
     pub fn set(&mut self, release: &Release, tunable: Tunable, value: u64) -> bool {
+        let geometry = release.geometry();
+        // A size_t holds no more.
+        let value = value & geometry.greatest_word();
         if !tunable.is_taken(release, value) {
             return false;
         }
@@ -112,13 +115,15 @@ impl Parameters {
             Tunable::Perturb => self.perturb = int(value),
             Tunable::ArenaMax => self.arena_max = value,
             Tunable::ArenaTest => self.arena_test = value,
-            Tunable::TcacheMax => self.set_tcache_max(&release.tcache, value),
+            Tunable::TcacheMax => self.set_tcache_max(release, value),
             Tunable::TcacheCount if release.tcache_counts_overflow => {
                 self.tcache_count = as_far_as_a_char_counts(value);
             }
             Tunable::TcacheCount => self.tcache_count = value,
             Tunable::TcacheUnsortedLimit => self.tcache_unsorted_limit = value,
-            Tunable::Mxfast if release.has_fastbins => self.greatest_fast = greatest_fast(value),
+            Tunable::Mxfast if release.has_fastbins => {
+                self.greatest_fast = greatest_fast(geometry, value);
+            }
             // Read once, when malloc starts, or nothing to set.
             Tunable::Check | Tunable::Hugetlb | Tunable::Mxfast => {}
         }
@@ -126,17 +131,15 @@ impl Parameters {
     }
 
     /// Sets the greatest request that is cached (glibc: `do_set_tcache_max`).
-    fn set_tcache_max(&mut self, rules: &TcacheRules, value: u64) {
-        let size = ChunkSize::serving(Request(value)).unwrap_or_default();
-        let greatest_small = if rules.excludes_greatest {
-            tcache::GREATEST_SMALL - ChunkSize(ALIGNMENT)
-        } else {
-            tcache::GREATEST_SMALL
-        };
-        if rules.large == LargeTcache::None || size <= greatest_small {
-            self.tcache_stacks = tcache::number(size) + 1;
+    fn set_tcache_max(&mut self, release: &Release, value: u64) {
+        let geometry = release.geometry();
+        let rules = &release.tcache;
+        let size = geometry.chunk_for(Request(value));
+        if rules.large == LargeTcache::None || size <= greatest_small(release) {
+            self.tcache_stacks = tcache::number(geometry, size) + 1;
         }
-        self.greatest_cached = if rules.excludes_greatest { size - ChunkSize(ALIGNMENT) } else { size };
+        let excluded = if rules.excludes_greatest { geometry.alignment } else { 0 };
+        self.greatest_cached = size - ChunkSize(excluded);
     }
 
     /// One of the four thresholds is set by hand: from now on none of them moves by itself.
@@ -177,10 +180,26 @@ fn as_far_as_a_char_counts(count: u64) -> u64 {
     }
 }
 
-/// The greatest fast chunk for a greatest fast request (glibc: `set_max_fast`); 16, less than any
-/// chunk, for a request of almost nothing.
-fn greatest_fast(request: u64) -> u64 {
-    if request <= 7 { 16 } else { (request + 8) & !15 }
+/// The greatest chunk of one size that is cached, if larger ones are not.
+fn greatest_small(release: &Release) -> ChunkSize {
+    let geometry = release.geometry();
+    let excluded = if release.tcache.excludes_greatest { geometry.alignment } else { 0 };
+    geometry.greatest_cached_small() - ChunkSize(excluded)
+}
+
+/// The greatest chunk that the cache takes in from `free` by default.
+fn greatest_cached(release: &Release) -> ChunkSize {
+    if release.tcache.made == TcacheMade::Never { ChunkSize(0) } else { greatest_small(release) }
+}
+
+/// The greatest fast chunk for a greatest fast request (glibc: `set_max_fast`); half the smallest chunk,
+/// so that there is none, for a request of almost nothing.
+fn greatest_fast(geometry: Geometry, request: u64) -> u64 {
+    if request < geometry.alignment - geometry.word {
+        geometry.smallest_chunk().bytes() / 2
+    } else {
+        align_down(request + geometry.word, geometry.alignment)
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! `realloc`: stay, shrink, grow upward, remap, or move.
 
-use crate::address::{ALIGNMENT, Address, ChunkSize, Request, SMALLEST_CHUNK, WORD};
+use crate::address::{Address, ChunkSize, Request};
 use crate::arena::{Arena, ArenaId};
 use crate::bins::{self, tcache::Tcache};
-use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
+use crate::chunk::{Chunk, Head, PREVIOUS_IN_USE};
 use crate::corruption::{Corruption, Refusal};
 use crate::heap::{Context, Heap, Wants};
+use crate::layout::Layout;
 use crate::list;
 use crate::memory::Memory;
 use crate::observe::{Found, Observer, Source};
@@ -24,12 +25,13 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if payload.is_null() {
             return self.malloc(thread, request);
         }
+        let request = Request(M::Layout::cut(request.0));
         if request.0 == 0 {
             self.free(thread, payload)?;
             return Ok(Address::NULL);
         }
         self.meet(thread);
-        let chunk = Chunk::of(payload);
+        let chunk = Chunk::of(&self.cx.memory, payload);
         let head = chunk.head(&self.cx.memory);
         if self.should_keep(chunk, head, request) {
             self.asked(request);
@@ -38,7 +40,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if !head.is_mapped() {
             self.ensure_tcache(thread, Wants::Realloc)?;
         }
-        if chunk.0.0 > head.size().0.wrapping_neg() || chunk.is_misaligned() {
+        if chunk.0.0 > M::Layout::cut(head.size().0.wrapping_neg()) || self.cx.is_misaligned(chunk) {
             return Err(Corruption::ReallocPointer.into());
         }
         let size = self.asked(request).ok_or(Refusal::OutOfMemory)?;
@@ -64,7 +66,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if rule == KeptByRealloc::Nothing {
             return false;
         }
-        let usable = self.usable_size(chunk.payload());
+        let usable = self.usable_size(chunk.payload(&self.cx.memory));
         if request.0 > usable {
             return false;
         }
@@ -73,9 +75,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             KeptByRealloc::Nothing => false,
             KeptByRealloc::WithinTrimThreshold => left_over <= self.cx.parameters.trim_threshold,
             KeptByRealloc::WithinPaddingOrPage => {
-                left_over < 2 * WORD || head.is_mapped() && left_over <= self.cx.memory.page_size()
+                left_over < 2 * M::Layout::WORD || head.is_mapped() && left_over <= self.cx.memory.page_size()
             }
-            KeptByRealloc::WithinPadding => left_over < 2 * WORD,
+            KeptByRealloc::WithinPadding => left_over < 2 * M::Layout::WORD,
         }
     }
 
@@ -90,7 +92,11 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         request: Request,
     ) -> Result<Address, Refusal> {
         let to = self.malloc_unasked(thread, request)?;
-        self.cx.memory.copy(chunk.payload(), to.chunk.payload(), self.cx.usable(head));
+        self.cx.memory.copy(
+            chunk.payload(&self.cx.memory),
+            to.chunk.payload(&self.cx.memory),
+            self.cx.usable(head),
+        );
         let (cx, tcache, arena) = self.lend(thread, id);
         arena.release(cx, tcache, chunk)?;
         Ok(self.served(to.chunk, to.source))
@@ -110,15 +116,15 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             return Ok(self.served(now, Source::Remapped));
         }
         let is_long_enough = match self.cx.release.mapped_head {
-            MappedHead::ToTheEnd => head.size() - ChunkSize(WORD) >= size,
+            MappedHead::ToTheEnd => head.size() - ChunkSize(M::Layout::WORD) >= size,
             MappedHead::LikeOthers => request.0 <= self.cx.usable(head),
         };
         if is_long_enough {
             return Ok(self.served(chunk, Source::Stayed));
         }
         let to = self.malloc_unasked(thread, request)?;
-        let length = head.size().bytes() - HEADER;
-        self.cx.memory.copy(chunk.payload(), to.chunk.payload(), length);
+        let length = head.size().bytes() - M::Layout::HEADER;
+        self.cx.memory.copy(chunk.payload(&self.cx.memory), to.chunk.payload(&self.cx.memory), length);
         mapping::unmap(&mut self.cx, chunk)?;
         Ok(self.served(to.chunk, to.source))
     }
@@ -128,7 +134,10 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let size = self.cx.size_for(request).ok_or(Refusal::OutOfMemory)?;
         self.ensure_tcache(thread, Wants::Request(size))?;
         if let Some(chunk) = self.threads[thread].tcache.take(&mut self.cx, size)? {
-            return Ok(Found { chunk, source: Source::Tcache(bins::narrow(bins::tcache::number(size))) });
+            return Ok(Found {
+                chunk,
+                source: Source::Tcache(bins::narrow(bins::tcache::number(self.cx.geometry(), size))),
+            });
         }
         self.allocate(thread, request)
     }
@@ -145,13 +154,13 @@ impl Arena {
         size: ChunkSize,
     ) -> Result<Option<Found>, Corruption> {
         let old_size = head.size();
-        if head.0 <= HEADER || old_size.0 >= self.system_bytes {
+        if head.0 <= M::Layout::HEADER || old_size.0 >= self.system_bytes {
             return Err(Corruption::ReallocSize);
         }
         let above = chunk.at(old_size);
         let head_above = above.head(&cx.memory);
         let size_above = head_above.size();
-        if head_above.0 <= HEADER || size_above.0 >= self.system_bytes {
+        if head_above.0 <= M::Layout::HEADER || size_above.0 >= self.system_bytes {
             return Err(Corruption::ReallocNextSize);
         }
         if old_size >= size {
@@ -159,11 +168,11 @@ impl Arena {
         }
         let together = old_size + size_above;
         if above == self.top {
-            if together >= size + SMALLEST_CHUNK {
+            if together >= size + M::Layout::SMALLEST_CHUNK {
                 return Ok(Some(self.grow_into_top(cx, chunk, together, size)));
             }
         } else if together >= size && !above.at(size_above).head(&cx.memory).previous_in_use() {
-            list::unlink(&mut cx.memory, &cx.release.checks, above)?;
+            list::unlink(cx, above)?;
             return self.keep(cx, tcache, chunk, together, size, Source::Extended).map(Some);
         }
         self.move_elsewhere(cx, tcache, chunk, head, size)
@@ -193,14 +202,14 @@ impl Arena {
         head: Head,
         size: ChunkSize,
     ) -> Result<Option<Found>, Corruption> {
-        let request = Request(size.bytes() - (ALIGNMENT - 1));
+        let request = Request(size.bytes() - (cx.alignment() - 1));
         let Some(padded) = cx.size_for(request) else { return Ok(None) };
         let Some(found) = self.allocate(cx, tcache, request, padded)? else { return Ok(None) };
         if found.chunk == chunk.at(head.size()) {
             let together = head.size() + found.chunk.size(&cx.memory);
             return self.keep(cx, tcache, chunk, together, size, Source::Extended).map(Some);
         }
-        cx.memory.copy(chunk.payload(), found.chunk.payload(), cx.usable(head));
+        cx.memory.copy(chunk.payload(&cx.memory), found.chunk.payload(&cx.memory), cx.usable(head));
         self.release(cx, tcache, chunk)?;
         Ok(Some(found))
     }
@@ -217,7 +226,7 @@ impl Arena {
         source: Source,
     ) -> Result<Found, Corruption> {
         let rest = whole - size;
-        if rest < SMALLEST_CHUNK {
+        if rest < M::Layout::SMALLEST_CHUNK {
             chunk.resize(&mut cx.memory, whole, self.flag);
             chunk.mark_in_use(&mut cx.memory, whole);
             return Ok(Found { chunk, source });

@@ -7,9 +7,11 @@
 
 pub mod field;
 
-use crate::address::ChunkSize;
+use crate::address::{Request, align_up};
+use crate::bins::tcache::{SMALL_STACKS, STACKS};
 use crate::corruption::{Checks, FreedChecks, UnsortedChecks};
 use crate::huge_pages::HugePageRules;
+use crate::layout::Geometry;
 use crate::tunables::environment::Reader;
 use crate::tunables::{Known, Tunable};
 
@@ -18,12 +20,18 @@ use crate::tunables::{Known, Tunable};
 pub struct Release {
     /// What it is called.
     pub name: &'static str,
-    /// The structure at the head of a secondary arena.
-    pub malloc_state: MallocState,
-    /// Bytes of the structure at the head of every segment: `sizeof (heap_info)`.
-    pub heap_info: u64,
-    /// The greatest request that is looked at (`REQUEST_OUT_OF_RANGE`, `checked_request2size`).
-    pub greatest_request: u64,
+    /// Bytes in a word of the machine it was built for: 8, or 4 on i386. A heap takes its memory's.
+    pub word: u64,
+    /// What payloads and chunk sizes are multiples of where words have 32 bits (`MALLOC_ALIGNMENT`); else
+    /// it is always 16.
+    pub alignment_of_32_bits: u64,
+    /// C's `int`s that `struct malloc_state` begins with: the lock, the flags, and perhaps whether
+    /// fastbins hold anything.
+    pub malloc_state_ints: u64,
+    /// Words of the structure at the head of every segment, before it is padded: `heap_info`.
+    pub heap_info_words: u64,
+    /// Which requests are looked at at all.
+    pub greatest_request: GreatestRequest,
     /// Where a greater one is refused before the thread is given an arena.
     pub refuses_early: RefusesEarly,
     /// Whether a process that never had a second thread goes without arenas' being chosen, and without
@@ -63,8 +71,8 @@ pub struct Release {
     pub tunables: Known,
     /// Whether the loader copies `GLIBC_TUNABLES` to the program break (`tunables_strdup`).
     pub tunables_are_copied_onto_break: bool,
-    /// The greatest mmap threshold `mallopt` takes: `HEAP_MAX_SIZE / 2`, or any.
-    pub greatest_mmap_threshold: u64,
+    /// Whether `mallopt` takes no greater mmap threshold than `HEAP_MAX_SIZE / 2`.
+    pub mmap_threshold_is_limited: bool,
     /// The greatest `tcache_count` that is taken: `MAX_TCACHE_COUNT`, or any.
     pub greatest_tcache_count: u64,
     /// Whether the cache counts chunks of a size in a `char`, which overflows.
@@ -87,13 +95,22 @@ pub struct Release {
     pub checks: Checks,
 }
 
-/// Where things are in `struct malloc_state`.
+/// Where things are in `struct malloc_state`, the structure at the head of a secondary arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MallocState {
     /// Its size.
     pub size: u64,
     /// From its beginning to `bins`.
     pub lists: u64,
+}
+
+/// The greatest request that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GreatestRequest {
+    /// All but what is near the end of the address space (`REQUEST_OUT_OF_RANGE`).
+    AddressSpace,
+    /// Half the address space (`checked_request2size`: `PTRDIFF_MAX`).
+    HalfAddressSpace,
 }
 
 /// Which functions refuse a request that is too large before anything else; the others choose an arena
@@ -113,15 +130,15 @@ pub struct RefusesEarly {
 pub struct TcacheRules {
     /// When a thread is given its cache.
     pub made: TcacheMade,
-    /// Bytes asked for it: `sizeof (tcache_perthread_struct)`.
-    pub bytes: u64,
-    /// Bytes asked for it if an allocation first needs it, to put by what it found.
-    pub bytes_while_allocating: u64,
+    /// Bytes of the count of each stack (`tcache_perthread_struct`).
+    pub count_bytes: u64,
+    /// Whether its size is padded to a chunk's before memory is asked for, which pads it again, if an
+    /// allocation first needs it, to put by what it found.
+    pub is_padded_twice: bool,
     /// How many chunks of a size it holds by default: `TCACHE_FILL_COUNT`.
     pub count: u64,
-    /// The greatest chunk it takes in from `free` by default.
-    pub greatest: ChunkSize,
-    /// Whether the tunable `tcache_max` is the least chunk not taken in, no more the greatest that is.
+    /// Whether the tunable `tcache_max` is the least chunk not taken in, no more the greatest that is; so the
+    /// greatest small one is not by default.
     pub excludes_greatest: bool,
     /// Whether, and how, chunks that are too large for the stacks of one size each can be cached.
     pub large: LargeTcache,
@@ -243,24 +260,22 @@ pub struct MallocInfo {
 
 const PAGE: u64 = 4096;
 const MEBIBYTE: u64 = 1 << 20;
-const SMALLEST: u64 = 32;
-/// Bytes of `bins` in `struct malloc_state`: two links each.
-const LISTS_BYTES: u64 = 127 * 2 * 8;
 
 /// 2.23: Ubuntu 16.04, SLES 12. Wolfram Gloger's ptmalloc2 and ten years of mending.
 pub const V2_23: Release = Release {
     name: "2.23",
-    malloc_state: MallocState { size: 0x890, lists: 0x68 },
-    heap_info: 0x20,
-    greatest_request: (2 * SMALLEST).wrapping_neg() - 1,
+    word: 8,
+    alignment_of_32_bits: 8,
+    malloc_state_ints: 2,
+    heap_info_words: 4,
+    greatest_request: GreatestRequest::AddressSpace,
     refuses_early: RefusesEarly { malloc: false, calloc: false, memalign: false },
     has_single_thread_path: false,
     tcache: TcacheRules {
         made: TcacheMade::Never,
-        bytes: 0,
-        bytes_while_allocating: 0,
+        count_bytes: 1,
+        is_padded_twice: false,
         count: 0,
-        greatest: ChunkSize(0),
         excludes_greatest: false,
         large: LargeTcache::None,
         serves_calloc: false,
@@ -287,7 +302,7 @@ pub const V2_23: Release = Release {
     environment: Reader::Variables,
     tunables: Known::VARIABLES,
     tunables_are_copied_onto_break: false,
-    greatest_mmap_threshold: 32 * MEBIBYTE,
+    mmap_threshold_is_limited: true,
     greatest_tcache_count: u64::MAX,
     tcache_counts_overflow: true,
     mmap_max_may_be_negative: true,
@@ -344,16 +359,10 @@ pub const V2_25: Release = Release {
 /// 2.26: Amazon Linux 2.
 pub const V2_26: Release = Release {
     name: "2.26",
+    // 4e61a6be44: i386 aligns to 16 bytes, as its ABI asks.
+    alignment_of_32_bits: 16,
     // d5c3fafc43: every thread has a cache, 64 stacks of up to seven chunks.
-    tcache: TcacheRules {
-        made: TcacheMade::AtFirstCall,
-        bytes: 0x240,
-        bytes_while_allocating: 0x240,
-        count: 7,
-        greatest: ChunkSize(1040),
-        is_lost_at_exit: true,
-        ..V2_25.tcache
-    },
+    tcache: TcacheRules { made: TcacheMade::AtFirstCall, count: 7, is_lost_at_exit: true, ..V2_25.tcache },
     refuses_early: RefusesEarly { malloc: true, ..V2_25.refuses_early },
     // 17f487b7af: a chunk's size against its foot.
     checks: Checks { unlinked_foot: true, ..V2_25.checks },
@@ -372,7 +381,7 @@ pub const V2_26: Release = Release {
 pub const V2_26_BRANCH: Release = Release {
     name: "2.26-branch",
     // 2.27, e956075a5a: a flag of its own for whether fastbins hold anything.
-    malloc_state: MallocState { size: 0x898, lists: 0x70 },
+    malloc_state_ints: 3,
     // 2.27, 3f6bb8a32e and 905a7725e9: SINGLE_THREAD_P.
     has_single_thread_path: true,
     // 2.27, 1e26d35193: the cache is not made again while the thread exits.
@@ -405,7 +414,7 @@ pub const V2_28: Release = Release {
 pub const V2_28_BRANCH: Release = Release {
     name: "2.28-branch",
     // 2.30, 1f50f2ad85: counts of 16 bits in the cache.
-    tcache: TcacheRules { bytes: 0x280, bytes_while_allocating: 0x280, ..V2_28.tcache },
+    tcache: TcacheRules { count_bytes: 2, ..V2_28.tcache },
     // 2.31, b0f6679bcd and b6d2c4475d: malloc_info without a slip of tabs, and with the top chunk.
     malloc_info: MallocInfo { slips_in_tabs: false, counts_top: true, ..V2_28.malloc_info },
     // The checks of 2.29, and of 2.30, 5b06f538c5: links of large bins.
@@ -443,7 +452,7 @@ pub const V2_30: Release = Release {
     // 5b06f538c5: links of large bins.
     checks: Checks { large_links: true, ..V2_29.checks },
     // 9bf8e29ca1: no request above PTRDIFF_MAX; a product is one too, and pvalloc's mask has a slip.
-    greatest_request: i64::MAX as u64,
+    greatest_request: GreatestRequest::HalfAddressSpace,
     refuses_early: RefusesEarly { calloc: true, ..V2_29.refuses_early },
     pvalloc_keeps_a_bit: true,
     greatest_tcache_count: V2_28_BRANCH.greatest_tcache_count,
@@ -493,11 +502,11 @@ pub const V2_34: Release = Release {
 pub const V2_35: Release = Release {
     name: "2.35",
     // 98d5fcb8d0: huge pages for arenas; heap_info has a page size.
-    heap_info: 0x30,
+    heap_info_words: 5,
     // 0849eed45d: the arguments of the fallback's two lengths are transposed, until 2.38.
     break_fallback: BreakFallback { rounded_to: MEBIBYTE, at_least: PAGE, counts_old_top: true },
     // 0a4df6f534: M_MMAP_THRESHOLD is not limited any more.
-    greatest_mmap_threshold: u64::MAX,
+    mmap_threshold_is_limited: false,
     // 5f6d8d97c6: hugetlb.
     tunables: V2_34.tunables.with(Tunable::Hugetlb),
     // b05fae4d8e: the loader has a malloc of its own for the copy.
@@ -579,11 +588,8 @@ pub const V2_42: Release = Release {
         // 25d37948c9, b0897944cc: made by the first request that it could serve.
         made: TcacheMade::AtFirstRequest,
         // cbfd798810, 7e10e30e64: twelve stacks for ranges of large sizes, used if tcache_max says so.
-        bytes: 0x2f8,
-        bytes_while_allocating: 0x2f8,
         large: LargeTcache::NoShorter,
         // The limit is a chunk's size now, and means less; chunks of 1040 bytes are left out.
-        greatest: ChunkSize(1024),
         excludes_greatest: true,
         ..V2_41.tcache
     },
@@ -611,7 +617,7 @@ pub const V2_42: Release = Release {
 pub const V2_42_BRANCH: Release = Release {
     name: "2.42-branch",
     // MAX_TCACHE_SMALL_SIZE is a chunk's size, and the limit one more.
-    tcache: TcacheRules { greatest: ChunkSize(1040), excludes_greatest: false, ..V2_42.tcache },
+    tcache: TcacheRules { excludes_greatest: false, ..V2_42.tcache },
     ..V2_42
 };
 
@@ -621,14 +627,14 @@ pub const V2_43: Release = Release {
     // e3062b06c5 to bb5a4f5295: no fastbins, nothing to consolidate, and nothing of them to tell.
     has_fastbins: false,
     malloc_info: MallocInfo { tells_fast: false, ..V2_42_BRANCH.malloc_info },
-    malloc_state: MallocState { size: 0x840, lists: 0x18 },
+    malloc_state_ints: 2,
     tcache: TcacheRules {
         // 0b9210bd76: sixteen of a size.
         count: 16,
         // 2bf2188fae: made by the first free that needs it, or while allocating: then its size is
         // padded twice.
         made: TcacheMade::AtFirstFree,
-        bytes_while_allocating: 0x300,
+        is_padded_twice: true,
         // b2b4b46a52: of large chunks only exact fits.
         large: LargeTcache::Exact,
         // 614cfd0f8a: mapped chunks are laid out like others.
@@ -667,7 +673,7 @@ pub const V2_44: Release = Release {
     name: "2.44",
     // An exact fit is handed out at once.
     exact_fits_are_cached: false,
-    tcache: TcacheRules { bytes_while_allocating: 0x2f8, ..V2_43.tcache },
+    tcache: TcacheRules { is_padded_twice: false, ..V2_43.tcache },
     // No more arenas than processors, but eight at least.
     arena_limit: ArenaLimit::OneEachOnline,
     tunables: V2_43.tunables.without(Tunable::TcacheUnsortedLimit),
@@ -677,6 +683,61 @@ pub const V2_44: Release = Release {
 };
 
 impl Release {
+    /// The same release built for a machine with words of 32 bits: i386.
+    #[must_use]
+    pub const fn narrowed(self) -> Release {
+        Release { word: 4, ..self }
+    }
+
+    /// The numbers that its word and its alignment make.
+    pub const fn geometry(&self) -> Geometry {
+        match self.word {
+            4 => Geometry { word: 4, alignment: self.alignment_of_32_bits },
+            _ => Geometry::OF_64_BITS,
+        }
+    }
+
+    /// Where things are in `struct malloc_state`: ints, fastbins, the top chunk and the last remainder, 254
+    /// links of lists, a bit for each list, and five words more.
+    pub const fn malloc_state(&self) -> MallocState {
+        let geometry = self.geometry();
+        let fast = if self.has_fastbins { geometry.fast_stacks() as u64 } else { 0 };
+        let lists = align_up(4 * self.malloc_state_ints, geometry.word) + (fast + 2) * geometry.word;
+        MallocState { size: lists + 254 * geometry.word + 16 + 5 * geometry.word, lists }
+    }
+
+    /// Bytes of the structure at the head of every segment: `sizeof (heap_info)`, which is padded so that a
+    /// chunk may follow.
+    pub const fn heap_info(&self) -> u64 {
+        let geometry = self.geometry();
+        geometry.before_a_chunk(self.heap_info_words * geometry.word)
+    }
+
+    /// Bytes of a thread's cache: `sizeof (tcache_perthread_struct)`, a count and a pointer for each stack.
+    pub const fn tcache_bytes(&self) -> u64 {
+        let stacks = match self.tcache.large {
+            LargeTcache::None => SMALL_STACKS,
+            LargeTcache::NoShorter | LargeTcache::Exact => STACKS,
+        };
+        stacks as u64 * (self.tcache.count_bytes + self.word)
+    }
+
+    /// Bytes asked for a thread's cache if an allocation first needs it, to put by what it found.
+    pub const fn tcache_bytes_while_allocating(&self) -> u64 {
+        let bytes = self.tcache_bytes();
+        if self.tcache.is_padded_twice { self.geometry().chunk_for(Request(bytes)).0 } else { bytes }
+    }
+
+    /// The greatest request that is looked at, in bytes.
+    pub const fn greatest_request(&self) -> u64 {
+        let geometry = self.geometry();
+        let words = geometry.greatest_word();
+        match self.greatest_request {
+            GreatestRequest::AddressSpace => words - 2 * geometry.smallest_chunk().0,
+            GreatestRequest::HalfAddressSpace => words >> 1,
+        }
+    }
+
     /// What is set when this is to be set.
     pub(crate) fn meant_by(&self, tunable: Tunable) -> Tunable {
         match tunable {
@@ -753,16 +814,11 @@ impl Release {
     /// Whether a heap can be like this: its structures fit where they lie, and its roundings are powers
     /// of two. True of every row, but not of everything that fields may be set to.
     pub fn is_possible(&self) -> bool {
-        let fits = |bytes: u64| bytes.is_multiple_of(8) && bytes <= PAGE;
-        fits(self.heap_info)
-            && self.heap_info >= V2_23.heap_info
-            && fits(self.malloc_state.size)
-            && fits(self.malloc_state.lists)
-            && self.malloc_state.size >= self.malloc_state.lists + LISTS_BYTES
-            && self.tcache.bytes <= PAGE
-            && self.tcache.bytes_while_allocating <= PAGE
+        matches!(self.alignment_of_32_bits, 8 | 16)
+            && (V2_23.heap_info_words..16).contains(&self.heap_info_words)
+            && self.malloc_state_ints < 16
+            && self.tcache.count_bytes <= 8
             && self.tcache.count <= u64::from(u16::MAX)
-            && self.tcache.greatest.bytes() <= 4 * MEBIBYTE - 16
             && self.break_fallback.rounded_to.is_power_of_two()
             && self.break_fallback.rounded_to <= MEBIBYTE
             && self.break_fallback.at_least <= 64 * MEBIBYTE
@@ -811,12 +867,43 @@ mod tests {
     #[test]
     fn every_row_is_possible() {
         assert!(Release::ALL.iter().all(Release::is_possible));
-        assert!(!Release { heap_info: 8, ..V2_44 }.is_possible());
+        assert!(!Release { heap_info_words: 3, ..V2_44 }.is_possible());
     }
 
     #[test]
     fn rows_are_in_the_order_of_their_releases() {
         let order = Release::ALL.map(|row| (numbers(row.name), row.is_branch()));
         assert!(order.is_sorted());
+    }
+
+    /// What pahole says of the C structures: of `x86_64` and of i386.
+    #[test]
+    fn structures_are_as_long_as_the_c_s() {
+        let sizes = |row: Release| {
+            let MallocState { size, lists } = row.malloc_state();
+            (size, lists, row.heap_info(), row.tcache_bytes(), row.tcache_bytes_while_allocating())
+        };
+        assert_eq!(sizes(V2_23).0, 0x890);
+        assert_eq!(sizes(V2_23).1, 0x68);
+        assert_eq!(sizes(V2_26), (0x890, 0x68, 0x20, 0x240, 0x240));
+        assert_eq!(sizes(V2_30), (0x898, 0x70, 0x20, 0x280, 0x280));
+        assert_eq!(sizes(V2_36), (0x898, 0x70, 0x30, 0x280, 0x280));
+        assert_eq!(sizes(V2_42), (0x898, 0x70, 0x30, 0x2f8, 0x2f8));
+        assert_eq!(sizes(V2_43), (0x840, 0x18, 0x30, 0x2f8, 0x300));
+        assert_eq!(sizes(V2_44), (0x840, 0x18, 0x30, 0x2f8, 0x2f8));
+        let narrow = |row: Release| sizes(row.narrowed());
+        assert_eq!(narrow(V2_25).0, 0x450);
+        assert_eq!(narrow(V2_25).2, 0x10);
+        assert_eq!(narrow(V2_26), (0x454, 0x3c, 0x18, 0x140, 0x140));
+        assert_eq!(narrow(V2_36), (0x458, 0x40, 0x18, 0x180, 0x180));
+        assert_eq!(narrow(V2_43), (0x42c, 0x14, 0x18, 0x1c8, 0x1d0));
+    }
+
+    #[test]
+    fn requests_end_where_the_address_space_does() {
+        assert_eq!(V2_23.greatest_request(), u64::MAX - 64);
+        assert_eq!(V2_30.greatest_request(), i64::MAX as u64);
+        assert_eq!(V2_23.narrowed().greatest_request(), 0xffff_ffff - 32);
+        assert_eq!(V2_30.narrowed().greatest_request(), 0x7fff_ffff);
     }
 }

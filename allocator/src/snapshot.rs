@@ -78,7 +78,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             if number != UNSORTED && !arena.map.is_marked(number) {
                 continue;
             }
-            for chunk in arena.list(number).backwards(words) {
+            for chunk in arena.list(&self.cx.memory, number).backwards(words) {
                 (number, chunk, chunk.size(words)).hash(&mut print);
             }
         }
@@ -93,7 +93,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
     /// The arena an allocation lies in; none if it is null or has a mapping of its own.
     pub fn arena_of_payload(&self, payload: Address) -> Option<ArenaId> {
-        let chunk = Chunk::of(payload);
+        let chunk = Chunk::of(&self.cx.memory, payload);
         if payload.is_null() || chunk.head(&self.cx.memory).is_mapped() {
             return None;
         }

@@ -159,7 +159,7 @@ impl Comparison {
             }
             return;
         }
-        let head = Chunk::of(ours).head(memory);
+        let head = Chunk::of(memory, ours).head(memory);
         if !self.places.are_same(program_break, theirs, ours, head) {
             let recorded = self.describe(address, theirs.head, self.recorded_break);
             let replayed = self.describe(ours.0, head.0, self.initial_break.0);

@@ -1,6 +1,7 @@
 //! The machines a heap is replayed on: simulated, or this process with a meter on its memory.
 
 use malloscope_allocator::address::Address;
+use malloscope_allocator::layout::{Bits64, Layout};
 use malloscope_allocator::memory::journal::Journal;
 use malloscope_allocator::memory::process::Process;
 use malloscope_allocator::memory::simulated::{Residency, Simulated};
@@ -32,7 +33,7 @@ pub trait Machine: Memory {
     fn disown_faults_since(&mut self, mark: u64);
 }
 
-impl Machine for Simulated {
+impl<L: Layout> Machine for Simulated<L> {
     fn program_break(&self) -> Address {
         Simulated::program_break(self)
     }
@@ -204,6 +205,8 @@ impl Metered {
 }
 
 impl Words for Metered {
+    type Layout = Bits64;
+
     #[inline(always)]
     fn load(&self, at: Address) -> u64 {
         self.process.load(at)

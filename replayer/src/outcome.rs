@@ -8,6 +8,7 @@ use crate::recognition::Recognition;
 use crate::trial::Trial;
 use crate::watch::ThresholdMove;
 use malloscope_allocator::bins::Bin;
+use malloscope_allocator::layout::Geometry;
 use malloscope_allocator::observe::counters::{Counters, KernelCalls, SourceKind};
 use serde::{Deserialize, Serialize};
 
@@ -206,12 +207,12 @@ pub struct Cost {
 }
 
 /// The rows of all bins that were looked into or put into.
-pub(crate) fn bin_rows(counters: &Counters) -> Vec<BinRow> {
+pub(crate) fn bin_rows(counters: &Counters, geometry: Geometry) -> Vec<BinRow> {
     let used = Bin::all().filter(|&bin| *counters.bin(bin) != Default::default());
     used.map(|bin| {
         let counts = counters.bin(bin);
         let (kind, number) = bin_name(bin);
-        let sizes = bin.sizes();
+        let sizes = bin.sizes(geometry);
         BinRow {
             kind: kind.to_owned(),
             number,

@@ -58,7 +58,7 @@ impl Placements {
         let moved = program_break - self.initial_break;
         match answer {
             Answer::Payload(payload) if !payload.is_null() => {
-                let head = Chunk::of(payload).head(memory).0;
+                let head = Chunk::of(memory, payload).head(memory).0;
                 let location = self.locate(memory, program_break, payload);
                 writeln!(out, "{index} {name} {location} {head:x} {moved:x}")
             }
@@ -72,7 +72,7 @@ impl Placements {
     }
 
     fn locate(&mut self, memory: &impl Words, program_break: Address, payload: Address) -> String {
-        let chunk = Chunk::of(payload);
+        let chunk = Chunk::of(memory, payload);
         let head = chunk.head(memory);
         if head.is_mapped() {
             return format!("M+{:x}/{:x}", chunk.previous_size(memory).bytes(), payload.0 % 4096);

@@ -67,7 +67,8 @@ pub fn answers_of(name: &str, calls: &[Record]) -> Option<Vec<Record>> {
         let mut record = Record { program_break, ..*record };
         if let (Answer::Payload(payload), Some(to)) = (answer, placed(&mut record.call)) {
             to.pointer.address = payload.0;
-            to.head = if payload.is_null() { 0 } else { Chunk::of(payload).head(probed.memory).0 };
+            to.head =
+                if payload.is_null() { 0 } else { Chunk::of(probed.memory, payload).head(probed.memory).0 };
         }
         answers.push(record);
     });

@@ -507,7 +507,7 @@ impl<M: Machine> Run<'_, M> {
             calls: self.calls,
             threads: self.threads,
             traced_nanos: self.time,
-            bins: outcome::bin_rows(counters),
+            bins: outcome::bin_rows(counters, heap.release().geometry()),
             served: outcome::served_rows(counters),
             requests: counters.asked,
             kernel: outcome::kernel_row(&counters.kernel),

@@ -228,8 +228,8 @@ fn a_release_can_be_changed_in_one_thing() {
     });
     for (change, said) in [
         ("tcache_count=many", "`many` is not a value of `tcache_count`: say a number"),
-        ("heap_info=3", "`3` is not a value of `heap_info`"),
-        ("nonsense=1", "releases have no field `nonsense`; try malloc_state_size"),
+        ("heap_info_words=3", "`3` is not a value of `heap_info_words`"),
+        ("nonsense=1", "releases have no field `nonsense`; try malloc_state_ints"),
     ] {
         let error = run::said(&mut malloscope(["replay", trace(), "--release-set", change])).err;
         assert!(error.contains(said), "{error}");

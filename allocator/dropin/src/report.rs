@@ -11,6 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use malloscope_allocator::bins::Bin;
+use malloscope_allocator::layout::Geometry;
 use malloscope_allocator::observe::counters::{BinCounts, Counters, SourceKind};
 
 /// Called by `exit`, after the program's own handlers.
@@ -84,7 +85,7 @@ fn row(out: &mut String, bin: Bin, counts: &BinCounts) -> fmt::Result {
     if let Some(number) = number {
         write!(out, ", \"number\": {number}")?;
     }
-    if let Some((smallest, greatest)) = bin.sizes() {
+    if let Some((smallest, greatest)) = bin.sizes(Geometry::OF_64_BITS) {
         let (smallest, greatest) = (smallest.bytes(), greatest.bytes());
         write!(out, ", \"smallest_chunk\": {smallest}, \"greatest_chunk\": {greatest}")?;
     }

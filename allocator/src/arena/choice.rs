@@ -5,15 +5,15 @@
 //! an arena of its own, until there are as many as the limit allows; then the existing ones are
 //! given out in turn. In a live process a locked arena is passed over; here no arena is ever locked.
 
-use crate::address::{ALIGNMENT, Address, ChunkSize};
+use crate::address::{Address, ChunkSize};
 use crate::arena::segment::{self, Segment};
-use crate::arena::{Arena, ArenaId};
-use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
+use crate::arena::{Arena, ArenaId, first_chunk_from};
+use crate::chunk::{Head, PREVIOUS_IN_USE};
 use crate::corruption::Corruption;
 use crate::heap::{Context, Heap};
+use crate::layout::Layout;
 use crate::memory::{Memory, Words};
 use crate::observe::{Event, Observer};
-use crate::parameters::ARENAS_PER_PROCESSOR;
 use crate::release::ArenaLimit;
 use crate::thread::{Thread, ThreadId};
 use alloc::boxed::Box;
@@ -41,8 +41,8 @@ impl Default for Choice {
 impl Choice {
     /// The arena whose `malloc_state` lies at `state`. Its number is kept there, in the room of the
     /// lock, which an allocator that makes one call at a time has no use for.
-    pub(crate) fn arena_at(&self, words: &impl Words, arenas: &[Arena], state: Address) -> Option<ArenaId> {
-        if state.is_null() || !state.is_aligned(8) {
+    pub(crate) fn arena_at<W: Words>(&self, words: &W, arenas: &[Arena], state: Address) -> Option<ArenaId> {
+        if state.is_null() || !state.is_aligned(W::Layout::WORD) {
             return None;
         }
         let number = u32::try_from(words.load(state)).ok()?;
@@ -115,8 +115,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         }
         let processors = self.cx.memory.processors();
         // Without any information glibc assumes two.
-        let eight_each =
-            |counted: u32| u64::from(if counted == 0 { 2 } else { counted }) * ARENAS_PER_PROCESSOR;
+        let eight_each = |counted: u32| {
+            u64::from(if counted == 0 { 2 } else { counted }) * self.cx.geometry().arenas_per_processor()
+        };
         let (is_due, limit) = match self.cx.release.arena_limit {
             ArenaLimit::EightEachOnline => {
                 (self.choice.count > parameters.arena_test, eight_each(processors.online))
@@ -163,12 +164,12 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// Makes an arena with room for a request (glibc: `_int_new_arena`).
     fn make_arena(&mut self, request: u64) -> Option<ArenaId> {
         let cx = &mut self.cx;
-        let overhead = cx.release.heap_info + cx.release.malloc_state.size + ALIGNMENT;
+        let overhead = cx.release.heap_info() + cx.release.malloc_state().size + cx.alignment();
         // Too large a request for one segment may still get a mapping of its own later.
-        let segment =
-            segment::make(cx, request.wrapping_add(overhead)).or_else(|| segment::make(cx, overhead))?;
+        let segment = segment::make(cx, M::Layout::cut(request.wrapping_add(overhead)))
+            .or_else(|| segment::make(cx, overhead))?;
         let id = ArenaId(u32::try_from(self.arenas.len()).ok()?);
-        let state = segment.0 + cx.release.heap_info;
+        let state = segment.0 + cx.release.heap_info();
         segment.adopt(&mut cx.memory, state, None);
         let mut arena = Arena::new(&mut cx.memory, &cx.release, id, state);
         cx.memory.store(state, u64::from(id.0));
@@ -214,22 +215,23 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let mut rest = closing.take().unwrap_or_else(|| Box::new(tcache.close(&rules)));
         let next = rest.next_to_free(&self.cx)?;
         self.meet(thread).closing = Some(rest);
-        next.map_or(Ok(()), |chunk| self.free(thread, chunk.payload()))?;
+        next.map_or(Ok(()), |chunk| self.free(thread, chunk.payload(&self.cx.memory)))?;
         Ok(next.is_some())
     }
 
     /// What the thread has cached and will give back next when it exits.
     pub fn next_given_back(&mut self, thread: ThreadId) -> Option<Address> {
-        let Thread { tcache, closing, .. } = self.meet(thread);
-        closing.as_deref().unwrap_or(tcache).next()
+        self.meet(thread);
+        let Thread { tcache, closing, .. } = &self.threads[thread];
+        closing.as_deref().unwrap_or(tcache).next(&self.cx.memory)
     }
 
     /// What the thread gives back if it exits now, in that order.
     pub fn given_back(&self, thread: ThreadId) -> Vec<Address> {
         let Some(Thread { tcache, .. }) = self.threads.get(thread) else { return Vec::new() };
         let mut all = Vec::new();
-        tcache.each(&self.cx, |chunk| all.push(chunk.payload()));
-        all.extend(tcache.own_chunk().map(Chunk::payload));
+        tcache.each(&self.cx, |chunk| all.push(chunk.payload(&self.cx.memory)));
+        all.extend(tcache.own_chunk().map(|chunk| chunk.payload(&self.cx.memory)));
         all
     }
 
@@ -261,9 +263,8 @@ impl Arena {
     /// Sets up the top chunk behind the `malloc_state` in the arena's first segment.
     fn begin<M: Memory, O: Observer>(&mut self, cx: &mut Context<M, O>, segment: Segment) {
         let length = segment.size(&cx.memory);
-        let first = (self.state + cx.release.malloc_state.size + HEADER).align_up(ALIGNMENT) - HEADER;
-        self.top = Chunk(first);
-        let size = segment.0 + length - first;
+        self.top = first_chunk_from(cx, self.state + cx.release.malloc_state().size);
+        let size = segment.0 + length - self.top.0;
         self.top.set_head(&mut cx.memory, Head::new(ChunkSize(size), PREVIOUS_IN_USE));
         self.grant(length);
         self.note_greatest();

@@ -1,13 +1,14 @@
 //! A freed chunk joins its free neighbours; the fastbins are consolidated.
 
-use crate::address::{ALIGNMENT, ChunkSize, SMALLEST_CHUNK};
+use crate::address::ChunkSize;
 use crate::arena::{Arena, segment};
-use crate::bins::{self, fast, tcache::Tcache};
-use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
+use crate::bins::{fast, tcache::Tcache};
+use crate::chunk::{Chunk, Head, PREVIOUS_IN_USE};
 use crate::corruption::Corruption;
 use crate::heap::Context;
+use crate::layout::Layout;
 use crate::list;
-use crate::memory::Memory;
+use crate::memory::{Memory, Words};
 use crate::observe::{Event, Observer};
 
 /// A freed chunk that has grown to this size is worth a look at the top chunk: glibc's
@@ -17,11 +18,15 @@ const WORTH_TRIMMING: ChunkSize = ChunkSize(65536);
 /// Whether a chunk and its size can be real, for a release that looks at both at once (glibc:
 /// `_int_free_check`).
 #[inline]
-pub(crate) fn check_freed(chunk: Chunk, size: ChunkSize) -> Result<(), Corruption> {
-    if chunk.0.0 > size.0.wrapping_neg() || chunk.is_misaligned() {
+pub(crate) fn check_freed<M: Words, O>(
+    cx: &Context<M, O>,
+    chunk: Chunk,
+    size: ChunkSize,
+) -> Result<(), Corruption> {
+    if chunk.0.0 > M::Layout::cut(size.0.wrapping_neg()) || cx.is_misaligned(chunk) {
         return Err(Corruption::FreePointer);
     }
-    if size < SMALLEST_CHUNK || size.0 & (ALIGNMENT - 1) != 0 {
+    if size < M::Layout::SMALLEST_CHUNK || size.0 & (cx.alignment() - 1) != 0 {
         return Err(Corruption::FreeSize);
     }
     Ok(())
@@ -39,7 +44,7 @@ impl Arena {
     ) -> Result<(), Corruption> {
         let size = chunk.size(&cx.memory);
         if cx.release.own_frees_are_cached {
-            check_freed(chunk, size)?;
+            check_freed(cx, chunk, size)?;
             if tcache.accept(cx, chunk, size)? {
                 return Ok(());
             }
@@ -85,7 +90,7 @@ impl Arena {
         if !head_above.previous_in_use() {
             return Err(Corruption::FreeNotInUse);
         }
-        if head_above.0 <= HEADER || head_above.size().0 >= self.system_bytes {
+        if head_above.0 <= M::Layout::HEADER || head_above.size().0 >= self.system_bytes {
             return Err(Corruption::FreeNextSize);
         }
         cx.perturb_freed(chunk, size);
@@ -124,7 +129,7 @@ impl Arena {
             if cx.release.checks.merged_foot && below.size(&cx.memory) != size_below {
                 return Err(broken);
             }
-            list::unlink(&mut cx.memory, &cx.release.checks, below)?;
+            list::unlink(cx, below)?;
             cx.tell(Event::Merged { kept: below, gone: chunk });
             chunk = below;
             size = size + size_below;
@@ -155,11 +160,11 @@ impl Arena {
         if above.at(size_above).head(&cx.memory).previous_in_use() {
             above.mark_previous_free(&mut cx.memory);
         } else {
-            list::unlink(&mut cx.memory, &cx.release.checks, above)?;
+            list::unlink(cx, above)?;
             cx.tell(Event::Merged { kept: chunk, gone: above });
             size = size + size_above;
         }
-        if small_skip_unsorted && !bins::is_large(size) {
+        if small_skip_unsorted && !cx.geometry().is_large(size) {
             self.put_small(cx, chunk, size)?;
         } else {
             self.put_unsorted(cx, chunk, size, Corruption::UnsortedInFree)?;
@@ -193,15 +198,16 @@ impl Arena {
             return Ok(());
         }
         self.fast.may_hold = false;
-        for number in 0..fast::STACKS {
+        for number in 0..cx.geometry().fast_stacks() {
             self.let_arrive(cx)?;
             let mut chunk = self.fast.empty(number);
             while chunk != Chunk::NONE {
-                if cx.release.checks.links_aligned && chunk.is_misaligned() {
+                if cx.release.checks.links_aligned && cx.is_misaligned(chunk) {
                     return Err(Corruption::FastUnalignedInConsolidate);
                 }
                 let size = chunk.size(&cx.memory);
-                if cx.release.checks.fast_size_when_consolidated && fast::number(size) != number {
+                if cx.release.checks.fast_size_when_consolidated && cx.geometry().fast_number(size) != number
+                {
                     return Err(Corruption::FastSizeInConsolidate);
                 }
                 let next = fast::next(cx, chunk);

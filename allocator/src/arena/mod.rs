@@ -8,16 +8,20 @@ pub(crate) mod merge;
 pub(crate) mod segment;
 pub(crate) mod top;
 
-use crate::address::{Address, WORD};
+use crate::address::Address;
 use crate::bins::{LISTS, UNSORTED, fast::Fastbins, map::BinMap};
 use crate::chunk::{Chunk, FOREIGN};
+use crate::heap::Context;
+use crate::layout::{Geometry, Layout};
 use crate::list::List;
 use crate::memory::Words;
 use crate::release::Release;
 
-/// The greatest length of a segment, and what every segment begins at a multiple of.
-pub use segment::LONGEST as LONGEST_SEGMENT;
 pub(crate) use segment::SHORTEST as SHORTEST_SEGMENT;
+
+/// The greatest length of a segment, and what every segment begins at a multiple of, where words have 64
+/// bits.
+pub const LONGEST_SEGMENT: u64 = Geometry::OF_64_BITS.longest_segment();
 
 /// The number of an arena: 0 is the main one, then in the order they were made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +38,7 @@ pub struct Arena {
     id: ArenaId,
     /// Where its `malloc_state` lies.
     state: Address,
-    /// Where the sentinel of list 0 would lie, if there were one.
+    /// Where the sentinel of the first list lies.
     lists: Address,
     /// What its chunks in use have in their heads: [`FOREIGN`], or nothing in the main arena.
     pub(crate) flag: u64,
@@ -60,12 +64,12 @@ pub struct Arena {
 
 impl Arena {
     /// An arena with nothing in it, whose `malloc_state` lies at `state` in zeroed memory.
-    pub(crate) fn new(words: &mut impl Words, release: &Release, id: ArenaId, state: Address) -> Arena {
+    pub(crate) fn new<W: Words>(words: &mut W, release: &Release, id: ArenaId, state: Address) -> Arena {
         let main = id == ArenaId::MAIN;
         let mut arena = Arena {
             id,
             state,
-            lists: state + release.malloc_state.lists - 2 * WORD,
+            lists: state + release.malloc_state().lists - W::Layout::HEADER,
             flag: if main { 0 } else { FOREIGN },
             fast: Fastbins::default(),
             map: BinMap::default(),
@@ -79,7 +83,7 @@ impl Arena {
             attached_threads: 1,
         };
         for number in UNSORTED..LISTS {
-            arena.list(number).clear(words);
+            arena.list(words, number).clear(words);
         }
         // The unsorted bin's sentinel is a chunk of size 0: a top chunk that never serves anybody.
         arena.top = arena.initial_top();
@@ -133,14 +137,15 @@ impl Arena {
 
     /// The list of this number, from 1 to 127 (glibc: `bin_at`).
     #[inline]
-    pub(crate) fn list(&self, number: usize) -> List {
-        List { sentinel: Chunk(self.lists + (number as u64 - 1) * 2 * WORD) }
+    pub(crate) fn list<W: Words>(&self, _: &W, number: usize) -> List {
+        let before = number as u64 - UNSORTED as u64;
+        List { sentinel: Chunk(self.lists + before * W::Layout::HEADER) }
     }
 
     /// The list of what was freed and has not been sorted.
     #[inline]
     pub(crate) fn unsorted(&self) -> List {
-        self.list(UNSORTED)
+        List { sentinel: Chunk(self.lists) }
     }
 
     /// What `top` is before there is any memory (glibc: `initial_top`).
@@ -157,4 +162,9 @@ impl Arena {
     pub(crate) fn note_greatest(&mut self) {
         self.greatest_system_bytes = self.greatest_system_bytes.max(self.system_bytes);
     }
+}
+
+/// The lowest chunk of memory that begins here.
+pub(crate) fn first_chunk_from<M: Words, O>(cx: &Context<M, O>, start: Address) -> Chunk {
+    Chunk::of(&cx.memory, (start + M::Layout::HEADER).align_up(cx.alignment()))
 }

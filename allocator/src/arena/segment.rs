@@ -10,31 +10,29 @@
 //! Because every segment begins at a multiple of its greatest size, the segment of a chunk, and
 //! with it the arena, is found from the chunk's address alone.
 
-use crate::address::{ALIGNMENT, Address, ChunkSize, SMALLEST_CHUNK, WORD, align_down, align_up};
+use crate::address::{Address, ChunkSize, align_down, align_up};
 use crate::arena::Arena;
 use crate::bins::tcache::Tcache;
-use crate::chunk::{Chunk, FOREIGN, HEADER, Head, PREVIOUS_IN_USE};
+use crate::chunk::{Chunk, FOREIGN, Head, PREVIOUS_IN_USE};
 use crate::corruption::Corruption;
 use crate::heap::Context;
 use crate::huge_pages::Huge;
+use crate::layout::Layout;
 use crate::list;
 use crate::memory::{Access, Mapping, Memory, Words};
 use crate::observe::{Event, Observer};
 use crate::parameters::Parameters;
 use crate::release::Release;
 
+// The words of its head.
+const STATE: u64 = 0;
+const PREVIOUS: u64 = 1;
+const SIZE: u64 = 2;
+const ACCESSIBLE: u64 = 3;
+const PAGE_SIZE: u64 = 4;
+
 /// The least length of a segment without huge pages: glibc's `HEAP_MIN_SIZE`.
 pub(crate) const SHORTEST: u64 = 32 << 10;
-/// The greatest length of a segment without huge pages, and what all are aligned to: glibc's
-/// `HEAP_MAX_SIZE`.
-pub const LONGEST: u64 = 64 << 20;
-
-const STATE: u64 = 0;
-const PREVIOUS: u64 = WORD;
-const SIZE: u64 = 2 * WORD;
-const ACCESSIBLE: u64 = 3 * WORD;
-const PAGE_SIZE: u64 = 4 * WORD;
-
 /// One mapping of a secondary arena: glibc's `heap_info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment(pub(crate) Address);
@@ -49,47 +47,57 @@ impl Segment {
         Segment(chunk.0.align_down(parameters.huge.longest_segment))
     }
 
+    #[inline(always)]
+    fn word<W: Words>(self, words: &W, number: u64) -> u64 {
+        words.load(self.0 + number * W::Layout::WORD)
+    }
+
+    #[inline(always)]
+    fn set_word<W: Words>(self, words: &mut W, number: u64, word: u64) {
+        words.store(self.0 + number * W::Layout::WORD, word);
+    }
+
     /// Where its arena's `malloc_state` lies.
     #[inline]
     pub(crate) fn state(self, words: &impl Words) -> Address {
-        Address(words.load(self.0 + STATE))
+        Address(self.word(words, STATE))
     }
 
     /// The segment that came before it in its arena; [`Segment::NONE`] of the first.
     pub(crate) fn previous(self, words: &impl Words) -> Segment {
-        Segment(Address(words.load(self.0 + PREVIOUS)))
+        Segment(Address(self.word(words, PREVIOUS)))
     }
 
     /// Bytes in use of its length.
     pub(crate) fn size(self, words: &impl Words) -> u64 {
-        words.load(self.0 + SIZE)
+        self.word(words, SIZE)
     }
 
     /// Bytes of its pages, which it grows and shrinks by. It knows, where there can be several kinds.
     fn page_size<M: Memory, O>(self, cx: &Context<M, O>) -> u64 {
-        if has_page_size(&cx.release) { cx.memory.load(self.0 + PAGE_SIZE) } else { cx.memory.page_size() }
+        if has_page_size(&cx.release) { self.word(&cx.memory, PAGE_SIZE) } else { cx.memory.page_size() }
     }
 
     /// Bytes that have ever been made accessible; no less than its size.
     pub(crate) fn accessible(self, words: &impl Words) -> u64 {
-        words.load(self.0 + ACCESSIBLE)
+        self.word(words, ACCESSIBLE)
     }
 
     /// Tells the segment which arena it belongs to, and which segment came before it there.
     pub(crate) fn adopt(self, words: &mut impl Words, state: Address, previous: Option<Segment>) {
-        words.store(self.0 + STATE, state.0);
-        words.store(self.0 + PREVIOUS, previous.map_or(0, |segment| segment.0.0));
+        self.set_word(words, STATE, state.0);
+        self.set_word(words, PREVIOUS, previous.map_or(0, |segment| segment.0.0));
     }
 
     /// The lowest chunk of a segment that is not its arena's first.
     fn first_chunk<M, O>(self, cx: &Context<M, O>) -> Chunk {
-        Chunk(self.0 + cx.release.heap_info)
+        Chunk(self.0 + cx.release.heap_info())
     }
 }
 
 /// Whether a segment's head has room for the size of its pages.
 fn has_page_size(release: &Release) -> bool {
-    release.heap_info > PAGE_SIZE
+    release.heap_info_words > PAGE_SIZE
 }
 
 /// What a segment is made of.
@@ -120,6 +128,7 @@ pub(crate) fn make<M: Memory, O: Observer>(cx: &mut Context<M, O>, size: u64) ->
 fn make_of<M: Memory, O: Observer>(cx: &mut Context<M, O>, size: u64, pages: Pages) -> Option<Segment> {
     let Huge { shortest_segment: shortest, longest_segment: longest, .. } = cx.parameters.huge;
     let padded = size.wrapping_add(cx.parameters.top_pad);
+    let padded = M::Layout::cut(padded);
     let length = match size {
         _ if padded < shortest => shortest,
         _ if padded <= longest => padded,
@@ -133,12 +142,13 @@ fn make_of<M: Memory, O: Observer>(cx: &mut Context<M, O>, size: u64, pages: Pag
         return None;
     }
     cx.recommend_huge(at, length);
-    cx.memory.store(at + SIZE, length);
-    cx.memory.store(at + ACCESSIBLE, length);
+    let segment = Segment(at);
+    segment.set_word(&mut cx.memory, SIZE, length);
+    segment.set_word(&mut cx.memory, ACCESSIBLE, length);
     if has_page_size(&cx.release) {
-        cx.memory.store(at + PAGE_SIZE, pages.size);
+        segment.set_word(&mut cx.memory, PAGE_SIZE, pages.size);
     }
-    Some(Segment(at))
+    Some(segment)
 }
 
 /// Finds aligned addresses for a segment: those left over last time, or the aligned half of a
@@ -197,30 +207,30 @@ fn grow<M: Memory, O: Observer>(cx: &mut Context<M, O>, segment: Segment, by: u6
         if !cx.protect(segment.0 + accessible, size - accessible, Access::ReadWrite) {
             return None;
         }
-        cx.memory.store(segment.0 + ACCESSIBLE, size);
+        segment.set_word(&mut cx.memory, ACCESSIBLE, size);
     }
     if cx.release.huge_pages.segments_are_transparent && before < cx.parameters.huge.transparent {
         cx.recommend_huge(segment.0, size);
     }
-    cx.memory.store(segment.0 + SIZE, size);
+    segment.set_word(&mut cx.memory, SIZE, size);
     Some(by)
 }
 
 /// Gives the last `by` bytes of a segment back (glibc: `shrink_heap`).
 fn shrink<M: Memory, O: Observer>(cx: &mut Context<M, O>, segment: Segment, by: u64) -> bool {
     let size = segment.size(&cx.memory).wrapping_sub(by);
-    if (size as i64) < cx.release.heap_info as i64 {
+    if (size as i64) < cx.release.heap_info() as i64 {
         return false;
     }
     if cx.memory.charges_for_every_page() {
         if !cx.map_over(segment.0 + size, by) {
             return false;
         }
-        cx.memory.store(segment.0 + ACCESSIBLE, size);
+        segment.set_word(&mut cx.memory, ACCESSIBLE, size);
     } else {
         cx.discard(segment.0 + size, by);
     }
-    cx.memory.store(segment.0 + SIZE, size);
+    segment.set_word(&mut cx.memory, SIZE, size);
     true
 }
 
@@ -236,8 +246,8 @@ pub(crate) fn extend<M: Memory, O: Observer>(
     let old_top = arena.top;
     let old_size = old_top.size(&cx.memory);
     let segment = Segment::of(old_top, &cx.parameters);
-    let missing = size + SMALLEST_CHUNK - old_size;
-    if (missing.0 as i64) > 0
+    let missing = size + M::Layout::SMALLEST_CHUNK - old_size;
+    if M::Layout::signed(missing.0) > 0
         && let Some(by) = grow(cx, segment, missing.0)
     {
         arena.grant(by);
@@ -245,14 +255,18 @@ pub(crate) fn extend<M: Memory, O: Observer>(
         cx.tell(Event::TopGrew { arena: arena.id(), by });
         return Ok(true);
     }
-    let Some(next) = make(cx, (size + SMALLEST_CHUNK).0.wrapping_add(cx.release.heap_info)) else {
+    let Some(next) =
+        make(cx, M::Layout::cut((size + M::Layout::SMALLEST_CHUNK).0.wrapping_add(cx.release.heap_info())))
+    else {
         return Ok(false);
     };
     next.adopt(&mut cx.memory, arena.state(), Some(segment));
     let length = next.size(&cx.memory);
     arena.grant(length);
     arena.top = next.first_chunk(cx);
-    arena.top.set_head(&mut cx.memory, Head::new(ChunkSize(length - cx.release.heap_info), PREVIOUS_IN_USE));
+    arena
+        .top
+        .set_head(&mut cx.memory, Head::new(ChunkSize(length - cx.release.heap_info()), PREVIOUS_IN_USE));
     cx.tell(Event::TopGrew { arena: arena.id(), by: length });
     fence_off(arena, cx, tcache, old_top, old_size)?;
     Ok(true)
@@ -267,11 +281,11 @@ fn fence_off<M: Memory, O: Observer>(
     old_top: Chunk,
     old_size: ChunkSize,
 ) -> Result<(), Corruption> {
-    let fence = ChunkSize(HEADER);
-    let rest = ChunkSize(align_down((old_size - SMALLEST_CHUNK).0, ALIGNMENT));
+    let fence = ChunkSize(M::Layout::HEADER);
+    let rest = ChunkSize(align_down((old_size - M::Layout::SMALLEST_CHUNK).0, cx.alignment()));
     let words = &mut cx.memory;
     old_top.at(rest + fence).set_head(words, Head(PREVIOUS_IN_USE));
-    if rest < SMALLEST_CHUNK {
+    if rest < M::Layout::SMALLEST_CHUNK {
         old_top.set_head(words, Head::new(rest + fence, PREVIOUS_IN_USE));
         old_top.set_foot(words, rest + fence);
         return Ok(());
@@ -295,8 +309,8 @@ pub(crate) fn trim<M: Memory, O: Observer>(
         segment = previous;
     }
     let top_size = arena.top.size(&cx.memory);
-    let spare = (top_size - SMALLEST_CHUNK).0.wrapping_sub(1);
-    if top_size.0 < cx.parameters.trim_threshold || (spare as i64) < 0 || spare <= pad {
+    let spare = M::Layout::cut((top_size - M::Layout::SMALLEST_CHUNK).0.wrapping_sub(1));
+    if top_size.0 < cx.parameters.trim_threshold || M::Layout::signed(spare) < 0 || spare <= pad {
         return Ok(());
     }
     let extra = align_down(spare - pad, segment.page_size(cx));
@@ -318,17 +332,21 @@ fn vanish<M: Memory, O: Observer>(
     pad: u64,
 ) -> Result<Option<Segment>, Corruption> {
     let previous = segment.previous(&cx.memory);
-    let end = Chunk(previous.0 + previous.size(&cx.memory) - (SMALLEST_CHUNK.0 - HEADER));
-    let misaligned = end.0.0 & (ALIGNMENT - 1);
+    let end =
+        Chunk(previous.0 + previous.size(&cx.memory) - (M::Layout::SMALLEST_CHUNK.0 - M::Layout::HEADER));
+    let misaligned = end.0.0 & (cx.alignment() - 1);
     let fence = Chunk(end.0 - misaligned).below(&cx.memory);
-    let mut room = fence.size(&cx.memory) + ChunkSize(SMALLEST_CHUNK.0 - HEADER + misaligned);
+    let mut room =
+        fence.size(&cx.memory) + ChunkSize(M::Layout::SMALLEST_CHUNK.0 - M::Layout::HEADER + misaligned);
     let free_below = !fence.head(&cx.memory).previous_in_use();
     if free_below {
         room = room + fence.previous_size(&cx.memory);
     }
     let longest = cx.parameters.huge.longest_segment;
     let unused = longest - previous.size(&cx.memory);
-    if room.0.wrapping_add(unused) < pad.wrapping_add(SMALLEST_CHUNK.0 + segment.page_size(cx)) {
+    if room.0.wrapping_add(unused)
+        < M::Layout::cut(pad.wrapping_add(M::Layout::SMALLEST_CHUNK.0 + segment.page_size(cx)))
+    {
         return Ok(None);
     }
     let length = segment.size(&cx.memory);
@@ -340,7 +358,7 @@ fn vanish<M: Memory, O: Observer>(
     let mut top = fence;
     if free_below {
         top = fence.below(&cx.memory);
-        list::unlink(&mut cx.memory, &cx.release.checks, top)?;
+        list::unlink(cx, top)?;
     }
     arena.top = top;
     top.set_head(&mut cx.memory, Head::new(room, PREVIOUS_IN_USE));

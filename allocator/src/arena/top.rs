@@ -1,10 +1,11 @@
 //! The top chunk borders unclaimed memory: it serves what no bin can, and can be made larger.
 
-use crate::address::{ChunkSize, SMALLEST_CHUNK};
+use crate::address::ChunkSize;
 use crate::arena::Arena;
 use crate::chunk::{Head, PREVIOUS_IN_USE};
 use crate::corruption::Corruption;
 use crate::heap::Context;
+use crate::layout::Layout;
 use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
 
@@ -20,7 +21,7 @@ impl Arena {
         if cx.release.checks.top_size && whole.0 > self.system_bytes {
             return Err(Corruption::TopSize);
         }
-        if whole < size + SMALLEST_CHUNK {
+        if whole < size + M::Layout::SMALLEST_CHUNK {
             cx.tell(Event::Missed { bin: crate::bins::Bin::Top });
             return Ok(None);
         }

@@ -3,23 +3,18 @@
 //! A chunk in a fastbin still counts as in use. That keeps it whole, and keeps its free neighbours
 //! apart, until [`Arena::consolidate`] empties the stacks.
 
-use crate::address::{ALIGNMENT, ChunkSize, SMALLEST_CHUNK, index};
+use crate::address::ChunkSize;
 use crate::arena::Arena;
 use crate::bins::{Bin, narrow, tcache::Tcache};
-use crate::chunk::{Chunk, HEADER};
+use crate::chunk::Chunk;
 use crate::corruption::Corruption;
 use crate::heap::Context;
+use crate::layout::Layout;
 use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
 
-/// How many stacks there are: glibc's `NFASTBINS`.
-pub(crate) const STACKS: usize = 10;
-
-/// The number of the stack for chunks of this size (glibc: `fastbin_index`).
-#[inline]
-pub(crate) fn number(size: ChunkSize) -> usize {
-    index(size.0.wrapping_sub(SMALLEST_CHUNK.0) / ALIGNMENT)
-}
+/// How many stacks there can be: glibc's `NFASTBINS` is no greater on any machine.
+pub(crate) const STACKS: usize = 11;
 
 /// An arena's stacks: the top chunk of each.
 #[derive(Clone, Debug)]
@@ -51,7 +46,7 @@ impl Fastbins {
 /// The chunk below `chunk` in a stack of fast chunks, which are linked by their boundary tags.
 #[inline]
 pub(crate) fn next<M: Memory, O: Observer>(cx: &Context<M, O>, chunk: Chunk) -> Chunk {
-    Chunk(cx.revealed(chunk.payload()))
+    Chunk(cx.revealed(chunk.payload(&cx.memory)))
 }
 
 impl Arena {
@@ -67,22 +62,22 @@ impl Arena {
         if size.0 > cx.parameters.greatest_fast {
             return Ok(None);
         }
-        let number = number(size);
+        let number = cx.geometry().fast_number(size);
         let Some(top) = self.fast.tops.get_mut(number) else { return Ok(None) };
         let victim = *top;
         if victim == Chunk::NONE {
             cx.tell(Event::Missed { bin: Bin::Fast(narrow(number)) });
             return Ok(None);
         }
-        if cx.release.checks.links_aligned && victim.is_misaligned() {
+        if cx.release.checks.links_aligned && cx.is_misaligned(victim) {
             return Err(Corruption::FastUnaligned);
         }
         *top = next(cx, victim);
         // With threads glibc takes the chunk by compare-and-swap and looks at the next one first.
-        if cx.threaded && cx.release.checks.links_aligned && top.is_misaligned() {
+        if cx.threaded && cx.release.checks.links_aligned && cx.is_misaligned(*top) {
             return Err(Corruption::FastUnalignedNext);
         }
-        if self::number(victim.size(&cx.memory)) != number {
+        if cx.geometry().fast_number(victim.size(&cx.memory)) != number {
             return Err(Corruption::FastSize);
         }
         self.stash_fast(cx, tcache, size)?;
@@ -96,7 +91,7 @@ impl Arena {
         tcache: &mut Tcache,
         size: ChunkSize,
     ) -> Result<(), Corruption> {
-        let number = number(size);
+        let number = cx.geometry().fast_number(size);
         while tcache.has_room(cx, size) {
             self.let_arrive(cx)?;
             let top = &mut self.fast.tops[number];
@@ -105,14 +100,14 @@ impl Arena {
                 break;
             }
             let checks = &cx.release.checks;
-            if checks.links_aligned && chunk.is_misaligned() {
+            if checks.links_aligned && cx.is_misaligned(chunk) {
                 return Err(Corruption::FastUnalignedInStash);
             }
-            if checks.fast_size_when_cached && self::number(chunk.size(&cx.memory)) != number {
+            if checks.fast_size_when_cached && cx.geometry().fast_number(chunk.size(&cx.memory)) != number {
                 return Err(Corruption::FastSizeInStash);
             }
             *top = next(cx, chunk);
-            if cx.threaded && checks.links_aligned && top.is_misaligned() {
+            if cx.threaded && checks.links_aligned && cx.is_misaligned(*top) {
                 return Err(Corruption::FastUnalignedNext);
             }
             tcache.put(cx, chunk, size);
@@ -130,7 +125,7 @@ impl Arena {
         chunk: Chunk,
         size: ChunkSize,
     ) -> Result<Chunk, Corruption> {
-        cx.tell(Event::Released { chunk, size, into: Bin::Fast(narrow(number(size))) });
+        cx.tell(Event::Released { chunk, size, into: Bin::Fast(narrow(cx.geometry().fast_number(size))) });
         if let Some(during) = cx.lockless.delay() {
             cx.lockless.put(self.id(), chunk, during);
             return Ok(Chunk::NONE);
@@ -147,18 +142,18 @@ impl Arena {
         size: ChunkSize,
     ) -> Result<Chunk, Corruption> {
         let above = chunk.at(size).head(&cx.memory);
-        if above.0 <= HEADER || above.size().0 >= self.system_bytes {
+        if above.0 <= M::Layout::HEADER || above.size().0 >= self.system_bytes {
             return Err(Corruption::FreeNextSizeFast);
         }
         cx.perturb_freed(chunk, size);
         self.fast.may_hold = true;
-        let number = number(size);
+        let number = cx.geometry().fast_number(size);
         let top = &mut self.fast.tops[number % STACKS];
         let old = *top;
         if old == chunk {
             return Err(Corruption::FastDoubleFree);
         }
-        cx.conceal(chunk.payload(), old.0);
+        cx.conceal(chunk.payload(&cx.memory), old.0);
         *top = chunk;
         Ok(old)
     }
@@ -170,7 +165,9 @@ impl Arena {
         entry: Chunk,
         size: ChunkSize,
     ) -> Result<(), Corruption> {
-        if entry != Chunk::NONE && number(entry.size(&cx.memory)) != number(size) {
+        if entry != Chunk::NONE
+            && cx.geometry().fast_number(entry.size(&cx.memory)) != cx.geometry().fast_number(size)
+        {
             return Err(Corruption::FastEntry);
         }
         Ok(())

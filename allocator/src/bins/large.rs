@@ -9,13 +9,14 @@
 //! Only the first of several equals is on the skip list. A new equal goes second, and the second
 //! is also the one that is taken, so that the skip list rarely changes.
 
-use super::{FIRST_LARGE, narrow};
-use crate::address::{ALIGNMENT, ChunkSize, SMALLEST_CHUNK, index};
+use super::narrow;
+use crate::address::{ChunkSize, align_down, index};
 use crate::arena::Arena;
 use crate::bins::Bin;
 use crate::chunk::Chunk;
 use crate::corruption::{Checks, Corruption};
 use crate::heap::Context;
+use crate::layout::{Geometry, Layout};
 use crate::list::{self, List};
 use crate::memory::{Memory, Words};
 use crate::observe::{Event, Found, Observer, Source};
@@ -23,14 +24,25 @@ use crate::observe::{Event, Found, Observer, Source};
 /// The number of the last large bin, which takes every size that is too large for the others.
 const LAST: usize = 126;
 
-/// The ranges of glibc's `largebin_index_64`: sizes whose `size >> shift` is at most `limit` are in
-/// the list number `first + (size >> shift)`.
-const RANGES: [(u32, u64, usize); 5] = [(6, 48, 48), (9, 20, 91), (12, 10, 110), (15, 4, 119), (18, 2, 124)];
+/// Sizes whose `size >> shift` is at most `limit` are in the list number `first + (size >> shift)`.
+type Range = (u32, u64, usize);
+
+/// The ranges: those of the narrowest bins differ (glibc: `largebin_index_64`, `largebin_index_32`,
+/// `largebin_index_32_big`).
+#[inline(always)]
+fn ranges(geometry: Geometry) -> [Range; 5] {
+    let narrowest = match (geometry.word, geometry.alignment) {
+        (8, _) => (6, 48, 48),
+        (_, 8) => (6, 38, 56),
+        _ => (6, 45, 49),
+    };
+    [narrowest, (9, 20, 91), (12, 10, 110), (15, 4, 119), (18, 2, 124)]
+}
 
 /// The number of the list that chunks of this size are sorted into.
 #[inline]
-pub(crate) fn number(size: ChunkSize) -> usize {
-    for (shift, limit, first) in RANGES {
+pub(crate) fn number(geometry: Geometry, size: ChunkSize) -> usize {
+    for (shift, limit, first) in ranges(geometry) {
         if size.0 >> shift <= limit {
             return first + index(size.0 >> shift);
         }
@@ -39,10 +51,10 @@ pub(crate) fn number(size: ChunkSize) -> usize {
 }
 
 /// The smallest and the greatest chunk size of the list of this number.
-pub(crate) fn sizes(number: usize) -> (ChunkSize, ChunkSize) {
+pub(crate) fn sizes(geometry: Geometry, number: usize) -> (ChunkSize, ChunkSize) {
     let begins = |number: usize| {
-        let mut below = FIRST_LARGE as u64 * ALIGNMENT;
-        for (shift, limit, first) in RANGES {
+        let mut below = geometry.smallest_large().0;
+        for (shift, limit, first) in ranges(geometry) {
             if number <= first + index(limit) {
                 return below.max((number.saturating_sub(first) as u64) << shift);
             }
@@ -50,7 +62,10 @@ pub(crate) fn sizes(number: usize) -> (ChunkSize, ChunkSize) {
         }
         below
     };
-    let greatest = if number >= LAST { u64::MAX - ALIGNMENT + 1 } else { begins(number + 1) - ALIGNMENT };
+    let greatest = match number {
+        LAST.. => align_down(geometry.greatest_word(), geometry.alignment),
+        _ => begins(number + 1) - geometry.alignment,
+    };
     (ChunkSize(begins(number)), ChunkSize(greatest))
 }
 
@@ -62,8 +77,8 @@ impl Arena {
         cx: &mut Context<M, O>,
         size: ChunkSize,
     ) -> Result<Option<Found>, Corruption> {
-        let number = number(size);
-        let list = self.list(number);
+        let number = number(cx.geometry(), size);
+        let list = self.list(&cx.memory, number);
         let largest = list.first(&cx.memory);
         if largest == list.sentinel || largest.head(&cx.memory).0 < size.0 {
             cx.tell(Event::Missed { bin: Bin::Large(narrow(number)) });
@@ -85,8 +100,8 @@ impl Arena {
                 victim = second;
             }
         }
-        list::unlink(&mut cx.memory, &cx.release.checks, victim)?;
-        if (whole - size) < SMALLEST_CHUNK {
+        list::unlink(cx, victim)?;
+        if (whole - size) < M::Layout::SMALLEST_CHUNK {
             self.hand_out_whole(cx, victim, whole);
         } else {
             self.split_off(cx, victim, whole, size, Corruption::UnsortedInSplit)?;

@@ -6,17 +6,17 @@
 //! neither before that thread's call nor after it. Whoever makes calls one after the other says so here.
 
 use crate::arena::{Arena, ArenaId};
-use crate::bins::fast::STACKS;
 use crate::chunk::Chunk;
 use crate::corruption::Corruption;
 use crate::heap::{Context, Heap};
+use crate::layout::Geometry;
 use crate::memory::Memory;
 use crate::observe::Observer;
 use alloc::vec::Vec;
 
-/// How many fastbins are emptied one after the other (glibc: `malloc_consolidate`).
+/// How many fastbins are emptied one after the other (glibc: `malloc_consolidate`), where words have 64 bits.
 #[expect(clippy::cast_possible_truncation, reason = "they are ten")]
-pub const FASTBINS: u32 = STACKS as u32;
+pub const FASTBINS: u32 = Geometry::OF_64_BITS.fast_stacks() as u32;
 
 /// When a chunk arrives on a fastbin: during a later call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,12 @@
 //! list empty, so a set bit is a guess and a clear bit is certain (glibc: `binmap`).
 
 use super::LISTS;
-use crate::address::{ChunkSize, SMALLEST_CHUNK};
+use crate::address::ChunkSize;
 use crate::arena::Arena;
 use crate::bins;
 use crate::corruption::Corruption;
 use crate::heap::Context;
+use crate::layout::Layout;
 use crate::list;
 use crate::memory::Memory;
 use crate::observe::{Found, Observer, Source};
@@ -58,21 +59,21 @@ impl Arena {
         cx: &mut Context<M, O>,
         size: ChunkSize,
     ) -> Result<Option<Found>, Corruption> {
-        let mut from = bins::number(size) + 1;
+        let mut from = bins::number(cx.geometry(), size) + 1;
         while let Some(number) = self.map.first_from(from) {
-            let victim = self.list(number).last(&cx.memory);
-            if victim == self.list(number).sentinel {
+            let victim = self.list(&cx.memory, number).last(&cx.memory);
+            if victim == self.list(&cx.memory, number).sentinel {
                 self.map.clear(number);
                 from = number + 1;
                 continue;
             }
             let whole = victim.size(&cx.memory);
-            list::unlink(&mut cx.memory, &cx.release.checks, victim)?;
-            if (whole - size) < SMALLEST_CHUNK {
+            list::unlink(cx, victim)?;
+            if (whole - size) < M::Layout::SMALLEST_CHUNK {
                 self.hand_out_whole(cx, victim, whole);
             } else {
                 let remainder = self.split_off(cx, victim, whole, size, Corruption::UnsortedInLargerSplit)?;
-                if !bins::is_large(size) {
+                if !cx.geometry().is_large(size) {
                     self.last_remainder = remainder;
                 }
             }

@@ -11,7 +11,8 @@ pub(crate) mod small;
 pub(crate) mod tcache;
 pub(crate) mod unsorted;
 
-use crate::address::{ALIGNMENT, ChunkSize};
+use crate::address::ChunkSize;
+use crate::layout::Geometry;
 
 /// One more than the number of the last list: glibc's `NBINS`.
 pub(crate) const LISTS: usize = 128;
@@ -19,18 +20,16 @@ pub(crate) const LISTS: usize = 128;
 pub(crate) const UNSORTED: usize = 1;
 /// The number of the first large bin: glibc's `NSMALLBINS`.
 pub(crate) const FIRST_LARGE: usize = 64;
-/// The smallest chunk size a large bin holds: glibc's `MIN_LARGE_SIZE`.
-const SMALLEST_LARGE: ChunkSize = ChunkSize(FIRST_LARGE as u64 * ALIGNMENT);
 
 /// A place where free chunks wait, or where memory comes from when none does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bin {
-    /// A stack in a thread's own cache, by its number: sizes of 32 + 16 n bytes up to number 63, then of
-    /// as many bits each.
+    /// A stack in a thread's own cache, by its number: one size each up to number 63 (of 32 + 16 n bytes
+    /// where words have 64 bits), then of as many bits each.
     Tcache(u8),
-    /// A stack of the arena's, by its number: sizes of 32 + 16 n bytes.
+    /// A stack of the arena's, by its number: one size each (of 32 + 16 n bytes where words have 64 bits).
     Fast(u8),
-    /// A list of one size, by its number in the arena: 16 n bytes.
+    /// A list of one size, by its number in the arena (of 16 n bytes where words have 64 bits).
     Small(u8),
     /// What was freed and has not been sorted.
     Unsorted,
@@ -68,20 +67,25 @@ impl Bin {
     }
 
     /// The smallest and the greatest chunk size the bin holds, where it has such bounds.
-    pub fn sizes(self) -> Option<(ChunkSize, ChunkSize)> {
+    pub fn sizes(self, geometry: Geometry) -> Option<(ChunkSize, ChunkSize)> {
+        let smallest = geometry.smallest_chunk();
         match self {
             Bin::Tcache(number) if usize::from(number) >= tcache::SMALL_STACKS => {
-                Some(tcache::large_sizes(usize::from(number)))
+                Some(tcache::large_sizes(geometry, usize::from(number)))
             }
-            Bin::Tcache(number) | Bin::Fast(number) => {
-                let size = ChunkSize((u64::from(number) + 2) * ALIGNMENT);
+            Bin::Tcache(number) => {
+                let size = smallest + ChunkSize(u64::from(number) * geometry.alignment);
+                Some((size, size))
+            }
+            Bin::Fast(number) => {
+                let size = smallest + ChunkSize(u64::from(number) * 2 * geometry.word);
                 Some((size, size))
             }
             Bin::Small(number) => {
-                let size = ChunkSize(u64::from(number) * ALIGNMENT);
+                let size = small::size(geometry, usize::from(number));
                 Some((size, size))
             }
-            Bin::Large(number) => Some(large::sizes(usize::from(number))),
+            Bin::Large(number) => Some(large::sizes(geometry, usize::from(number))),
             Bin::Unsorted | Bin::Top | Bin::Mapped => None,
         }
     }
@@ -109,16 +113,10 @@ pub(crate) fn list(number: usize) -> Bin {
     }
 }
 
-/// Whether chunks of this size are sorted into large bins.
-#[inline]
-pub(crate) fn is_large(size: ChunkSize) -> bool {
-    size >= SMALLEST_LARGE
-}
-
 /// The number of the list that chunks of this size are sorted into.
 #[inline]
-pub(crate) fn number(size: ChunkSize) -> usize {
-    if is_large(size) { large::number(size) } else { small::number(size) }
+pub(crate) fn number(geometry: Geometry, size: ChunkSize) -> usize {
+    if geometry.is_large(size) { large::number(geometry, size) } else { small::number(geometry, size) }
 }
 
 #[cfg(test)]
@@ -126,25 +124,39 @@ mod tests {
     use super::*;
     use crate::address::{Request, index};
 
-    /// The table of the comment above `bin_index` in glibc's malloc.c, as arithmetic on ranges.
-    fn expected(size: u64) -> usize {
-        let steps =
-            [(64, 1024, 64), (512, 3136, 97), (4096, 10752, 112), (32768, 45056, 120), (262144, 163840, 124)];
-        if size < 1024 {
-            return index(size / 16);
+    const GEOMETRIES: [Geometry; 3] =
+        [Geometry::OF_64_BITS, Geometry { word: 4, alignment: 8 }, Geometry { word: 4, alignment: 16 }];
+
+    /// The table of the comment above `bin_index` in glibc's malloc.c, as arithmetic on ranges: the width
+    /// of each bin, the least size of the first of that width, and its number.
+    fn expected(geometry: Geometry, size: u64) -> usize {
+        let steps = match (geometry.word, geometry.alignment) {
+            (8, _) => [(64, 1024, 64), (512, 3136, 97), (4096, 10752, 112), (32768, 45056, 120)],
+            (_, 8) => [(64, 512, 64), (512, 2496, 95), (4096, 10752, 112), (32768, 45056, 120)],
+            _ => [(64, 1008, 64), (512, 2944, 96), (4096, 10752, 112), (32768, 45056, 120)],
+        };
+        if size < steps[0].1 {
+            return index((size - geometry.smallest_chunk().0) / geometry.alignment + 2);
+        }
+        if size >= 163_840 {
+            return index((124 + size / 262_144).min(126));
         }
         let (width, from, first) =
-            *steps.iter().rev().find(|step| size >= step.1).expect("1024 is the first");
+            *steps.iter().rev().find(|step| size >= step.1).expect("the first is the smallest");
         // The first bin of a width begins at a multiple of that width that may lie below `from`.
-        index((first + size / width - from / width).min(126))
+        index(first + size / width - from / width)
     }
 
     #[test]
     fn every_size_up_to_a_mebibyte_has_the_bin_glibc_gives_it() {
         // Under miri, which takes its time, the first of each width.
         let greatest = if cfg!(miri) { 4096 } else { 1 << 20 };
-        for bytes in (32..=greatest).step_by(16) {
-            assert_eq!(number(ChunkSize(bytes)), expected(bytes), "{bytes}");
+        for geometry in GEOMETRIES {
+            let sizes = geometry.smallest_chunk().0..=greatest;
+            for bytes in sizes.step_by(index(geometry.alignment)) {
+                let ours = number(geometry, ChunkSize(bytes));
+                assert_eq!(ours, expected(geometry, bytes), "{bytes}, {geometry:?}");
+            }
         }
     }
 
@@ -155,15 +167,18 @@ mod tests {
             seen[bin.index()] += 1;
         }
         assert!(seen.iter().all(|&times| times <= 1));
-        assert_eq!(Bin::all().count(), 64 + 12 + 10 + 126 + 2);
+        assert_eq!(Bin::all().count(), 64 + 12 + 11 + 126 + 2);
     }
 
     #[test]
     fn a_bin_holds_the_sizes_that_lead_to_it() {
-        for request in 0..if cfg!(miri) { 3000 } else { 300_000 } {
-            let size = ChunkSize::serving(Request(request)).expect("small");
-            let (smallest, greatest) = list(number(size)).sizes().expect("a list has bounds");
-            assert!(smallest <= size && size <= greatest, "{request}");
+        for geometry in GEOMETRIES {
+            for request in 0..if cfg!(miri) { 3000 } else { 300_000 } {
+                let size = geometry.chunk_for(Request(request));
+                let (smallest, greatest) =
+                    list(number(geometry, size)).sizes(geometry).expect("a list has bounds");
+                assert!(smallest <= size && size <= greatest, "{request}, {geometry:?}");
+            }
         }
     }
 }

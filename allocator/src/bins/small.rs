@@ -1,6 +1,6 @@
 //! Small bins: one size each, first in first out.
 
-use crate::address::{ALIGNMENT, ChunkSize, index};
+use crate::address::{ChunkSize, index};
 use crate::arena::Arena;
 use crate::bins::tcache::{self, Tcache};
 use crate::bins::unsorted::write_free;
@@ -8,13 +8,19 @@ use crate::bins::{Bin, narrow};
 use crate::chunk::Chunk;
 use crate::corruption::Corruption;
 use crate::heap::Context;
+use crate::layout::Geometry;
 use crate::memory::Memory;
 use crate::observe::{Event, Found, Observer, Source};
 
 /// The number of the list that holds chunks of exactly this size.
 #[inline]
-pub(crate) fn number(size: ChunkSize) -> usize {
-    index(size.0 / ALIGNMENT)
+pub(crate) fn number(geometry: Geometry, size: ChunkSize) -> usize {
+    index(size.0 / geometry.alignment + geometry.small_shift())
+}
+
+/// The size of the chunks in the list of this number.
+pub(crate) fn size(geometry: Geometry, number: usize) -> ChunkSize {
+    ChunkSize((number as u64).saturating_sub(geometry.small_shift()) * geometry.alignment)
 }
 
 impl Arena {
@@ -27,8 +33,8 @@ impl Arena {
         tcache: &mut Tcache,
         size: ChunkSize,
     ) -> Result<Option<Found>, Corruption> {
-        let number = narrow(number(size));
-        let list = self.list(number.into());
+        let number = narrow(number(cx.geometry(), size));
+        let list = self.list(&cx.memory, number.into());
         let victim = list.last(&cx.memory);
         if victim == list.sentinel {
             cx.tell(Event::Missed { bin: Bin::Small(number) });
@@ -54,8 +60,8 @@ impl Arena {
         if tcache::has_stack(cx, size) {
             self.ensure_tcache(cx, tcache)?;
         }
-        let number = narrow(number(size));
-        let list = self.list(number.into());
+        let number = narrow(number(cx.geometry(), size));
+        let list = self.list(&cx.memory, number.into());
         while tcache.has_room(cx, size) {
             let chunk = list.last(&cx.memory);
             if chunk == list.sentinel {
@@ -78,10 +84,10 @@ impl Arena {
         chunk: Chunk,
         size: ChunkSize,
     ) -> Result<(), Corruption> {
-        let number = number(size);
-        self.list(number).push_front(&mut cx.memory, chunk, Corruption::SmallInFree)?;
+        let number = number(cx.geometry(), size);
+        self.list(&cx.memory, number).push_front(&mut cx.memory, chunk, Corruption::SmallInFree)?;
         self.map.mark(number);
-        write_free(&mut cx.memory, chunk, size);
+        write_free(cx, chunk, size);
         cx.tell(Event::Released { chunk, size, into: Bin::Small(narrow(number)) });
         Ok(())
     }

@@ -5,12 +5,13 @@
 //! after it, and stays empty: nobody points at what is in it. The links between cached chunks lie
 //! in their payloads as in glibc, mangled where the release does that.
 
-use crate::address::{ALIGNMENT, Address, ChunkSize, Request, SMALLEST_CHUNK, WORD, index};
+use crate::address::{Address, ChunkSize, Request, index};
 use crate::arena::Arena;
 use crate::bins::{Bin, narrow};
 use crate::chunk::Chunk;
 use crate::corruption::Corruption;
 use crate::heap::Context;
+use crate::layout::{Geometry, Layout};
 use crate::memory::{Memory, Words};
 use crate::observe::{Event, Found, Observer};
 use crate::release::{LargeTcache, TcacheMade, TcacheRules};
@@ -19,11 +20,6 @@ use crate::release::{LargeTcache, TcacheMade, TcacheRules};
 pub(crate) const SMALL_STACKS: usize = 64;
 /// How many there are at most, with those for a range of sizes each: glibc's `TCACHE_MAX_BINS`.
 pub(crate) const STACKS: usize = SMALL_STACKS + 12;
-/// The greatest chunk that any release can cache: one less than would need a stack more.
-pub(crate) const GREATEST: ChunkSize = ChunkSize((4 << 20) - ALIGNMENT);
-/// The greatest chunk of the stacks of one size each: glibc's `MAX_TCACHE_SMALL_SIZE`.
-pub(crate) const GREATEST_SMALL: ChunkSize =
-    ChunkSize(SMALLEST_CHUNK.0 + (SMALL_STACKS as u64 - 1) * ALIGNMENT);
 
 /// Marks a chunk as cached, in the second word of its payload. glibc draws it at random
 /// (`tcache_key`), so that no program can have it there by accident; any odd number will do here.
@@ -50,26 +46,39 @@ impl Default for Tcache {
 
 /// The number of the stack for chunks of this size (glibc: `csize2tidx`, `large_csize2tidx`).
 #[inline]
-pub(crate) fn number(size: ChunkSize) -> usize {
-    if size <= GREATEST_SMALL { index((size - SMALLEST_CHUNK).0 / ALIGNMENT) } else { large_number(size) }
+pub(crate) fn number(geometry: Geometry, size: ChunkSize) -> usize {
+    if size <= geometry.greatest_cached_small() {
+        index((size - geometry.smallest_chunk()).0 / geometry.alignment)
+    } else {
+        large_number(geometry, size)
+    }
+}
+
+/// The greatest chunk that any release can cache: one less than would need a stack more.
+pub(crate) fn greatest(geometry: Geometry) -> ChunkSize {
+    large_sizes(geometry, STACKS - 1).1
 }
 
 /// The large stacks hold sizes of as many bits each.
-fn large_number(size: ChunkSize) -> usize {
-    let more_bits = GREATEST_SMALL.0.leading_zeros() - size.0.leading_zeros();
+fn large_number(geometry: Geometry, size: ChunkSize) -> usize {
+    let more_bits = geometry.greatest_cached_small().0.leading_zeros() - size.0.leading_zeros();
     SMALL_STACKS + more_bits as usize
 }
 
 /// The sizes of the large stack of this number: the smallest and the greatest.
-pub(crate) fn large_sizes(number: usize) -> (ChunkSize, ChunkSize) {
-    let least = GREATEST_SMALL.0.next_power_of_two() >> 1 << number.saturating_sub(SMALL_STACKS);
-    (ChunkSize(least.max(GREATEST_SMALL.0 + ALIGNMENT)), ChunkSize(2 * least - ALIGNMENT))
+pub(crate) fn large_sizes(geometry: Geometry, number: usize) -> (ChunkSize, ChunkSize) {
+    let Geometry { alignment, .. } = geometry;
+    let greatest_small = geometry.greatest_cached_small().0;
+    let bits = greatest_small.ilog2() as usize + number.saturating_sub(SMALL_STACKS);
+    let least = 1 << bits;
+    (ChunkSize(greatest_small.max(least - alignment) + alignment), ChunkSize(2 * least - alignment))
 }
 
 /// Whether chunks of this size are put by when an allocation finds more of them than it needs.
 #[inline]
-pub(crate) fn has_stack<M, O>(cx: &Context<M, O>, size: ChunkSize) -> bool {
-    size <= GREATEST_SMALL && number(size) < cx.parameters.tcache_stacks
+pub(crate) fn has_stack<M: Words, O>(cx: &Context<M, O>, size: ChunkSize) -> bool {
+    let geometry = cx.geometry();
+    size <= geometry.greatest_cached_small() && number(geometry, size) < cx.parameters.tcache_stacks
 }
 
 impl Tcache {
@@ -100,7 +109,7 @@ impl Tcache {
 
     /// The chunks cached and their bytes.
     pub(crate) fn total<M: Memory, O: Observer>(&self, cx: &Context<M, O>) -> (u64, u64) {
-        let sizes = (0u64..).map(|n| SMALLEST_CHUNK.0 + n * ALIGNMENT);
+        let sizes = (0u64..).map(|n| M::Layout::SMALLEST_CHUNK.0 + n * cx.alignment());
         let small = sizes.zip(&self.counts[..SMALL_STACKS]);
         let mut total = small.fold((0, 0), |(chunks, bytes), (size, &count)| {
             (chunks + u64::from(count), bytes + u64::from(count) * size)
@@ -124,7 +133,7 @@ impl Tcache {
         if size > cx.parameters.greatest_cached {
             return Ok(None);
         }
-        let number = number(size);
+        let number = number(cx.geometry(), size);
         if number >= SMALL_STACKS {
             return self.take_large(cx, number, size);
         }
@@ -144,13 +153,13 @@ impl Tcache {
     ) -> Result<Chunk, Corruption> {
         let number = number % STACKS;
         let payload = self.heads[number];
-        if cx.release.checks.links_aligned && !payload.is_aligned(ALIGNMENT) {
+        if cx.release.checks.links_aligned && !payload.is_aligned(cx.alignment()) {
             return Err(Corruption::TcacheUnaligned);
         }
         self.counts[number] = self.counts[number].wrapping_sub(1);
         self.heads[number] = cx.revealed(payload);
         mark(cx, payload, 0);
-        Ok(Chunk::of(payload))
+        Ok(Chunk::of(&cx.memory, payload))
     }
 
     /// The shortest chunk of a large stack that serves a request for `size`, if the release finds it
@@ -166,7 +175,7 @@ impl Tcache {
         let serves = |payload: &Address| match cx.release.tcache.large {
             LargeTcache::None => false,
             LargeTcache::NoShorter => true,
-            LargeTcache::Exact => Chunk::of(*payload).size(&cx.memory) == size,
+            LargeTcache::Exact => Chunk::of(&cx.memory, *payload).size(&cx.memory) == size,
         };
         match place.found.filter(serves) {
             Some(payload) => self.take_from(cx, number, place.before, payload).map(Some),
@@ -188,14 +197,14 @@ impl Tcache {
         if size > cx.parameters.greatest_cached {
             return Ok(None);
         }
-        let number = number(size);
+        let number = number(cx.geometry(), size);
         let serves = |chunk: Chunk| {
             let is_exact = number < SMALL_STACKS || chunk.size(&cx.memory) == size;
-            is_exact && chunk.payload().is_aligned(alignment)
+            is_exact && chunk.payload(&cx.memory).is_aligned(alignment)
         };
         let is_too_long = |chunk: Chunk| number >= SMALL_STACKS && chunk.size(&cx.memory) > size;
         let place = self.find(cx, number, |chunk| serves(chunk) || is_too_long(chunk));
-        match place.found.filter(|&payload| serves(Chunk::of(payload))) {
+        match place.found.filter(|&payload| serves(Chunk::of(&cx.memory, payload))) {
             Some(payload) => self.take_from(cx, number, place.before, payload).map(Some),
             None => {
                 cx.tell(Event::Missed { bin: Bin::Tcache(narrow(number)) });
@@ -215,7 +224,7 @@ impl Tcache {
         let mut place = Place { before: None, found: None };
         let mut at = self.heads[number];
         for _ in 0..self.counts[number] {
-            if wanted(Chunk::of(at)) {
+            if wanted(Chunk::of(&cx.memory, at)) {
                 place.found = Some(at);
                 break;
             }
@@ -234,20 +243,20 @@ impl Tcache {
         payload: Address,
     ) -> Result<Chunk, Corruption> {
         let Some(before) = before else { return self.take_latest(cx, number) };
-        if cx.release.checks.links_aligned && !payload.is_aligned(ALIGNMENT) {
+        if cx.release.checks.links_aligned && !payload.is_aligned(cx.alignment()) {
             return Err(Corruption::TcacheUnaligned);
         }
         let next = cx.revealed(payload);
         cx.conceal(before, next);
         self.counts[number % STACKS] -= 1;
         mark(cx, payload, 0);
-        Ok(Chunk::of(payload))
+        Ok(Chunk::of(&cx.memory, payload))
     }
 
     /// Whether a chunk of this size, that an allocation found, could be put.
     #[inline]
-    pub(crate) fn has_room<M, O>(&self, cx: &Context<M, O>, size: ChunkSize) -> bool {
-        has_stack(cx, size) && self.stack_has_room(cx, number(size))
+    pub(crate) fn has_room<M: Words, O>(&self, cx: &Context<M, O>, size: ChunkSize) -> bool {
+        has_stack(cx, size) && self.stack_has_room(cx, number(cx.geometry(), size))
     }
 
     #[inline]
@@ -263,8 +272,8 @@ impl Tcache {
         chunk: Chunk,
         size: ChunkSize,
     ) {
-        let number = number(size) % STACKS;
-        let payload = chunk.payload();
+        let number = number(cx.geometry(), size) % STACKS;
+        let payload = chunk.payload(&cx.memory);
         mark(cx, payload, KEY);
         cx.conceal(payload, self.heads[number]);
         self.heads[number] = payload;
@@ -274,10 +283,10 @@ impl Tcache {
     /// Puts a chunk into a large stack, before the first that is no shorter (glibc: `tcache_put_large`).
     #[cold]
     fn put_large<M: Memory, O: Observer>(&mut self, cx: &mut Context<M, O>, chunk: Chunk, size: ChunkSize) {
-        let number = number(size) % STACKS;
+        let number = number(cx.geometry(), size) % STACKS;
         let place = self.find(cx, number, |other| other.size(&cx.memory) >= size);
         let Some(before) = place.before else { return self.put(cx, chunk, size) };
-        let payload = chunk.payload();
+        let payload = chunk.payload(&cx.memory);
         mark(cx, payload, KEY);
         cx.conceal(payload, place.found.unwrap_or(Address::NULL));
         cx.conceal(before, payload);
@@ -295,24 +304,26 @@ impl Tcache {
         if self.chunk == Chunk::NONE || size > cx.parameters.greatest_cached {
             return Ok(false);
         }
-        if cx.release.checks.cached_twice && cx.memory.load(chunk.payload() + WORD) == KEY {
+        if cx.release.checks.cached_twice
+            && cx.memory.load(chunk.payload(&cx.memory) + M::Layout::WORD) == M::Layout::cut(KEY)
+        {
             self.look_for(cx, chunk, size)?;
         }
-        if size < SMALLEST_CHUNK {
+        if size < M::Layout::SMALLEST_CHUNK {
             // Only a release that looks at the size afterwards comes here.
             return Ok(false);
         }
-        if !self.stack_has_room(cx, number(size)) {
+        if !self.stack_has_room(cx, number(cx.geometry(), size)) {
             return Ok(false);
         }
-        if size <= GREATEST_SMALL {
+        if size <= cx.geometry().greatest_cached_small() {
             self.put(cx, chunk, size);
         } else if self.takes_large(cx, chunk) {
             self.put_large(cx, chunk, size);
         } else {
             return Ok(false);
         }
-        cx.tell(Event::Released { chunk, size, into: Bin::Tcache(narrow(number(size))) });
+        cx.tell(Event::Released { chunk, size, into: Bin::Tcache(narrow(number(cx.geometry(), size))) });
         Ok(true)
     }
 
@@ -335,7 +346,7 @@ impl Tcache {
             let mut heads = self.heads.iter();
             heads.try_for_each(|&head| look_along(cx, head, chunk))
         } else {
-            look_along(cx, self.heads[number(size) % STACKS], chunk)
+            look_along(cx, self.heads[number(cx.geometry(), size) % STACKS], chunk)
         }
     }
 
@@ -348,7 +359,7 @@ impl Tcache {
         for (&count, &head) in self.counts.iter().zip(&self.heads).skip(first) {
             let mut payload = head;
             for _ in 0..count {
-                f(Chunk::of(payload));
+                f(Chunk::of(&cx.memory, payload));
                 payload = cx.revealed(payload);
             }
         }
@@ -361,9 +372,9 @@ impl Tcache {
     }
 
     /// The payload of the chunk that is the next to free if the cache is closed.
-    pub(crate) fn next(&self) -> Option<Address> {
+    pub(crate) fn next(&self, words: &impl Words) -> Option<Address> {
         let cached = self.heads.iter().copied().find(|head| !head.is_null());
-        cached.or_else(|| (self.chunk != Chunk::NONE).then(|| self.chunk.payload()))
+        cached.or_else(|| (self.chunk != Chunk::NONE).then(|| self.chunk.payload(words)))
     }
 
     /// The next chunk to free of a cache that was closed.
@@ -376,11 +387,11 @@ impl Tcache {
             return Ok((own != Chunk::NONE).then_some(own));
         };
         let payload = *head;
-        if cx.release.checks.links_aligned && !payload.is_aligned(ALIGNMENT) {
+        if cx.release.checks.links_aligned && !payload.is_aligned(cx.alignment()) {
             return Err(Corruption::TcacheUnalignedInExit);
         }
         *head = cx.revealed(payload);
-        Ok(Some(Chunk::of(payload)))
+        Ok(Some(Chunk::of(&cx.memory, payload)))
     }
 }
 
@@ -388,7 +399,7 @@ impl Tcache {
 #[inline]
 fn mark<M: Memory, O: Observer>(cx: &mut Context<M, O>, payload: Address, key: u64) {
     if cx.release.checks.cached_twice {
-        cx.memory.store(payload + WORD, key);
+        cx.memory.store(payload + M::Layout::WORD, key);
     }
 }
 
@@ -405,10 +416,10 @@ fn look_along<M: Memory, O: Observer>(
         if checks.cache_length && seen >= cx.parameters.tcache_count {
             return Err(Corruption::TcacheTooLong);
         }
-        if checks.links_aligned && !at.is_aligned(ALIGNMENT) {
+        if checks.links_aligned && !at.is_aligned(cx.alignment()) {
             return Err(Corruption::TcacheUnalignedInFree);
         }
-        if at == chunk.payload() {
+        if at == chunk.payload(&cx.memory) {
             return Err(Corruption::TcacheDoubleFree);
         }
         if seen > u64::from(u16::MAX) {
@@ -454,10 +465,10 @@ impl Arena {
         if !tcache.give_up_unless_made(cx) {
             return Ok(());
         }
-        let request = Request(cx.release.tcache.bytes_while_allocating);
+        let request = Request(cx.release.tcache_bytes_while_allocating());
         let Some(size) = cx.size_for(request) else { return Ok(()) };
         if let Some(Found { chunk, .. }) = self.allocate(cx, tcache, request, size)? {
-            cx.memory.fill(chunk.payload(), cx.release.tcache.bytes, 0);
+            cx.memory.fill(chunk.payload(&cx.memory), cx.release.tcache_bytes(), 0);
             tcache.open(chunk);
         }
         Ok(())

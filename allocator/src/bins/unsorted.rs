@@ -4,13 +4,14 @@
 //! chance to be served on the way: if it is exactly what is wanted, or if it is the latest
 //! remainder and nothing else waits, so that a run of small requests is cut from one place.
 
-use crate::address::{ChunkSize, SMALLEST_CHUNK};
+use crate::address::ChunkSize;
 use crate::arena::Arena;
 use crate::bins::tcache::{self, Tcache};
 use crate::bins::{self, Bin, large};
-use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
+use crate::chunk::{Chunk, Head, PREVIOUS_IN_USE};
 use crate::corruption::{Corruption, UnsortedChecks};
 use crate::heap::Context;
+use crate::layout::Layout;
 use crate::list::{self, List};
 use crate::memory::{Memory, Words};
 use crate::observe::{Event, Found, Observer, Source};
@@ -42,7 +43,7 @@ impl Arena {
             let whole = self.checked_size(cx, unsorted, victim, behind)?;
 
             let alone = behind == unsorted.sentinel;
-            if alone && victim == self.last_remainder && self.remainder_serves(whole, size) {
+            if alone && victim == self.last_remainder && self.remainder_serves(cx, whole, size) {
                 self.split_last_remainder(cx, victim, whole, size);
                 return Ok(Some(Found { chunk: victim, source: Source::LastRemainder }));
             }
@@ -74,7 +75,7 @@ impl Arena {
             }
         }
         if stashed {
-            let chunk = tcache.take_latest(cx, tcache::number(size))?;
+            let chunk = tcache.take_latest(cx, tcache::number(cx.geometry(), size))?;
             return Ok(Some(Found { chunk, source: Source::Unsorted }));
         }
         cx.tell(Event::Missed { bin: Bin::Unsorted });
@@ -92,7 +93,7 @@ impl Arena {
     ) -> Result<ChunkSize, Corruption> {
         let size = victim.size(&cx.memory);
         let checks = cx.release.checks.unsorted;
-        if size.0 <= HEADER || size.0 > self.system_bytes {
+        if size.0 <= M::Layout::HEADER || size.0 > self.system_bytes {
             let looks_at_all = checks == UnsortedChecks::All;
             return Err(if looks_at_all { Corruption::UnsortedSize } else { Corruption::UnsortedMemory });
         }
@@ -101,7 +102,7 @@ impl Arena {
         }
         let above = victim.at(size);
         let head = above.head(&cx.memory);
-        if head.0 < HEADER || head.0 > self.system_bytes {
+        if head.0 < M::Layout::HEADER || head.0 > self.system_bytes {
             return Err(Corruption::UnsortedNextSize);
         }
         if Head(above.previous_size(&cx.memory).0).size() != size {
@@ -118,8 +119,13 @@ impl Arena {
 
     /// Whether the latest remainder, of this whole size, should be cut again for a request.
     #[inline]
-    fn remainder_serves(&self, whole: ChunkSize, size: ChunkSize) -> bool {
-        !bins::is_large(size) && whole > size + SMALLEST_CHUNK
+    fn remainder_serves<M: Memory, O: Observer>(
+        &self,
+        cx: &Context<M, O>,
+        whole: ChunkSize,
+        size: ChunkSize,
+    ) -> bool {
+        !cx.geometry().is_large(size) && whole > size + M::Layout::SMALLEST_CHUNK
     }
 
     /// Cuts a request from the latest remainder, which is the only unsorted chunk and remains so.
@@ -145,9 +151,9 @@ impl Arena {
         chunk: Chunk,
         size: ChunkSize,
     ) -> Result<(), Corruption> {
-        let number = bins::number(size);
-        let list = self.list(number);
-        if bins::is_large(size) {
+        let number = bins::number(cx.geometry(), size);
+        let list = self.list(&cx.memory, number);
+        if cx.geometry().is_large(size) {
             large::insert_sorted(&mut cx.memory, &cx.release.checks, list, chunk, size)?;
         } else {
             let first = list.first(&cx.memory);
@@ -169,7 +175,7 @@ impl Arena {
         broken: Corruption,
     ) -> Result<(), Corruption> {
         self.unsorted().push_front(&mut cx.memory, chunk, broken)?;
-        write_free(&mut cx.memory, chunk, size);
+        write_free(cx, chunk, size);
         cx.tell(Event::Released { chunk, size, into: Bin::Unsorted });
         Ok(())
     }
@@ -212,7 +218,7 @@ impl Arena {
         rest: ChunkSize,
     ) {
         chunk.set_head(&mut cx.memory, Head::new(size, PREVIOUS_IN_USE | self.flag));
-        write_free(&mut cx.memory, remainder, rest);
+        write_free(cx, remainder, rest);
         cx.tell(Event::Split { chunk, remainder });
         cx.tell(Event::Released { chunk: remainder, size: rest, into: Bin::Unsorted });
     }
@@ -220,8 +226,10 @@ impl Arena {
 
 /// Writes the head and foot of an unsorted chunk; it is on no skip list.
 #[inline]
-pub(crate) fn write_free(words: &mut impl Words, chunk: Chunk, size: ChunkSize) {
-    if bins::is_large(size) {
+pub(crate) fn write_free<M: Words, O>(cx: &mut Context<M, O>, chunk: Chunk, size: ChunkSize) {
+    let is_large = cx.geometry().is_large(size);
+    let words = &mut cx.memory;
+    if is_large {
         chunk.set_smaller(words, Chunk::NONE);
         chunk.set_larger(words, Chunk::NONE);
     }

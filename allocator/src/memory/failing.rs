@@ -36,6 +36,8 @@ impl<M> Failing<M> {
 }
 
 impl<M: Words> Words for Failing<M> {
+    type Layout = M::Layout;
+
     fn load(&self, at: Address) -> u64 {
         self.machine.load(at)
     }

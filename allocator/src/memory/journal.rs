@@ -3,6 +3,7 @@
 //! Whoever replays calls of several threads does not always know their order, and has to try.
 
 use crate::address::Address;
+use crate::layout::Bits64;
 use crate::memory::simulated::Simulated;
 use crate::memory::{Access, HugePages, Kernel, Mapping, Processors, Words};
 use alloc::vec::Vec;
@@ -106,6 +107,8 @@ impl Journal {
 }
 
 impl Words for Journal {
+    type Layout = Bits64;
+
     #[inline]
     fn load(&self, at: Address) -> u64 {
         self.machine.load(at)

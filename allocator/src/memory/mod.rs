@@ -9,16 +9,20 @@ pub mod process;
 pub mod simulated;
 
 use crate::address::Address;
+use crate::layout::Layout;
 
 /// Memory that can be read and written.
 ///
 /// Addresses come from a [`Kernel`] and stay within what it granted, unless the heap has been
 /// corrupted.
 pub trait Words {
-    /// The word at `at`, a multiple of 8.
+    /// How wide a word is.
+    type Layout: Layout;
+
+    /// The word at `at`, a multiple of a word's bytes.
     fn load(&self, at: Address) -> u64;
 
-    /// Writes the word at `at`, a multiple of 8.
+    /// Writes the word at `at`, a multiple of a word's bytes: as much of it as a word holds.
     fn store(&mut self, at: Address, word: u64);
 
     /// Sets `length` bytes from `at` on to `byte` (C: `memset`).

@@ -11,6 +11,7 @@
 #![expect(unsafe_code, reason = "see the module's documentation")]
 
 use crate::address::{Address, index};
+use crate::layout::Bits64;
 use crate::memory::{Access, HugePages, Kernel, Mapping, Processors, Words};
 use core::ptr;
 
@@ -154,6 +155,8 @@ impl Drop for Pagemap {
 }
 
 impl Words for Process {
+    type Layout = Bits64;
+
     #[inline(always)]
     fn load(&self, at: Address) -> u64 {
         // SAFETY: `at` is a multiple of 8 inside memory the kernel granted, by the contract of Words.

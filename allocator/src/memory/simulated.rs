@@ -7,30 +7,85 @@
 //! ```text
 //!   0x5555…  program break ─►                    ◄─ mappings, the highest gap first  0x7fff…
 //! ```
+//!
+//! Its words have 64 bits, or 32 like those of a 32-bit process on a 64-bit kernel.
 
 use crate::address::{Address, align_down, align_up, index};
+use crate::layout::{Bits64, Layout};
 use crate::memory::{Access, HugePages, Kernel, Mapping, Processors, Words};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::marker::PhantomData;
 
 /// Bytes in a page.
 pub const PAGE: u64 = 4096;
-/// Words in a page.
+/// Words of 64 bits in a page, in which it is kept.
 const WORDS: usize = 512;
 /// Bytes a table of 512 pages covers.
 const SPAN: u64 = 512 * PAGE;
-/// Where the program break begins unless something else is asked for.
-pub const DEFAULT_BREAK: Address = Address(0x5555_5556_0000);
-/// The program break stays below, mappings stay above.
-const BORDER: u64 = 0x7000_0000_0000;
-/// Mappings lie below this address; not a multiple of a segment's length, as on a real machine.
-const MAPPINGS_END: u64 = 0x7fff_f7c0_0000;
-/// The C library's variables lie here, above all mappings.
-const STATICS: Address = Address(MAPPINGS_END);
-/// The end of all memory.
-const CEILING: u64 = MAPPINGS_END + SPAN;
+/// Where the program break begins unless something else is asked for, where words have 64 bits.
+pub const DEFAULT_BREAK: Address = AddressSpace::OF_64_BITS.default_break;
+
+/// Where a machine has what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressSpace {
+    /// Where the program break begins unless something else is asked for.
+    pub default_break: Address,
+    /// The program break stays below, mappings stay above: 0 where both share what room there is.
+    border: u64,
+    /// Mappings lie at or above this address.
+    mappings_start: u64,
+    /// Mappings lie below this address; not a multiple of a segment's length, as on a real machine.
+    mappings_end: u64,
+    /// Where the program lies: between here and the program break nothing is mapped.
+    program: u64,
+    /// The C library's variables lie here, above all mappings.
+    statics: Address,
+}
+
+impl AddressSpace {
+    /// Of a process on `x86_64`.
+    pub const OF_64_BITS: AddressSpace = AddressSpace {
+        default_break: Address(0x5555_5556_0000),
+        border: 0x7000_0000_0000,
+        mappings_start: 0x7000_0000_0000,
+        mappings_end: 0x7fff_f7c0_0000,
+        program: 0x5555_5555_5000,
+        statics: Address(0x7fff_f7c0_0000),
+    };
+
+    /// Of an i386 process on an `x86_64` kernel, which leaves it nearly all of its 4 GiB. The break and
+    /// the mappings grow towards each other, and what room there is below the program is used last.
+    pub const OF_32_BITS: AddressSpace = AddressSpace {
+        default_break: Address(0x5656_0000),
+        border: 0,
+        mappings_start: 0x1_0000,
+        mappings_end: 0xf7bf_d000,
+        program: 0x5655_5000,
+        statics: Address(0xf7c0_0000),
+    };
+
+    /// The end of all memory.
+    const fn ceiling(&self) -> u64 {
+        self.statics.0 + SPAN
+    }
+
+    const fn is_shared(&self) -> bool {
+        self.border == 0
+    }
+
+    /// What is not mapped when a process begins with its break here.
+    fn gaps(&self, break_start: Address) -> BTreeMap<u64, u64> {
+        if self.is_shared() {
+            let above = break_start.align_up(PAGE).0;
+            BTreeMap::from([(self.mappings_start, self.program), (above, self.mappings_end)])
+        } else {
+            BTreeMap::from([(self.mappings_start, self.mappings_end)])
+        }
+    }
+}
 
 /// What a page's words are kept in.
 type Words512 = Box<[u64; WORDS]>;
@@ -117,8 +172,9 @@ pub struct Residency {
     pub faults: u64,
 }
 
-/// A simulated machine with one process.
-pub struct Simulated {
+/// A simulated machine with one process, whose words are as wide as `L` says.
+pub struct Simulated<L = Bits64> {
+    layout: PhantomData<L>,
     low: Vec<Option<Box<Table>>>,
     high: Vec<Option<Box<Table>>>,
     low_start: u64,
@@ -139,7 +195,7 @@ pub struct Simulated {
     refuses: bool,
 }
 
-impl core::fmt::Debug for Simulated {
+impl<L: Layout> core::fmt::Debug for Simulated<L> {
     fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         out.debug_struct("Simulated")
             .field("break", &self.break_now)
@@ -149,16 +205,35 @@ impl core::fmt::Debug for Simulated {
 }
 
 impl Simulated {
-    /// A machine whose process begins with its program break at `break_start`.
+    /// A machine with words of 64 bits, whose process begins with its program break at `break_start`.
     pub fn new(break_start: Address, processors: Processors) -> Simulated {
+        Simulated::of(Bits64, break_start, processors)
+    }
+}
+
+impl<L: Layout> Simulated<L> {
+    /// A machine with such words, whose process begins with its program break at `break_start`.
+    ///
+    /// ```
+    /// use malloscope_allocator::layout::{Bits32, Layout};
+    /// use malloscope_allocator::memory::Processors;
+    /// use malloscope_allocator::memory::simulated::Simulated;
+    ///
+    /// let start = Bits32::SPACE.default_break;
+    /// let machine = Simulated::of(Bits32, start, Processors { online: 2, allowed: 2 });
+    /// assert_eq!(machine.program_break(), start);
+    /// ```
+    pub fn of(_: L, break_start: Address, processors: Processors) -> Simulated<L> {
+        const { assert!(L::SPACE.ceiling().is_multiple_of(SPAN) && L::SPACE.border.is_multiple_of(SPAN)) };
         Simulated {
+            layout: PhantomData,
             low: Vec::new(),
             high: Vec::new(),
             low_start: align_down(break_start.0, SPAN),
             break_start,
             break_now: break_start,
-            break_limit: Address(BORDER),
-            gaps: BTreeMap::from([(BORDER, MAPPINGS_END)]),
+            break_limit: Address(if L::SPACE.is_shared() { L::SPACE.mappings_end } else { L::SPACE.border }),
+            gaps: L::SPACE.gaps(break_start),
             residency: Residency::default(),
             read_faults: Cell::new(0),
             processors,
@@ -255,8 +330,8 @@ impl Simulated {
     }
 
     fn tables(&self, at: Address) -> (&Vec<Option<Box<Table>>>, u64) {
-        if at.0 >= BORDER {
-            (&self.high, CEILING.wrapping_sub(at.0 + 1))
+        if at.0 >= L::SPACE.border {
+            (&self.high, L::SPACE.ceiling().wrapping_sub(at.0 + 1))
         } else {
             (&self.low, at.0.wrapping_sub(self.low_start))
         }
@@ -271,11 +346,11 @@ impl Simulated {
     /// The table for an address that was granted; `None` for a wild one.
     #[inline]
     fn table_mut(&mut self, at: Address) -> Option<&mut Table> {
-        let low = at.0 < BORDER;
+        let low = at.0 < L::SPACE.border;
         let granted = if low {
             at.0 >= self.low_start && at.0 < align_up(self.break_now.0, PAGE)
         } else {
-            at.0 < CEILING
+            at.0 < L::SPACE.ceiling()
         };
         if !granted {
             return None;
@@ -297,7 +372,7 @@ impl Simulated {
             return;
         }
         table.resident[page / 64] |= 1 << (page % 64);
-        if at >= STATICS {
+        if at >= L::SPACE.statics {
             // The C library's, and not its heap's.
             return;
         }
@@ -395,8 +470,8 @@ impl Simulated {
 
     /// Makes a range a gap, joined with those it touches.
     fn vacate(&mut self, at: Address, length: u64) {
-        let mut start = at.0.max(BORDER);
-        let mut end = at.0.saturating_add(length).min(MAPPINGS_END);
+        let mut start = at.0.max(L::SPACE.mappings_start);
+        let mut end = at.0.saturating_add(length).min(L::SPACE.mappings_end);
         while let Some((&other, &other_end)) = self.gaps.range(..=end).next_back() {
             if other_end < start {
                 break;
@@ -410,7 +485,21 @@ impl Simulated {
         }
     }
 
-    /// Tells the words in a range that are not zero.
+    /// The break takes whole pages from the room it shares with mappings, or gives them back. Returns
+    /// whether they are free.
+    fn share(&mut self, from: Address, to: Address) -> bool {
+        if to < from {
+            self.vacate(to, from - to);
+        } else if to > from {
+            if !self.is_free(from, to - from + PAGE) {
+                return false;
+            }
+            self.occupy(from, to - from);
+        }
+        true
+    }
+
+    /// Tells the words of 64 bits in a range that are not zero.
     pub(crate) fn each_word(&self, at: Address, length: u64, mut tell: impl FnMut(Address, u64)) {
         let end = Address(at.0.saturating_add(length));
         let mut page = at.align_down(PAGE);
@@ -487,15 +576,30 @@ fn pieces(at: Address, length: u64) -> impl Iterator<Item = (Address, u64)> {
     })
 }
 
-const _: () = assert!(CEILING.is_multiple_of(SPAN) && BORDER.is_multiple_of(SPAN));
+/// The word that lies at an address, of the 64 bits that it is kept in.
+#[inline(always)]
+fn part<L: Layout>(kept: u64, at: Address) -> u64 {
+    L::cut(kept >> (8 * (at.0 % 8 & L::WORD)))
+}
 
-impl Words for Simulated {
+/// What is kept once a word has been written in its place.
+#[inline(always)]
+fn with_part<L: Layout>(kept: u64, at: Address, word: u64) -> u64 {
+    let shift = 8 * (at.0 % 8 & L::WORD);
+    let mask = L::cut(u64::MAX) << shift;
+    kept & !mask | word << shift & mask
+}
+
+impl<L: Layout> Words for Simulated<L> {
+    type Layout = L;
+
     #[inline]
     fn load(&self, at: Address) -> u64 {
-        match self.words(at) {
+        let kept = match self.words(at) {
             Some(words) => words[index(at.0 / 8) % WORDS],
             None => self.filling(at),
-        }
+        };
+        part::<L>(kept, at)
     }
 
     #[inline]
@@ -506,11 +610,11 @@ impl Words for Simulated {
             && let Some(words) = &mut table.words
             && let Some(words) = &mut words[page]
         {
-            words[index] = word;
+            words[index] = with_part::<L>(words[index], at, word);
             return;
         }
         if let Some(words) = self.words_mut(at) {
-            words[index] = word;
+            words[index] = with_part::<L>(words[index], at, word);
         }
     }
 
@@ -543,9 +647,9 @@ impl Words for Simulated {
     }
 }
 
-impl Simulated {
-    /// Copies within one page at either end. Both ends are multiples of 8, as payloads and their
-    /// lengths are.
+impl<L: Layout> Simulated<L> {
+    /// Copies within one page at either end. Both ends are multiples of 8, as payloads are; the length may
+    /// have half a word of 64 bits at its end.
     fn copy_piece(&mut self, from: Address, to: Address, length: u64) {
         let words = index(length / 8);
         let at = |address: Address| index(address.0 / 8) % WORDS;
@@ -559,14 +663,23 @@ impl Simulated {
             return;
         }
         let mut buffer = [filling; WORDS];
+        let mut rest = filling;
         if let Some(source) = source {
+            rest = source[(at(from) + words) % WORDS];
             buffer[..words].copy_from_slice(&source[at(from)..at(from) + words]);
         }
         if let Some(target) = self.words_mut(to) {
             target[at(to)..at(to) + words].copy_from_slice(&buffer[..words]);
+            if length % 8 == 4 {
+                let last = &mut target[at(to) + words];
+                *last = *last & !HALF | rest & HALF;
+            }
         }
     }
 }
+
+/// The lower half of a word of 64 bits.
+const HALF: u64 = 0xffff_ffff;
 
 /// A word of eight times the same byte.
 fn repeated(byte: u8) -> u64 {
@@ -589,7 +702,7 @@ fn fill_bytes(words: &mut [u64; WORDS], start: usize, length: usize, byte: u8) {
     }
 }
 
-impl Kernel for Simulated {
+impl<L: Layout> Kernel for Simulated<L> {
     fn move_break(&mut self, by: i64) -> Option<Address> {
         let from = self.break_now;
         let to = Address(from.0.checked_add_signed(by)?);
@@ -604,6 +717,9 @@ impl Kernel for Simulated {
         if to < from {
             // The page the break is in stays.
             self.remove_range(to.align_up(PAGE), from.align_up(PAGE));
+        }
+        if L::SPACE.is_shared() && !self.share(from.align_up(PAGE), to.align_up(PAGE)) {
+            return None;
         }
         self.break_now = to;
         Some(from)
@@ -668,7 +784,7 @@ impl Kernel for Simulated {
 
     fn discard(&mut self, at: Address, length: u64) {
         let end = Address(at.0.saturating_add(length)).align_up(PAGE);
-        self.remove_range(at, end.min(Address(CEILING)));
+        self.remove_range(at, end.min(Address(L::SPACE.ceiling())));
     }
 
     #[inline]
@@ -692,6 +808,6 @@ impl Kernel for Simulated {
     }
 
     fn statics(&self) -> Address {
-        STATICS
+        L::SPACE.statics
     }
 }

@@ -1,8 +1,9 @@
 //! One thing about a release, by its name: distributions back-port changes, so that their glibc may be
 //! one release but for a field.
 
-use super::{ArenaLimit, KeptByRealloc, LargeTcache, MappedHead, Release, Remainders, TcacheMade};
-use crate::address::ChunkSize;
+use super::{
+    ArenaLimit, GreatestRequest, KeptByRealloc, LargeTcache, MappedHead, Release, Remainders, TcacheMade,
+};
 use crate::corruption::{FreedChecks, UnsortedChecks};
 use crate::tunables::environment::Reader;
 use crate::tunables::{Known, Tunable};
@@ -71,20 +72,6 @@ impl Value for u64 {
     }
 }
 
-impl Value for ChunkSize {
-    fn read(text: &str) -> Option<ChunkSize> {
-        u64::read(text).filter(|bytes| bytes.is_multiple_of(16)).map(ChunkSize)
-    }
-
-    fn write(&self) -> String {
-        self.bytes().to_string()
-    }
-
-    fn values() -> String {
-        "a multiple of 16".to_owned()
-    }
-}
-
 /// Values that have names.
 macro_rules! named {
     ($type:ty { $($value:expr => $name:literal,)* }) => {
@@ -111,6 +98,10 @@ macro_rules! named {
 named!(bool {
     true => "yes",
     false => "no",
+});
+named!(GreatestRequest {
+    GreatestRequest::AddressSpace => "address_space",
+    GreatestRequest::HalfAddressSpace => "half_address_space",
 });
 named!(TcacheMade {
     TcacheMade::Never => "never",
@@ -201,19 +192,18 @@ fn values_of<T: Value>(_: fn(&Release) -> &T) -> String {
 }
 
 fields! {
-    "malloc_state_size" => malloc_state.size,
-    "malloc_state_lists" => malloc_state.lists,
-    "heap_info" => heap_info,
+    "malloc_state_ints" => malloc_state_ints,
+    "heap_info_words" => heap_info_words,
+    "alignment_of_32_bits" => alignment_of_32_bits,
     "greatest_request" => greatest_request,
     "malloc_refuses_early" => refuses_early.malloc,
     "calloc_refuses_early" => refuses_early.calloc,
     "memalign_refuses_early" => refuses_early.memalign,
     "single_thread_path" => has_single_thread_path,
     "tcache_made" => tcache.made,
-    "tcache_bytes" => tcache.bytes,
-    "tcache_bytes_while_allocating" => tcache.bytes_while_allocating,
+    "tcache_count_bytes" => tcache.count_bytes,
+    "tcache_is_padded_twice" => tcache.is_padded_twice,
     "tcache_count" => tcache.count,
-    "tcache_greatest" => tcache.greatest,
     "tcache_excludes_greatest" => tcache.excludes_greatest,
     "tcache_large" => tcache.large,
     "tcache_serves_calloc" => tcache.serves_calloc,
@@ -239,7 +229,7 @@ fields! {
     "environment" => environment,
     "tunables" => tunables,
     "tunables_are_copied_onto_break" => tunables_are_copied_onto_break,
-    "greatest_mmap_threshold" => greatest_mmap_threshold,
+    "mmap_threshold_is_limited" => mmap_threshold_is_limited,
     "greatest_tcache_count" => greatest_tcache_count,
     "tcache_counts_overflow" => tcache_counts_overflow,
     "mmap_max_may_be_negative" => mmap_max_may_be_negative,

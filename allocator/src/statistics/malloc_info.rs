@@ -23,7 +23,6 @@
 //! the chunk below is in use; so these sizes are odd, and the sums grow by one with every chunk.
 
 use super::{Heap, fast_chunks, require_aligned};
-use crate::address::ALIGNMENT;
 use crate::arena::Arena;
 use crate::arena::segment::Segment;
 use crate::bins::{LISTS, UNSORTED};
@@ -213,7 +212,7 @@ impl Arena {
 
     fn list_sizes<M: Memory, O: Observer>(&self, cx: &Context<M, O>, number: usize) -> Sizes {
         let mut sizes = Sizes::default();
-        for chunk in self.list(number).backwards(&cx.memory) {
+        for chunk in self.list(&cx.memory, number).backwards(&cx.memory) {
             sizes.add(chunk.head(&cx.memory).0);
         }
         sizes
@@ -247,7 +246,7 @@ fn fast_sizes<M: Memory, O: Observer>(cx: &Context<M, O>, top: Chunk) -> Result<
         return Ok(sizes);
     }
     sizes.to = top.size(&cx.memory).bytes();
-    sizes.from = sizes.to.wrapping_sub(ALIGNMENT - 1);
+    sizes.from = sizes.to.wrapping_sub(cx.alignment() - 1);
     for chunk in fast_chunks(cx, top) {
         require_aligned(cx, chunk, Corruption::FastUnalignedInMallocInfo)?;
         sizes.count += 1;

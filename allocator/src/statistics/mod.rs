@@ -182,7 +182,7 @@ impl Arena {
         }
         free.bytes = free.bytes.wrapping_add(free.fast_bytes);
         for number in UNSORTED..LISTS {
-            for chunk in self.list(number).backwards(words) {
+            for chunk in self.list(&cx.memory, number).backwards(words) {
                 free.chunks += 1;
                 free.bytes = free.bytes.wrapping_add(chunk.size(words).bytes());
             }
@@ -207,8 +207,12 @@ fn fast_chunks<M: Memory, O: Observer>(cx: &Context<M, O>, top: Chunk) -> impl I
 }
 
 /// Finds out a fastbin that leads nowhere, in releases that look.
-fn require_aligned<M, O>(cx: &Context<M, O>, chunk: Chunk, broken: Corruption) -> Result<(), Corruption> {
-    if cx.release.checks.links_aligned && chunk.is_misaligned() { Err(broken) } else { Ok(()) }
+fn require_aligned<M: Memory, O>(
+    cx: &Context<M, O>,
+    chunk: Chunk,
+    broken: Corruption,
+) -> Result<(), Corruption> {
+    if cx.release.checks.links_aligned && cx.is_misaligned(chunk) { Err(broken) } else { Ok(()) }
 }
 
 #[cfg(test)]

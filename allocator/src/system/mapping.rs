@@ -1,16 +1,17 @@
 //! Chunks with a mapping of their own, and the threshold that moves.
 //!
 //! Such a chunk has no neighbours. Its first word, a foot elsewhere, is how far into the mapping
-//! the chunk begins: not at its start if the program asked for a great alignment.
+//! the chunk begins: not at its start if the program asked for a great alignment, or where payloads have
+//! a greater alignment than headers are long.
 
-use crate::address::{Address, ChunkSize, WORD, align_up};
+use crate::address::{Address, ChunkSize, align_up};
 use crate::bins::Bin;
-use crate::chunk::{Chunk, HEADER, Head, MAPPED};
+use crate::chunk::{Chunk, Head, MAPPED};
 use crate::corruption::Corruption;
 use crate::heap::Context;
-use crate::memory::Memory;
+use crate::layout::Layout;
+use crate::memory::{Memory, Words};
 use crate::observe::{Event, Found, Observer, Source};
-use crate::parameters::GREATEST_DYNAMIC_THRESHOLD;
 use crate::release::MappedHead;
 
 /// In the first word of a chunk that has a mapping of the kernel's pool of huge pages, where heads
@@ -48,30 +49,41 @@ struct Pages {
 }
 
 fn take_in<M: Memory, O: Observer>(cx: &mut Context<M, O>, size: ChunkSize, pages: Pages) -> Option<Found> {
-    let length = align_up(size.0.wrapping_add(overhead(cx)), pages.size);
+    let before = cx.geometry().lead();
+    let length =
+        M::Layout::cut(align_up(size.0.wrapping_add(overhead(cx) + room_for(cx, before)), pages.size));
     if length <= size.0 {
         return None;
     }
     let mapping = if pages.are_huge { cx.map_huge(length)? } else { cx.map_to_use(length)? };
-    let chunk = Extent { mapping, before: 0, length, in_huge_pages: pages.are_huge }.write(cx);
+    let chunk = Extent { mapping, before, length, in_huge_pages: pages.are_huge }.write(cx);
     cx.parameters.note_mapped(length);
     Some(Found { chunk, source: Source::Mapped })
 }
 
 /// Bytes a mapping is longer than the chunk in it must be: there is no chunk above to borrow a word
 /// from.
-fn overhead<M, O>(cx: &Context<M, O>) -> u64 {
+fn overhead<M: Words, O>(cx: &Context<M, O>) -> u64 {
     match cx.release.mapped_head {
-        MappedHead::ToTheEnd => WORD,
-        MappedHead::LikeOthers => HEADER,
+        MappedHead::ToTheEnd => M::Layout::WORD,
+        MappedHead::LikeOthers => M::Layout::HEADER,
+    }
+}
+
+/// Bytes a mapping is longer still so that a chunk can begin `before` bytes into it: some releases do not
+/// look how many these are.
+fn room_for<M: Words, O>(cx: &Context<M, O>, before: u64) -> u64 {
+    match cx.release.mapped_head {
+        MappedHead::ToTheEnd if before != 0 => cx.alignment() - 1,
+        _ => before,
     }
 }
 
 /// Bytes of a mapping that its chunk's head does not count.
-fn unseen<M, O>(cx: &Context<M, O>) -> u64 {
+fn unseen<M: Words, O>(cx: &Context<M, O>) -> u64 {
     match cx.release.mapped_head {
         MappedHead::ToTheEnd => 0,
-        MappedHead::LikeOthers => HEADER,
+        MappedHead::LikeOthers => M::Layout::HEADER,
     }
 }
 
@@ -83,11 +95,9 @@ pub(crate) fn release<M: Memory, O: Observer>(
     head: Head,
 ) -> Result<(), Corruption> {
     cx.tell(Event::Released { chunk, size: head.size(), into: Bin::Mapped });
+    let greatest = cx.geometry().greatest_dynamic_threshold();
     let parameters = &mut cx.parameters;
-    if parameters.thresholds_are_dynamic
-        && head.0 > parameters.mmap_threshold
-        && head.0 <= GREATEST_DYNAMIC_THRESHOLD
-    {
+    if parameters.thresholds_are_dynamic && head.0 > parameters.mmap_threshold && head.0 <= greatest {
         let to = head.size().0;
         parameters.mmap_threshold = to;
         parameters.trim_threshold = 2 * to;
@@ -179,8 +189,8 @@ impl Extent {
     ) -> Result<Extent, Corruption> {
         let extent = Extent::of(cx, chunk);
         let page_size = cx.memory.page_size();
-        let offset_in_page = (chunk.0 + HEADER).0 & (page_size - 1);
-        // A payload lies 16 bytes into a page, or where a power of two has put it.
+        let offset_in_page = (chunk.0 + M::Layout::HEADER).0 & (page_size - 1);
+        // A payload lies 16 bytes into a page, or 8, or where a power of two has put it.
         let looks = cx.release.checks.mapped_place;
         let is_plausible = !looks || offset_in_page == 0 || offset_in_page.is_power_of_two();
         if (extent.mapping.0 | extent.length) & (page_size - 1) != 0 || !is_plausible {

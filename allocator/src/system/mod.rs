@@ -4,11 +4,12 @@ pub(crate) mod calls;
 pub(crate) mod mapping;
 pub(crate) mod program_break;
 
-use crate::address::{ChunkSize, SMALLEST_CHUNK};
+use crate::address::ChunkSize;
 use crate::arena::{Arena, segment};
 use crate::bins::tcache::Tcache;
 use crate::corruption::Corruption;
 use crate::heap::Context;
+use crate::layout::Layout;
 use crate::memory::Memory;
 use crate::observe::{Found, Observer, Source};
 
@@ -35,7 +36,7 @@ impl Arena {
         }
         self.note_greatest();
         let whole = self.top.size(&cx.memory);
-        if whole < size + SMALLEST_CHUNK {
+        if whole < size + M::Layout::SMALLEST_CHUNK {
             return Ok(None);
         }
         Ok(Some(self.cut_from_top(cx, whole, size, Source::GrownTop)))

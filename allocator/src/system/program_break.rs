@@ -1,11 +1,12 @@
 //! The main arena lives on the program break: it grows, meets foreign memory, and is trimmed.
 
-use crate::address::{ALIGNMENT, Address, ChunkSize, SMALLEST_CHUNK, align_down, align_up};
-use crate::arena::Arena;
+use crate::address::{Address, ChunkSize, align_down, align_up};
+use crate::arena::{Arena, first_chunk_from};
 use crate::bins::tcache::Tcache;
-use crate::chunk::{Chunk, HEADER, Head, PREVIOUS_IN_USE};
+use crate::chunk::{Chunk, Head, PREVIOUS_IN_USE};
 use crate::corruption::Corruption;
 use crate::heap::Context;
+use crate::layout::Layout;
 use crate::memory::Memory;
 use crate::observe::{Event, Observer};
 use crate::release::BreakFallback;
@@ -69,7 +70,7 @@ impl Arena {
         size: ChunkSize,
         old_size: ChunkSize,
     ) -> Option<Grant> {
-        let mut wanted = size.0.wrapping_add(cx.parameters.top_pad).wrapping_add(SMALLEST_CHUNK.0);
+        let mut wanted = size.0.wrapping_add(cx.parameters.top_pad).wrapping_add(M::Layout::SMALLEST_CHUNK.0);
         if self.contiguous {
             wanted = wanted.wrapping_sub(old_size.0);
         }
@@ -84,7 +85,8 @@ impl Arena {
                 Address(now.0.wrapping_add(wanted)).align_up(page).0.wrapping_sub(now.0)
             }
         };
-        if (wanted as i64) > 0
+        let wanted = M::Layout::cut(wanted);
+        if M::Layout::signed(wanted) > 0
             && !huge.avoids_break
             && let Some(start) = cx.move_break(wanted as i64)
         {
@@ -111,14 +113,14 @@ impl Arena {
         let fallback = pages.fallback(cx);
         // The old top chunk cannot be part of it, so its size is wanted again.
         let whole = if !fallback.counts_old_top {
-            let alone = size.0.wrapping_add(cx.parameters.top_pad).wrapping_add(SMALLEST_CHUNK.0);
+            let alone = size.0.wrapping_add(cx.parameters.top_pad).wrapping_add(M::Layout::SMALLEST_CHUNK.0);
             align_up(alone, fallback.rounded_to)
         } else if self.contiguous {
             align_up(wanted.wrapping_add(old_size.0), fallback.rounded_to)
         } else {
             wanted
         };
-        let length = whole.max(fallback.at_least);
+        let length = M::Layout::cut(whole).max(fallback.at_least);
         if length <= size.0 {
             return None;
         }
@@ -147,14 +149,18 @@ impl Arena {
                 // What others took in between is counted as ours.
                 self.grant(start - old_top.at(old_size).0);
             }
-            start = start.align_up(ALIGNMENT);
+            start = first_chunk_from(cx, start).0;
             let skipped = start - grant.start;
             end = self.complete_page(cx, end, skipped + old_size.0);
-        } else if grant.from_break {
-            if !start.is_aligned(ALIGNMENT) {
+        } else {
+            // What is aligned where it should be is asserted if headers are as long as the alignment.
+            if cx.geometry().lead() == 0 && grant.from_break && !start.is_aligned(cx.alignment()) {
                 return Err(Corruption::BreakMisaligned);
             }
-            end = cx.move_break(0).unwrap_or(end);
+            start = first_chunk_from(cx, start).0;
+            if grant.from_break {
+                end = cx.move_break(0).unwrap_or(end);
+            }
         }
         self.top = Chunk(start);
         self.top.set_head(&mut cx.memory, Head::new(ChunkSize(end - start), PREVIOUS_IN_USE));
@@ -191,19 +197,19 @@ impl Arena {
         old_top: Chunk,
         old_size: ChunkSize,
     ) -> Result<(), Corruption> {
-        let fence = ChunkSize(HEADER);
-        let rest = ChunkSize(align_down((old_size - fence - fence).0, ALIGNMENT));
+        let fence = ChunkSize(M::Layout::HEADER);
+        let rest = ChunkSize(align_down((old_size - fence - fence).0, cx.alignment()));
         old_top.set_head(&mut cx.memory, Head::new(rest, PREVIOUS_IN_USE));
         old_top.at(rest).set_head(&mut cx.memory, Head::new(fence, PREVIOUS_IN_USE));
         old_top.at(rest + fence).set_head(&mut cx.memory, Head::new(fence, PREVIOUS_IN_USE));
-        if rest < SMALLEST_CHUNK { Ok(()) } else { self.release(cx, tcache, old_top) }
+        if rest < M::Layout::SMALLEST_CHUNK { Ok(()) } else { self.release(cx, tcache, old_top) }
     }
 
     /// Moves the break down over whole pages of the top chunk, huge ones if those are wanted, and leaves `pad` bytes of it (glibc:
     /// `systrim`). Returns whether anything was given back.
     pub(crate) fn trim_break<M: Memory, O: Observer>(&mut self, cx: &mut Context<M, O>, pad: u64) -> bool {
         let top_size = self.top.size(&cx.memory);
-        let spare = (top_size - SMALLEST_CHUNK).0.wrapping_sub(1);
+        let spare = M::Layout::cut((top_size - M::Layout::SMALLEST_CHUNK).0.wrapping_sub(1));
         // glibc's spare is signed, but the comparison with the pad is not.
         if spare <= pad {
             return false;

@@ -1,6 +1,6 @@
 //! A setting that glibc would ignore, and why.
 
-use super::{GREATEST_FAST_REQUEST, Kind, Tunable, greatest_tcache_max};
+use super::{Kind, Tunable, greatest_mmap_threshold, greatest_tcache_max};
 use crate::release::Release;
 use alloc::string::String;
 use core::fmt;
@@ -53,10 +53,10 @@ impl Why {
     pub(super) fn out_of_bounds(tunable: Tunable, release: &Release) -> Why {
         let greatest = |greatest| (greatest != u64::MAX).then_some(greatest);
         let own = match tunable {
-            Tunable::MmapThreshold => greatest(release.greatest_mmap_threshold),
+            Tunable::MmapThreshold => greatest(greatest_mmap_threshold(release)),
             Tunable::TcacheMax => greatest(greatest_tcache_max(release)),
             Tunable::TcacheCount => greatest(release.greatest_tcache_count),
-            Tunable::Mxfast => Some(GREATEST_FAST_REQUEST),
+            Tunable::Mxfast => Some(release.geometry().greatest_fast_request()),
             _ => None,
         };
         match (tunable.int_bounds(release), tunable.row().kind) {

@@ -39,16 +39,12 @@
 pub mod environment;
 mod ignored;
 
-use crate::address::{ChunkSize, WORD};
 use crate::bins::tcache;
 use crate::release::{LargeTcache, Release};
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::ops::RangeInclusive;
 pub use ignored::{Ignored, Why};
-
-/// The greatest request that fastbins can be told to serve: glibc's `MAX_FAST_SIZE`.
-const GREATEST_FAST_REQUEST: u64 = 160;
 
 /// One thing about malloc that can be set before a program starts. In the order malloc reads them
 /// when it starts (`ptmalloc_init`).
@@ -181,10 +177,10 @@ impl Tunable {
     /// (glibc: the bounds in the `do_set_…` functions).
     pub(crate) fn is_taken(self, release: &Release, value: u64) -> bool {
         match self {
-            Tunable::MmapThreshold => value <= release.greatest_mmap_threshold,
+            Tunable::MmapThreshold => value <= greatest_mmap_threshold(release),
             Tunable::TcacheMax => value <= greatest_tcache_max(release),
             Tunable::TcacheCount => value <= release.greatest_tcache_count,
-            Tunable::Mxfast => !release.has_fastbins || value <= GREATEST_FAST_REQUEST,
+            Tunable::Mxfast => !release.has_fastbins || value <= release.geometry().greatest_fast_request(),
             _ => true,
         }
     }
@@ -196,10 +192,17 @@ impl Tunable {
 
 /// The greatest request that can be cached (glibc: `MAX_TCACHE_SIZE`, `TCACHE_MAX_BINS`).
 fn greatest_tcache_max(release: &Release) -> u64 {
-    match release.tcache.large {
-        LargeTcache::None => (tcache::GREATEST_SMALL - ChunkSize(WORD)).bytes(),
-        LargeTcache::NoShorter | LargeTcache::Exact => (tcache::GREATEST - ChunkSize(WORD)).bytes(),
-    }
+    let geometry = release.geometry();
+    let greatest = match release.tcache.large {
+        LargeTcache::None => geometry.greatest_cached_small(),
+        LargeTcache::NoShorter | LargeTcache::Exact => tcache::greatest(geometry),
+    };
+    greatest.bytes() - geometry.word
+}
+
+/// The greatest mmap threshold that is taken: `HEAP_MAX_SIZE / 2`, or any.
+fn greatest_mmap_threshold(release: &Release) -> u64 {
+    if release.mmap_threshold_is_limited { release.geometry().longest_segment() / 2 } else { u64::MAX }
 }
 
 /// Which tunables a release of malloc reads.

@@ -1,34 +1,35 @@
-//! Where the program's chunks lie in the main heap: a bit for every 16 bytes.
+//! Where the program's chunks lie in the main heap: a bit for every two words of memory.
 //!
 //! It answers one question in a few steps: which live chunk is the highest? Everything free below
 //! that one is pinned: the program break cannot be moved down past it.
 
 use malloscope_allocator::address::Address;
 
-/// Bytes a bit stands for: chunks begin at multiples of this.
-const GRAIN: u64 = 16;
 /// Bits in a word.
 const BITS: u64 = u64::BITS as u64;
 
 /// The live chunks of the main heap.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct LiveMap {
     start: u64,
+    /// A bit stands for two to this bytes: chunks begin at multiples of that.
+    shift: u32,
     words: Vec<u64>,
     /// Bytes of all live chunks.
     bytes: u64,
 }
 
 impl LiveMap {
-    /// Nothing lives yet; chunks will lie from `start` on.
-    pub(crate) fn new(start: Address) -> LiveMap {
-        LiveMap { start: start.0 / GRAIN * GRAIN, words: Vec::new(), bytes: 0 }
+    /// Nothing lives yet; chunks will lie from `start` on, at multiples of `grain`, a power of two.
+    pub(crate) fn new(start: Address, grain: u64) -> LiveMap {
+        let start = start.align_down(grain).0;
+        LiveMap { start, shift: grain.trailing_zeros(), words: Vec::new(), bytes: 0 }
     }
 
     /// The word and the bit for a chunk; `None` for one that is not in the main heap.
     #[inline]
     fn place(&self, chunk: Address) -> Option<(usize, u64)> {
-        let grain = chunk.0.checked_sub(self.start)? / GRAIN;
+        let grain = chunk.0.checked_sub(self.start)? >> self.shift;
         Some((usize::try_from(grain / BITS).ok()?, 1 << (grain % BITS)))
     }
 
@@ -77,7 +78,7 @@ impl LiveMap {
         let end = (limit_word + 1).min(self.words.len());
         let (index, &bits) = self.words[..end].iter().enumerate().rev().find(|&(_, &bits)| bits != 0)?;
         let grain = index as u64 * BITS + BITS - 1 - u64::from(bits.leading_zeros());
-        Some(Address(self.start + grain * GRAIN))
+        Some(Address(self.start + (grain << self.shift)))
     }
 }
 
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_highest_live_chunk_is_found() {
-        let mut map = LiveMap::new(Address(0x1008));
+        let mut map = LiveMap::new(Address(0x1008), 16);
         assert_eq!(map.highest_below(Address(0x9000)), None);
         map.make_room(Address(0x9000));
         map.insert(Address(0x1010), 32);
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_lies_below_the_heap_is_not_in_it() {
-        let mut map = LiveMap::new(Address(0x2000));
+        let mut map = LiveMap::new(Address(0x2000), 16);
         map.insert(Address(0x1000), 32);
         assert_eq!(map.bytes(), 0);
     }

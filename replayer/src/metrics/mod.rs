@@ -1,7 +1,7 @@
 //! The numbers of a run, and the definitions they rest on.
 //!
 //! Everything is kept in a fixed number of bytes whatever the length of the trace, except what grows
-//! with the live heap: one bit for every 16 bytes of the main heap.
+//! with the live heap: one bit for every two words of the main heap.
 //!
 //! | number | definition |
 //! |---|---|
@@ -22,6 +22,7 @@ use crate::watch::Watch;
 use live::LiveMap;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::chunk::{Chunk, Head};
+use malloscope_allocator::layout::Layout;
 use malloscope_traces::{Call, Record};
 use serde::{Deserialize, Serialize};
 use series::{Sample, Series};
@@ -104,6 +105,7 @@ impl Since {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ending {
     held: Held,
+    chunk: Chunk,
     head: u64,
 }
 
@@ -115,7 +117,7 @@ impl Metrics {
         Metrics {
             live: 0,
             held: 0,
-            live_map: LiveMap::new(initial_break),
+            live_map: LiveMap::new(initial_break, M::Layout::HEADER),
             foreign: 0,
             peaks: Peaks::default(),
             series: Series::new(),
@@ -138,7 +140,11 @@ impl Metrics {
             _ => return Ending::default(),
         };
         match engine.held(pointer) {
-            Some(held) => Ending { held, head: Chunk::of(held.payload).head(engine.heap().memory()).0 },
+            Some(held) => {
+                let memory = engine.heap().memory();
+                let chunk = Chunk::of(memory, held.payload);
+                Ending { held, chunk, head: chunk.head(memory).0 }
+            }
             None => Ending::default(),
         }
     }
@@ -160,7 +166,7 @@ impl Metrics {
         if let Answer::Payload(payload) = answer
             && !payload.is_null()
         {
-            let chunk = Chunk::of(payload);
+            let chunk = Chunk::of(engine.heap().memory(), payload);
             let head = chunk.head(engine.heap().memory());
             if is_in_main_heap(head) && !self.live_map.has_room(chunk.0) {
                 self.make_room(engine, chunk);
@@ -194,7 +200,7 @@ impl Metrics {
         self.live = self.live.wrapping_sub(ending.held.request);
         self.held = self.held.wrapping_sub(size);
         if is_in_main_heap(head) {
-            self.live_map.remove(Chunk::of(ending.held.payload).0, size);
+            self.live_map.remove(ending.chunk.0, size);
         }
     }
 

@@ -377,7 +377,7 @@ impl Past {
             return payload.is_null() == theirs.pointer.is_null();
         }
         let memory = self.engine.heap().memory();
-        let head = Chunk::of(payload).head(memory);
+        let head = Chunk::of(memory, payload).head(memory);
         // Whether the chunk below is in use may have changed before it was seen.
         let same_head = theirs.head == 0 || (theirs.head ^ head.0) & !PREVIOUS_IN_USE == 0;
         same_head && self.places.are_same(memory.program_break(), theirs, payload, head)

@@ -156,7 +156,7 @@ fn recorded(make: Make, seed: u64) -> Vec<Record> {
             let stamp = truth + random.below(jitter + 1) + sleeps;
             slots += 1;
             let pointer = Pointer { address: payload.0, slot: Slot(slots) };
-            let head = Chunk::of(payload).head(heap.memory()).0;
+            let head = Chunk::of(heap.memory(), payload).head(heap.memory()).0;
             live.push((slots, payload, stamp));
             (stamp, stamp, Call::Malloc { request, to: Placed { pointer, head } })
         };
@@ -184,7 +184,7 @@ fn meet(
     let first = usize::try_from(random.below(live.len().max(1) as u64)).ok()?;
     let suits = |&place: &usize| {
         let (_, payload, born) = live[place];
-        let size = Chunk::of(payload).size(heap.memory());
+        let size = Chunk::of(heap.memory(), payload).size(heap.memory());
         born < truth && size.bytes() <= 128 && heap.arena_of_payload(payload) == Some(arena)
     };
     (first..live.len()).find(suits)
