@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use malloscope_replayer::sizes;
-use malloscope_replayer::trial::{MemoryKind, ThpMode, Touch, Trial};
+use malloscope_replayer::trial::{MemoryKind, ThpMode, Touch, Trial, WordWidth};
 
 /// How to replay.
 #[derive(Clone, Debug, Args)]
@@ -11,6 +11,9 @@ pub struct TrialArgs {
     /// Where the replayed heap lives: in a table, or in a process of its own by real system calls
     #[arg(long, value_name = "WHERE", default_value = "simulated")]
     pub memory: MemoryArg,
+    /// How wide the machine's words are: 64 bits, or 32 as on i386, which are only simulated
+    #[arg(long, value_name = "BITS", default_value = "64")]
+    pub bits: BitsArg,
     /// Which bytes of its memory the program is taken to write
     #[arg(long, value_name = "WHAT", default_value = "pages")]
     pub touch: TouchArg,
@@ -48,6 +51,16 @@ pub enum MemoryArg {
     Simulated,
     /// brk, mmap and page faults of a real process
     Real,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum BitsArg {
+    /// As on `x86_64`
+    #[value(name = "64")]
+    Bits64,
+    /// As on i386
+    #[value(name = "32")]
+    Bits32,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -126,6 +139,10 @@ impl From<TrialArgs> for Trial {
             memory: match args.memory {
                 MemoryArg::Simulated => MemoryKind::Simulated,
                 MemoryArg::Real => MemoryKind::Real,
+            },
+            words: match args.bits {
+                BitsArg::Bits64 => WordWidth::Bits64,
+                BitsArg::Bits32 => WordWidth::Bits32,
             },
             touch: match args.touch {
                 TouchArg::None => Touch::None,

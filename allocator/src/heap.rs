@@ -215,6 +215,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
     /// `malloc_trim(pad)`: whether anything was given back.
     pub fn trim(&mut self, pad: u64) -> Result<bool, Corruption> {
+        let pad = M::Layout::cut(pad);
         let mut released = false;
         let mut id = ArenaId::MAIN;
         loop {

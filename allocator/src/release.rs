@@ -876,7 +876,7 @@ mod tests {
         assert!(order.is_sorted());
     }
 
-    /// What pahole says of the C structures: of `x86_64` and of i386.
+    /// What `sizeof` says of the C structures: on `x86_64` and on i386.
     #[test]
     fn structures_are_as_long_as_the_c_s() {
         let sizes = |row: Release| {
@@ -892,11 +892,11 @@ mod tests {
         assert_eq!(sizes(V2_43), (0x840, 0x18, 0x30, 0x2f8, 0x300));
         assert_eq!(sizes(V2_44), (0x840, 0x18, 0x30, 0x2f8, 0x2f8));
         let narrow = |row: Release| sizes(row.narrowed());
-        assert_eq!(narrow(V2_25).0, 0x450);
+        assert_eq!(narrow(V2_25).0, 0x454);
         assert_eq!(narrow(V2_25).2, 0x10);
-        assert_eq!(narrow(V2_26), (0x454, 0x3c, 0x18, 0x140, 0x140));
-        assert_eq!(narrow(V2_36), (0x458, 0x40, 0x18, 0x180, 0x180));
-        assert_eq!(narrow(V2_43), (0x42c, 0x14, 0x18, 0x1c8, 0x1d0));
+        assert_eq!(narrow(V2_26), (0x458, 0x3c, 0x18, 0x140, 0x140));
+        assert_eq!(narrow(V2_36), (0x45c, 0x40, 0x18, 0x180, 0x180));
+        assert_eq!(narrow(V2_43), (0x42c, 0x10, 0x18, 0x1c8, 0x1d0));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use malloscope_allocator::address::{Address, Request};
 use malloscope_allocator::corruption::{Corruption, Refusal};
 use malloscope_allocator::heap::Heap;
+use malloscope_allocator::layout::{Bits32, Bits64, Layout};
 use malloscope_allocator::memory::failing::Failing;
 use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, Simulated};
 use malloscope_allocator::memory::{HugePages, Memory, Processors};
@@ -75,11 +76,11 @@ impl<M: Memory> Pair<M> {
         match step {
             Step::Malloc(size) => {
                 let payload = self.heap.malloc(thread, Request(size));
-                self.born(payload, size, 16, false);
+                self.born(payload, size, 1, false);
             }
             Step::Calloc(size) => {
                 let payload = self.heap.calloc(thread, 1, size);
-                self.born(payload, size, 16, true);
+                self.born(payload, size, 1, true);
             }
             Step::Memalign(log, size) => {
                 let payload = self.heap.memalign(thread, 1 << log, Request(size));
@@ -126,10 +127,10 @@ impl<M: Memory> Pair<M> {
             Ok(now) => {
                 self.live.remove(&old);
                 if size > 0 {
-                    for offset in (0..length.min(size) / 8 * 8).step_by(8) {
+                    for offset in words::<M>(length.min(size)) {
                         assert_eq!(self.heap.memory().load(now + offset), word, "contents survive realloc");
                     }
-                    self.born(Ok(now), size, 16, false);
+                    self.born(Ok(now), size, 1, false);
                 }
             }
         }
@@ -145,13 +146,13 @@ impl<M: Memory> Pair<M> {
             }
             Err(other) => panic!("{other}"),
         };
-        assert!(payload.is_aligned(alignment.max(16)));
+        assert!(payload.is_aligned(alignment.max(self.heap.release().geometry().alignment)));
         let below = self.live.range(..payload.0 + size.max(1)).next_back();
         if let Some((&other, &(length, _))) = below {
             assert!(other + length.max(1) <= payload.0, "payloads never overlap");
         }
         self.stamp += 1;
-        for offset in (0..size / 8 * 8).step_by(8) {
+        for offset in words::<M>(size) {
             if zeroed {
                 assert_eq!(self.heap.memory().load(payload + offset), 0, "calloc zeroes");
             }
@@ -163,7 +164,7 @@ impl<M: Memory> Pair<M> {
 
     fn assert_intact(&self, payload: u64) {
         let (length, word) = self.live[&payload];
-        for offset in (0..length / 8 * 8).step_by(8) {
+        for offset in words::<M>(length) {
             assert_eq!(
                 self.heap.memory().load(Address(payload + offset)),
                 word,
@@ -171,6 +172,11 @@ impl<M: Memory> Pair<M> {
             );
         }
     }
+}
+
+/// The whole words in so many bytes: where each begins.
+fn words<M: Memory>(length: u64) -> impl Iterator<Item = u64> {
+    (0..length / M::Layout::WORD).map(|number| number * M::Layout::WORD)
 }
 
 fn run<M: Memory>(memory: M, release: Release, tunables: &Tunables, steps: &[(u32, Step)]) -> Pair<M> {
@@ -222,7 +228,11 @@ fn started() -> impl Strategy<Value = (Release, Tunables)> {
 }
 
 fn machine() -> Simulated {
-    let mut machine = Simulated::new(DEFAULT_BREAK, PROCESSORS);
+    machine_of(Bits64)
+}
+
+fn machine_of<L: Layout>(layout: L) -> Simulated<L> {
+    let mut machine = Simulated::of(layout, L::SPACE.default_break, PROCESSORS);
     machine.offer_huge_pages(HugePages { free: 100, ..HugePages::default() });
     machine
 }
@@ -238,6 +248,11 @@ proptest! {
     #[test]
     fn threads_get_memory_of_their_own((release, tunables) in started(), steps in steps(THREADS)) {
         run(machine(), release, &tunables, &steps);
+    }
+
+    #[test]
+    fn narrow_words_make_no_difference_to_that((release, tunables) in started(), steps in steps(THREADS)) {
+        run(machine_of(Bits32), release, &tunables, &steps);
     }
 
     #[test]
@@ -261,6 +276,28 @@ proptest! {
         let mut machine = Simulated::new(start, PROCESSORS);
         machine.limit_break(start + wall);
         run(machine, Release::OF_SCRIPTS, &Tunables::default(), &steps);
+    }
+
+    #[test]
+    fn narrow_words_live_with_a_misaligned_break_and_a_wall(
+        release in release(),
+        offset in 0u64..8192,
+        wall in 0u64..2_000_000,
+        steps in steps(2),
+    ) {
+        let start = Bits32::SPACE.default_break + offset;
+        let mut machine = Simulated::of(Bits32, start, PROCESSORS);
+        machine.limit_break(start + wall);
+        run(machine, release, &Tunables::default(), &steps);
+    }
+
+    #[test]
+    fn narrow_words_live_with_a_kernel_that_refuses(
+        (release, tunables) in started(),
+        grants in 0u64..40,
+        steps in steps(THREADS),
+    ) {
+        run(Failing::after(machine_of(Bits32), grants), release, &tunables, &steps);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::turn::{Extent, Turn};
 use malloscope_allocator::address::{Address, Request};
 use malloscope_allocator::corruption::{Corruption, Refusal};
 use malloscope_allocator::heap::Heap;
+use malloscope_allocator::layout::Layout;
 use malloscope_allocator::observe::Observer;
 use malloscope_allocator::thread::ThreadId;
 use malloscope_traces::{Call, Placed, Pointer, Record, Slot, Thread};
@@ -303,6 +304,8 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         request: u64,
         got: Result<Address, Refusal>,
     ) -> Result<Answer, Corruption> {
+        // What was asked for, as far as a word of the machine holds it.
+        let request = M::Layout::cut(request);
         match got {
             Ok(payload) => {
                 self.touch(payload, request, 0);
@@ -341,7 +344,9 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         request: Option<u64>,
         to: Pointer,
     ) -> Result<Answer, Corruption> {
-        let Some(request) = request else { return Ok(Answer::Refused(Refusal::OutOfMemory)) };
+        let Some(request) = request.map(M::Layout::cut) else {
+            return Ok(Answer::Refused(Refusal::OutOfMemory));
+        };
         let held = self.held(old).unwrap_or_default();
         if held.payload.is_null() && !old.is_null() {
             self.oddities.unknown_reallocated += 1;

@@ -8,6 +8,7 @@
 use malloscope_allocator::address::Address;
 use malloscope_allocator::corruption::{Corruption, Refusal};
 use malloscope_allocator::heap::Heap;
+use malloscope_allocator::layout::Layout;
 use malloscope_allocator::memory::Memory;
 use malloscope_allocator::observe::Observer;
 use malloscope_allocator::thread::ThreadId;
@@ -15,8 +16,8 @@ use std::collections::{HashMap, VecDeque};
 
 /// The DTV has this many entries: two of its own, one for libc, and a surplus of 14.
 const DTV_ENTRIES: u64 = 17;
-/// Bytes of an entry (`sizeof (dtv_t)`).
-const DTV_ENTRY: u64 = 16;
+/// Words of an entry (`dtv_t`).
+const DTV_ENTRY: u64 = 2;
 /// Bytes of a script's thread stacks, the guard page included.
 const STACK: u64 = (256 << 10) + 4096;
 /// Stacks of joined threads are kept up to this many bytes (`stack_cache_maxsize`).
@@ -41,7 +42,7 @@ impl Stacks {
         heap.thread_created(thread);
         let dtv = match self.cached.pop_front() {
             Some(dtv) => dtv,
-            None => match heap.calloc(creator, DTV_ENTRIES, DTV_ENTRY) {
+            None => match heap.calloc(creator, DTV_ENTRIES, DTV_ENTRY * M::Layout::WORD) {
                 Ok(dtv) => dtv,
                 Err(Refusal::Corrupted(corruption)) => return Err(corruption),
                 Err(_) => Address::NULL,

@@ -10,12 +10,13 @@ use crate::outcome::{self, ArenaRow, Corrupted, Cost, Outcome, Settings, Thresho
 use crate::placements::{KernelCalls, Placements};
 use crate::recognition;
 use crate::source::{Batch, Source};
-use crate::trial::{BadTrial, MemoryKind, Trial};
+use crate::trial::{BadTrial, MemoryKind, Trial, WordWidth};
 use crate::turn::{Extent, Turn};
 use crate::watch::Watch;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::corruption::Corruption;
 use malloscope_allocator::heap::Heap;
+use malloscope_allocator::layout::{Bits32, Bits64, Layout};
 use malloscope_allocator::memory::journal::Journal;
 use malloscope_allocator::memory::process::Process;
 use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, PAGE, Simulated};
@@ -78,6 +79,9 @@ pub enum RunError {
         /// What was to be called.
         function: &'static str,
     },
+    /// This process has words of 64 bits.
+    #[error("words of 32 bits are only simulated: say `--memory simulated`")]
+    NarrowProcess,
     /// The wall could not be put where it was wanted.
     #[error("the break cannot be limited to {0} bytes: something else is mapped there")]
     Wall(u64),
@@ -106,12 +110,17 @@ pub fn run(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RunError> {
     let line = Lineage::open(&job.trace)?;
-    match job.trial.memory {
-        MemoryKind::Simulated => {
-            let machine = simulated(job, line.first_header())?;
+    match (job.trial.memory, job.trial.words) {
+        (MemoryKind::Simulated, WordWidth::Bits64) => {
+            let machine = simulated(Bits64, job, line.first_header())?;
             drive(machine, job, line, lines, progress)
         }
-        MemoryKind::Real => {
+        (MemoryKind::Simulated, WordWidth::Bits32) => {
+            let machine = simulated(Bits32, job, line.first_header())?;
+            drive(machine, job, line, lines, progress)
+        }
+        (MemoryKind::Real, WordWidth::Bits32) => Err(RunError::NarrowProcess),
+        (MemoryKind::Real, WordWidth::Bits64) => {
             let machine = real(job, line.first_header())?;
             drive(machine, job, line, lines, progress)
         }
@@ -189,16 +198,16 @@ const RECORDED_MEMORY: u64 = 1 << 40;
 
 /// Gives a simulated machine an end: nobody knows how large the recorded one was, and a trace may
 /// ask for anything.
-fn limit(machine: &mut Simulated, header: &Header) {
+fn limit<L: Layout>(machine: &mut Simulated<L>, header: &Header) {
     let is_imported = matches!(header.origin, Origin::Imported(_));
     let memory = if is_imported { IMPORTED_MEMORY } else { RECORDED_MEMORY };
     machine.limit_grants(memory);
     machine.limit_total(memory);
 }
 
-fn simulated(job: &Job, header: &Header) -> Result<Simulated, RunError> {
-    let start = start_above(DEFAULT_BREAK, job.trial.break_offset(header)?);
-    let mut machine = Simulated::new(start, processors(job, header));
+fn simulated<L: Layout>(layout: L, job: &Job, header: &Header) -> Result<Simulated<L>, RunError> {
+    let start = start_above(L::SPACE.default_break, job.trial.break_offset(header)?);
+    let mut machine = Simulated::of(layout, start, processors(job, header));
     machine.charge_for_every_page(header.host.overcommit == 2);
     machine.offer_huge_pages(job.trial.huge_pages(header));
     limit(&mut machine, header);

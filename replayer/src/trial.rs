@@ -31,6 +31,17 @@ impl MemoryKind {
     }
 }
 
+/// How wide the machine's words are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WordWidth {
+    /// 64 bits, as on `x86_64`.
+    #[default]
+    Bits64,
+    /// 32 bits, as on i386; only simulated.
+    Bits32,
+}
+
 /// Which bytes of an allocation the replayed program writes. A trace does not say, so this is an
 /// assumption, and every report names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +87,9 @@ pub enum ThpMode {
 pub struct Trial {
     /// Where the heap lives.
     pub memory: MemoryKind,
+    /// How wide its words are.
+    #[serde(default)]
+    pub words: WordWidth,
     /// Which bytes the program writes.
     pub touch: Touch,
     /// Another glibc release.
@@ -165,7 +179,8 @@ impl Trial {
     /// Whether the replay goes by exactly what the recording went by, so that its placements should
     /// be the recorded ones.
     pub fn is_as_recorded(&self) -> bool {
-        let changed = self.release.is_some()
+        let changed = self.words != WordWidth::default()
+            || self.release.is_some()
             || !self.release_changes.is_empty()
             || !self.settings.is_empty()
             || !self.variables.is_empty()
@@ -192,7 +207,10 @@ impl Trial {
                 return Err(BadTrial::BadField { field: field.name, value: value.clone(), values });
             }
         }
-        Ok(release)
+        Ok(match self.words {
+            WordWidth::Bits64 => release,
+            WordWidth::Bits32 => release.narrowed(),
+        })
     }
 
     /// The version that was asked for or recorded, if that is a later release than any we know.

@@ -2,7 +2,7 @@
 //!
 //! The machine's own; and any others that lie unpacked in folders named for their release, their loader
 //! among their files, listed in `MALLOSCOPE_LIBCS` like the folders in `PATH`:
-//! `MALLOSCOPE_LIBCS=libcs/2.31:libcs/2.42-branch`.
+//! `MALLOSCOPE_LIBCS=libcs/2.31:libcs/2.42-branch`. Those built for i386 in `MALLOSCOPE_LIBCS_I386`.
 
 use super::{Settings, folder, golden};
 use std::path::{Path, PathBuf};
@@ -10,13 +10,42 @@ use std::process::Command;
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
-/// The variable that lists folders with other C libraries.
-const OTHERS: &str = "MALLOSCOPE_LIBCS";
-/// The loader of a C library for this architecture.
-const LOADER: &str = "ld-linux-x86-64.so.2";
+/// What C libraries are built for.
+pub struct Architecture {
+    /// Bits in a word.
+    pub bits: u32,
+    /// What it adds to a release's name where its goldens are.
+    pub suffix: &'static str,
+    /// The variable that lists folders with other C libraries.
+    others: &'static str,
+    /// Their loader.
+    loader: &'static str,
+    /// What the compiler is told.
+    option: &'static str,
+}
+
+/// What we are built for.
+pub static X86_64: Architecture = Architecture {
+    bits: 64,
+    suffix: "",
+    others: "MALLOSCOPE_LIBCS",
+    loader: "ld-linux-x86-64.so.2",
+    option: "-m64",
+};
+
+/// What the same machine runs besides, if its compiler and libraries are there.
+pub static I386: Architecture = Architecture {
+    bits: 32,
+    suffix: "-i386",
+    others: "MALLOSCOPE_LIBCS_I386",
+    loader: "ld-linux.so.2",
+    option: "-m32",
+};
 
 /// A C library to be asked.
 pub struct Driver {
+    /// What it is built for.
+    pub architecture: &'static Architecture,
     program: PathBuf,
     /// Where it lies, unless it is the machine's own.
     libc: Option<PathBuf>,
@@ -30,9 +59,22 @@ impl Driver {
     /// All there are; none, and a word about why, where none would be a judge.
     pub fn all() -> &'static [Driver] {
         static ALL: OnceLock<(Option<TempDir>, Vec<Driver>)> = OnceLock::new();
-        &ALL.get_or_init(|| match build() {
+        Driver::all_of(&X86_64, &ALL)
+    }
+
+    /// All for i386; none, and a word about why, where they cannot be asked.
+    pub fn all_for_i386() -> &'static [Driver] {
+        static ALL: OnceLock<(Option<TempDir>, Vec<Driver>)> = OnceLock::new();
+        Driver::all_of(&I386, &ALL)
+    }
+
+    fn all_of(
+        architecture: &'static Architecture,
+        all: &'static OnceLock<(Option<TempDir>, Vec<Driver>)>,
+    ) -> &'static [Driver] {
+        &all.get_or_init(|| match build(architecture) {
             Ok(folder) => {
-                let drivers = Driver::found(&folder.path().join("driver"));
+                let drivers = Driver::found(architecture, &folder.path().join("driver"));
                 (Some(folder), drivers)
             }
             Err(why) => {
@@ -43,13 +85,13 @@ impl Driver {
         .1
     }
 
-    fn found(program: &Path) -> Vec<Driver> {
-        let others = std::env::var_os(OTHERS).unwrap_or_default();
+    fn found(architecture: &'static Architecture, program: &Path) -> Vec<Driver> {
+        let others = std::env::var_os(architecture.others).unwrap_or_default();
         let folders = std::env::split_paths(&others).filter(|path| !path.as_os_str().is_empty()).map(Some);
         let driver = |libc: Option<PathBuf>| {
-            let found = Driver::new(program, libc.clone());
+            let found = Driver::new(architecture, program, libc.clone());
             if let Err(why) = &found {
-                assert!(libc.is_none(), "{OTHERS}: {why}");
+                assert!(libc.is_none(), "{}: {why}", architecture.others);
                 eprintln!("skipped: {why}");
             }
             found.ok()
@@ -57,9 +99,13 @@ impl Driver {
         std::iter::once(None).chain(folders).filter_map(driver).collect()
     }
 
-    fn new(program: &Path, libc: Option<PathBuf>) -> Result<Driver, String> {
-        let mut driver =
-            Driver { program: program.to_owned(), libc, release: String::new(), banner: String::new() };
+    fn new(
+        architecture: &'static Architecture,
+        program: &Path,
+        libc: Option<PathBuf>,
+    ) -> Result<Driver, String> {
+        let (program, release, banner) = (program.to_owned(), String::new(), String::new());
+        let mut driver = Driver { architecture, program, libc, release, banner };
         let version = run(driver.command().arg("-v")).trim().to_owned();
         // A branch gives the version of its release; only the folder's name tells them apart.
         let name = match &driver.libc {
@@ -69,16 +115,16 @@ impl Driver {
         if name.trim_end_matches("-branch") != version {
             return Err(format!("what lies in {name} is glibc {version}"));
         }
-        if driver.libc.is_none() && !golden(&format!("{name}.hashes")).exists() {
+        if driver.libc.is_none() && !golden(&format!("{name}{}.hashes", architecture.suffix)).exists() {
             return Err(format!("nothing is known of this machine's glibc {name}"));
         }
         driver.release = name;
         let text = match &driver.libc {
-            Some(folder) => run(Command::new(folder.join(LOADER))
+            Some(folder) => run(Command::new(folder.join(architecture.loader))
                 .arg("--library-path")
                 .arg(folder)
                 .arg(folder.join("libc.so.6"))),
-            None => run(&mut Command::new(own_libc(program)?)),
+            None => run(&mut Command::new(own_libc(&driver.program)?)),
         };
         driver.banner = text.lines().next().unwrap_or_default().to_owned();
         Ok(driver)
@@ -87,7 +133,7 @@ impl Driver {
     /// The driver with this C library under it.
     fn command(&self) -> Command {
         let Some(folder) = &self.libc else { return Command::new(&self.program) };
-        let mut command = Command::new(folder.join(LOADER));
+        let mut command = Command::new(folder.join(self.architecture.loader));
         command.arg("--library-path").arg(folder).arg(&self.program);
         command
     }
@@ -158,13 +204,13 @@ fn own_libc(program: &Path) -> Result<PathBuf, String> {
 }
 
 /// Builds the driver.
-fn build() -> Result<TempDir, String> {
+fn build(architecture: &Architecture) -> Result<TempDir, String> {
     if cfg!(not(target_arch = "x86_64")) {
         return Err("the twin is compared with glibc on x86-64".to_owned());
     }
     let built = TempDir::new().expect("there is a folder for temporary files");
     let status = Command::new("cc")
-        .args(["-O1", "-fno-builtin", "-fPIE", "-pie", "-nostartfiles", "-o"])
+        .args([architecture.option, "-O1", "-fno-builtin", "-fPIE", "-pie", "-nostartfiles", "-o"])
         .arg(built.path().join("driver"))
         .arg(folder().join("driver.c"))
         // Where threads and dlsym are in libraries of their own, these must be loaded.
@@ -173,6 +219,9 @@ fn build() -> Result<TempDir, String> {
     match status {
         Err(error) => Err(format!("there is no C compiler: {error}")),
         Ok(status) => {
+            if architecture.bits == 32 && !status.success() {
+                return Err("the C compiler knows no i386".to_owned());
+            }
             assert!(status.success(), "driver.c does not compile");
             Ok(built)
         }

@@ -30,6 +30,9 @@ impl Trace {
         let mut command = malloscope();
         command.arg("replay").args(lines).args(["--memory", memory, "--glibc", release]);
         command.args(["--processors", &settings.processors.to_string()]);
+        if settings.bits != 64 {
+            command.args(["--bits", &settings.bits.to_string()]);
+        }
         let huge_page = if settings.begins_with_a_huge_page { 2 << 20 } else { 0 };
         for (option, value) in
             [("--break-offset", huge_page + settings.break_offset), ("--break-limit", settings.break_limit)]

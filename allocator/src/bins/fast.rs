@@ -74,7 +74,7 @@ impl Arena {
         }
         *top = next(cx, victim);
         // With threads glibc takes the chunk by compare-and-swap and looks at the next one first.
-        if cx.threaded && cx.release.checks.links_aligned && cx.is_misaligned(*top) {
+        if cx.threaded && cx.release.checks.links_aligned && *top != Chunk::NONE && cx.is_misaligned(*top) {
             return Err(Corruption::FastUnalignedNext);
         }
         if cx.geometry().fast_number(victim.size(&cx.memory)) != number {
@@ -107,7 +107,7 @@ impl Arena {
                 return Err(Corruption::FastSizeInStash);
             }
             *top = next(cx, chunk);
-            if cx.threaded && checks.links_aligned && cx.is_misaligned(*top) {
+            if cx.threaded && checks.links_aligned && *top != Chunk::NONE && cx.is_misaligned(*top) {
                 return Err(Corruption::FastUnalignedNext);
             }
             tcache.put(cx, chunk, size);

@@ -3,7 +3,7 @@
  *   driver [-b BYTES] [-h] [-w BYTES] [-s BYTES] [-k] [-i] SCRIPT
  *     -b  move the program break by so many bytes before the first call
  *     -h  move it to the beginning of a huge page before that
- *     -s  a segment is so long, not 64 MiB
+ *     -s  a segment is so long, not 64 MiB, or 1 MiB where words have 32 bits
  *     -w  put a wall across the break's way, so far above its beginning
  *     -k  print nothing, but mark every call for strace: write(-1, INDEX), and before the first
  *         write(-1, "break ADDRESS")
@@ -51,10 +51,36 @@ __asm__(".symver __libc_start_main, __libc_start_main@GLIBC_2.2.5\n"
 	"lea main(%rip), %rdi\n"
 	"call *__libc_start_main@GOTPCREL(%rip)\n"
 	"hlt\n");
+#elif defined __i386__
+/* The same, since 2.3.2. */
+__asm__(".symver __libc_start_main, __libc_start_main@GLIBC_2.0\n"
+	".symver dlsym, dlsym@GLIBC_2.0\n"
+	".symver pthread_attr_setstacksize, pthread_attr_setstacksize@GLIBC_2.1\n"
+	".symver pthread_create, pthread_create@GLIBC_2.1\n"
+	".symver pthread_join, pthread_join@GLIBC_2.0\n"
+	".globl _start\n"
+	"_start: xor %ebp, %ebp\n"
+	"pop %esi\n"
+	"mov %esp, %ecx\n"
+	"and $-16, %esp\n"
+	"push %eax\n"
+	"push %esp\n"
+	"push %edx\n"
+	"call 1f\n"
+	"1: pop %ebx\n"
+	"add $_GLOBAL_OFFSET_TABLE_+(.-1b), %ebx\n"
+	"push $0\n"
+	"push $0\n"
+	"push %ecx\n"
+	"push %esi\n"
+	"lea main@GOTOFF(%ebx), %eax\n"
+	"push %eax\n"
+	"call *__libc_start_main@GOT(%ebx)\n"
+	"hlt\n");
 #endif
 
 enum { THREADS = 512, SEGMENTS = 4096 };
-static uintptr_t segment_bytes = 64UL << 20;
+static uintptr_t segment_bytes = sizeof(long) == 8 ? 64UL << 20 : 1UL << 20;
 static const size_t STACK = 256 << 10;
 static const uintptr_t HUGE_PAGE = 2 << 20;
 
@@ -199,33 +225,34 @@ static void print_place(uintptr_t payload)
 {
 	static Numbers arenas, segments;
 	static uintptr_t first_outside;
-	uint64_t previous = ((uint64_t *)payload)[-2], head = ((uint64_t *)payload)[-1];
+	size_t previous = ((size_t *)payload)[-2], head = ((size_t *)payload)[-1];
 	if (head & 2) {
-		print("M+%lx/%lx", previous, payload % 4096);
+		print("M+%zx/%lx", previous, (unsigned long)payload % 4096);
 	} else if (head & 4) {
 		uintptr_t segment = payload & ~(segment_bytes - 1);
 		int arena = ordinal(&arenas, *(uintptr_t *)segment);
-		print("a%d.h%d+%lx", arena, ordinal(&segments, segment), payload - segment);
+		print("a%d.h%d+%lx", arena, ordinal(&segments, segment), (unsigned long)(payload - segment));
 	} else if (payload >= initial_break && payload < kernel_break(0)) {
-		print("m+%lx", payload - initial_break);
+		print("m+%lx", (unsigned long)(payload - initial_break));
 	} else {
 		first_outside = first_outside ? first_outside : payload;
 		int below = payload < first_outside;
-		print("F+%s%lx", below ? "-" : "", below ? first_outside - payload : payload - first_outside);
+		print("F+%s%lx", below ? "-" : "",
+		      (unsigned long)(below ? first_outside - payload : payload - first_outside));
 	}
-	print(" %lx", head);
+	print(" %zx", head);
 }
 
 static void print_break(void)
 {
-	print(" %lx", kernel_break(0) - initial_break);
+	print(" %lx", (unsigned long)(kernel_break(0) - initial_break));
 }
 
 static void tell_pointer(size_t index, const Call *call, void *payload, int error)
 {
 	if (marks || asks)
 		return;
-	print("%lu %s ", index, call->name);
+	print("%zu %s ", index, call->name);
 	if (payload)
 		print_place((uintptr_t)payload);
 	else
@@ -241,7 +268,7 @@ static void tell_number(size_t index, const Call *call, uint64_t result)
 {
 	if (marks || asks)
 		return;
-	print("%lu %s - %lx", index, call->name, result);
+	print("%zu %s - %lx", index, call->name, (unsigned long)result);
 	print_break();
 	print("\n");
 }
@@ -256,7 +283,7 @@ static int spawn(uint64_t thread)
 	pthread_attr_t attributes;
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK);
-	return pthread_create(&threads[thread], &attributes, thread_main, (void *)thread);
+	return pthread_create(&threads[thread], &attributes, thread_main, (void *)(uintptr_t)thread);
 }
 
 /* Tells whoever traces our system calls what comes next. */
@@ -273,7 +300,7 @@ static void make(size_t index)
 	const char *name = call->name;
 	uint64_t first = call->number[0], second = call->number[1], third = call->number[2];
 	void *got = NULL;
-	mark("%lu", index);
+	mark("%zu", index);
 	errno = 0;
 #define IS(word) (strcmp(name, word) == 0)
 	if (IS("malloc"))
@@ -384,7 +411,7 @@ static void wait_for_baton(unsigned thread)
 static void join(size_t index, unsigned joiner)
 {
 	uint64_t thread = calls[index].number[0];
-	mark("%lu", index);
+	mark("%zu", index);
 	leaves[thread] = 1;
 	pass_to(thread);
 	/* The thread has given everything back when this returns. */
@@ -452,12 +479,12 @@ int main(int count, char **arguments)
 	initial_break = kernel_break(initial_break + offset);
 	print("# %lu\n", (unsigned long)(initial_break & 4095));
 	read_script(arguments[optind]);
-	void *at = (void *)((initial_break + wall) & -4096UL);
+	void *at = (void *)((initial_break + (uintptr_t)wall) & -4096UL);
 	if (wall && mmap(at, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 		fail("the wall could not be put");
 	if (kernel_break(0) != initial_break)
 		fail("somebody allocated before the first call");
-	mark("break %lx", initial_break);
+	mark("break %zx", initial_break);
 	run(0);
 	flush();
 	if (asks)

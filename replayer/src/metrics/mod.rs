@@ -171,7 +171,7 @@ impl Metrics {
             if is_in_main_heap(head) && !self.live_map.has_room(chunk.0) {
                 self.make_room(engine, chunk);
             }
-            self.began(chunk, head, requested(&record.call));
+            self.began(chunk, head, M::Layout::cut(requested(&record.call)));
         }
         if let Call::MoveBreak { by } = record.call {
             self.foreign = self.foreign.wrapping_add_signed(by);
