@@ -579,13 +579,13 @@ fn pieces(at: Address, length: u64) -> impl Iterator<Item = (Address, u64)> {
 /// The word that lies at an address, of the 64 bits that it is kept in.
 #[inline(always)]
 fn part<L: Layout>(kept: u64, at: Address) -> u64 {
-    L::cut(kept >> (8 * (at.0 % 8 & L::WORD)))
+    L::cut(kept >> (8 * ((at.0 % 8) & L::WORD)))
 }
 
 /// What is kept once a word has been written in its place.
 #[inline(always)]
 fn with_part<L: Layout>(kept: u64, at: Address, word: u64) -> u64 {
-    let shift = 8 * (at.0 % 8 & L::WORD);
+    let shift = 8 * ((at.0 % 8) & L::WORD);
     let mask = L::cut(u64::MAX) << shift;
     kept & !mask | word << shift & mask
 }
