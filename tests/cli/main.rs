@@ -219,6 +219,15 @@ fn releases_are_compared() {
 }
 
 #[test]
+fn words_of_32_bits_are_simulated_only() {
+    let placements = |bits| answer(["replay", trace(), "--bits", bits, "--placements"]);
+    assert_ne!(placements("32"), placements("64"));
+    assert_eq!(placements("64"), answer(["replay", trace(), "--placements"]));
+    let error = said(&mut malloscope(["replay", trace(), "--bits", "32", "--memory", "real"])).err;
+    assert!(error.contains("words of 32 bits are only simulated"), "{error}");
+}
+
+#[test]
 fn a_release_can_be_changed_in_one_thing() {
     let options = ["replay", trace(), "--glibc", "2.34", "--release-set", "tcache_count=3"];
     let report = answer(options);
