@@ -553,7 +553,8 @@ pub const V2_38_BRANCH: Release = Release {
     ..V2_38
 };
 
-/// 2.39: Ubuntu 24.04, RHEL 10.
+/// 2.39: Ubuntu 24.04, RHEL 10. As its branch is now: 2.39.0 reads a string that sets a tunable twice
+/// otherwise (71149c2a2e).
 pub const V2_39: Release = Release {
     name: "2.39",
     // 680c597e9c, f94446c38f: a string in disorder, and a number with something after it, are ignored.
