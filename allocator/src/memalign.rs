@@ -10,7 +10,7 @@ use crate::layout::Layout;
 use crate::list;
 use crate::memory::{Memory, Words};
 use crate::observe::{Found, Observer, Source};
-use crate::release::Remainders;
+use crate::release::{GreatestRequest, Remainders};
 use crate::system::mapping::{self, Extent};
 use crate::thread::ThreadId;
 
@@ -30,7 +30,11 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if alignment > (M::Layout::cut(u64::MAX) >> 1) + 1 {
             return Err(Refusal::Invalid);
         }
-        let alignment = alignment.max(M::Layout::SMALLEST_CHUNK.0).next_power_of_two();
+        let alignment = alignment.max(M::Layout::SMALLEST_CHUNK.0);
+        if self.would_wrap(request.0, alignment) {
+            return Err(Refusal::OutOfMemory);
+        }
+        let alignment = alignment.next_power_of_two();
         let size = self.asked(request);
         if size.is_none() && self.cx.release.refuses_early.memalign {
             return Err(Refusal::OutOfMemory);
@@ -102,9 +106,19 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let request = M::Layout::cut(request.0);
         let padded = request.checked_add(page_size - 1).filter(|&sum| sum == M::Layout::cut(sum));
         let padded = padded.ok_or(Refusal::OutOfMemory)?;
+        if self.would_wrap(request, 2 * page_size) {
+            return Err(Refusal::OutOfMemory);
+        }
         let mask = if self.cx.release.pvalloc_keeps_a_bit { page_size - 1 } else { page_size };
         let rounded = padded & mask.wrapping_neg();
         self.memalign(thread, page_size, Request(rounded))
+    }
+
+    /// Whether a request is so near the end of the address space that it goes round with what is added to
+    /// it: where requests may be that large, this is looked at before anything else.
+    fn would_wrap(&self, request: u64, added: u64) -> bool {
+        let room = M::Layout::cut(u64::MAX) - M::Layout::SMALLEST_CHUNK.0 - added;
+        self.cx.release.greatest_request == GreatestRequest::AddressSpace && request > room
     }
 
     /// An aligned chunk from an arena, or from a mapping if there is no arena to be had (glibc:

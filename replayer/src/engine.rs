@@ -13,6 +13,9 @@ use malloscope_allocator::thread::ThreadId;
 use malloscope_traces::{Call, Placed, Pointer, Record, Slot, Thread};
 use std::collections::{HashMap, HashSet};
 
+/// No process has so much memory.
+const FARTHEST: u64 = 1 << 47;
+
 /// What a call returned in the replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -370,6 +373,8 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     /// The program writes into its new memory, of which it has written `already` bytes before.
     #[inline]
     fn touch(&mut self, payload: Address, request: u64, already: u64) {
+        // A request near the end of the address space may have gone round it to a small chunk.
+        let request = if request > FARTHEST { self.heap.usable_size(payload) } else { request };
         if request <= already {
             return;
         }
