@@ -1,7 +1,7 @@
 //! Everything about malloc that can be set before a program starts, and what was.
 //!
 //! The rest of this page is for whoever wants to set something: each knob's names, what it may be,
-//! and the releases that read it. The releases' own rows ([`Release::tunables`]) and [`TABLE`] hold
+//! and the releases that read it. The releases' own rows ([`Release::tunables`]) and `TABLE` hold
 //! the same for the program.
 //!
 //! | `glibc.malloc.` | variable | values | read by | beyond the bounds |
@@ -33,7 +33,7 @@
 //! They are spelled in three ways. `GLIBC_TUNABLES=glibc.malloc.top_pad=0:…` is read from 2.26 on
 //! (in 2.25, only where glibc was configured so); the variables of the second column in every
 //! release, but their values count only where `GLIBC_TUNABLES` has not set the same;
-//! `mallopt` while the program runs ([`crate::mallopt`]). [`environment`] knows how each release
+//! `mallopt` while the program runs (`mallopt.rs`). [`environment`] knows how each release
 //! reads them. A value that is ignored leaves the default, and is told ([`Ignored`]).
 
 pub mod environment;
