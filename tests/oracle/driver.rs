@@ -4,6 +4,7 @@
 //! among their files, listed in `MALLOSCOPE_LIBCS` like the folders in `PATH`:
 //! `MALLOSCOPE_LIBCS=libcs/2.31:libcs/2.42-branch`. Those built for i386 in `MALLOSCOPE_LIBCS_I386`.
 
+use super::replay::MEMORIES;
 use super::{Settings, folder, golden};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,8 +15,12 @@ use tempfile::TempDir;
 pub struct Architecture {
     /// Bits in a word.
     pub bits: u32,
+    /// Bytes of an arena's segment.
+    pub segment: u64,
     /// What it adds to a release's name where its goldens are.
     pub suffix: &'static str,
+    /// The memories its chunks can lie in.
+    pub memories: &'static [&'static str],
     /// The variable that lists folders with other C libraries.
     others: &'static str,
     /// Their loader.
@@ -27,7 +32,9 @@ pub struct Architecture {
 /// What we are built for.
 pub static X86_64: Architecture = Architecture {
     bits: 64,
+    segment: 64 << 20,
     suffix: "",
+    memories: &MEMORIES,
     others: "MALLOSCOPE_LIBCS",
     loader: "ld-linux-x86-64.so.2",
     option: "-m64",
@@ -36,7 +43,9 @@ pub static X86_64: Architecture = Architecture {
 /// What the same machine runs besides, if its compiler and libraries are there.
 pub static I386: Architecture = Architecture {
     bits: 32,
+    segment: 1 << 20,
     suffix: "-i386",
+    memories: &["simulated"],
     others: "MALLOSCOPE_LIBCS_I386",
     loader: "ld-linux.so.2",
     option: "-m32",
@@ -152,7 +161,8 @@ impl Driver {
     fn play(&self, options: &[&str], script: &Path, settings: &Settings) -> (String, Settings) {
         let mut command = self.command();
         command.args(options).args(arguments(settings)).arg(script).envs(environment(settings));
-        told(&run(&mut command), settings)
+        let (text, as_it_was) = told(&run(&mut command), settings);
+        (text, Settings { bits: self.architecture.bits, ..as_it_was })
     }
 
     /// The same, unless the C library does not survive the script, or takes many seconds.
@@ -173,7 +183,7 @@ impl Driver {
         let driver = self.command();
         let mut command = Command::new("strace");
         command
-            .args(["-f", "-e", "trace=brk,mmap,munmap,mremap,mprotect,madvise,write", "-o"])
+            .args(["-f", "-e", "trace=brk,?mmap,?mmap2,munmap,mremap,mprotect,madvise,write", "-o"])
             .arg(log.path())
             .arg(driver.get_program())
             .args(driver.get_args())

@@ -1,8 +1,8 @@
 //! A C library's calls to the kernel, from `strace`'s words into ours.
 //!
 //! What is left out, on both sides: the stacks of threads, which are not malloc's business; and how
-//! an aligned segment was found, which differs from run to run: where a hint happens to be free, or by cutting off both ends of one of twice the length. Places in it are
-//! counted from the segment.
+//! an aligned segment was found, which differs from run to run: where a hint happens to be free, or by
+//! cutting off both ends of one of twice the length. Places in it are counted from the segment.
 
 use std::collections::BTreeMap;
 
@@ -102,7 +102,7 @@ impl Teller {
                 let (place, from, to) = (place(), call.number(1), call.number(2));
                 format!("mremap {place} {from} -> {to} {}", self.made(call.result, to))
             }
-            "mmap" => {
+            "mmap" | "mmap2" => {
                 let (length, access, flags) = (call.number(1), call.arguments[2], call.arguments[3]);
                 if flags.contains("MAP_STACK") {
                     self.stacks.insert(call.result?, length);
@@ -135,14 +135,10 @@ impl Teller {
     }
 }
 
-/// Bytes of an arena's segment.
-const SEGMENT: &str = "67108864";
-/// Bytes in which a whole aligned segment surely lies.
-const TWICE_A_SEGMENT: &str = "134217728";
-
-/// Lines without what differs from run to run.
-pub fn settled(lines: &str) -> String {
-    let mut settler = Settler::default();
+/// Lines without what differs from run to run, where an arena's segments have this many bytes.
+pub fn settled(lines: &str, segment: u64) -> String {
+    let mut settler =
+        Settler { segment: segment.to_string(), twice: (2 * segment).to_string(), ..Settler::default() };
     let lines: Vec<Vec<&str>> = lines.lines().map(|line| line.split(' ').collect()).collect();
     let mut settled = String::new();
     for (number, line) in lines.iter().enumerate() {
@@ -156,6 +152,9 @@ pub fn settled(lines: &str) -> String {
 
 #[derive(Default)]
 struct Settler<'lines> {
+    /// Bytes of a segment, and those in which a whole aligned one surely lies.
+    segment: String,
+    twice: String,
     /// What mappings are called now, and where in them what counts begins.
     names: BTreeMap<&'lines str, (usize, u64)>,
     /// The mapping that is being cut to a segment, and by which call; until another line comes.
@@ -174,8 +173,9 @@ impl<'lines> Settler<'lines> {
                 return None;
             }
             self.names.insert(made, (self.names.len(), 0));
-            if is_hinted && object == SEGMENT || object == TWICE_A_SEGMENT {
-                self.cut = (object == TWICE_A_SEGMENT).then_some((index, made));
+            let is_twice = object == self.twice && line[3] == "PROT_NONE";
+            if is_hinted && object == self.segment || is_twice {
+                self.cut = is_twice.then_some((index, made));
                 return Some(format!("{index} mmap a segment -> #{}", self.names[made].0));
             }
         }

@@ -23,7 +23,7 @@ mod knobs;
 mod replay;
 mod shrink;
 
-use driver::{Driver, I386};
+use driver::{Architecture, Driver, I386, X86_64};
 use generate::{KINDS, Kind, Random, script};
 use replay::{MEMORIES, Trace};
 use std::fmt::Write;
@@ -180,7 +180,7 @@ fn scenes_land_where_glibc_put_them() {
 
 #[test]
 fn scenes_ask_the_kernel_for_what_glibc_asked_it() {
-    check_scenes("kernel", |_| SYSCALLS, kernel::settled);
+    check_scenes("kernel", |_| SYSCALLS, |lines| kernel::settled(lines, X86_64.segment));
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn scenes_end_in_what_glibc_says_of_itself() {
 fn every_release_says_it_in_its_own_words() {
     let scene = telling_scene();
     let trace = Trace::import(&scene.path);
-    for (release, _) in hashed_releases().into_iter().filter(|(release, _)| release != READ) {
+    for (release, _) in hashed_releases(&X86_64).into_iter().filter(|(release, _)| release != READ) {
         let file = golden(&format!("{release}.introspection"));
         let real = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         for memory in MEMORIES {
@@ -227,7 +227,7 @@ fn goldens_are_what_glibc_does() {
         let (said, _) = driver.introspection(&scene.path, &scene.settings);
         check_golden(&format!("{READ}/{}.introspection", scene.name), &said);
         if let Some(log) = driver.strace(&scene.path, &scene.settings) {
-            let calls = kernel::settled(&kernel::lines(&log));
+            let calls = kernel::settled(&kernel::lines(&log), driver.architecture.segment);
             check_golden(&format!("{READ}/{}.kernel", scene.name), &calls);
         }
     }
@@ -292,37 +292,44 @@ fn hashed_scripts() -> Vec<(String, String, Settings)> {
     scenes().into_iter().map(scene).chain(KINDS.iter().map(generated)).collect()
 }
 
-/// Checks a replay as a release against the hashes of what that glibc did.
-fn check_hashes(
-    release: &str,
-    memory: &str,
-    golden: &str,
-    (name, text, settings): &(String, String, Settings),
-) {
-    let kept_line = golden.lines().find_map(|line| line.strip_prefix(name.as_str())?.strip_prefix(' '));
-    let kept_line = kept_line.unwrap_or_else(|| panic!("{release}: there is a golden for {name}"));
-    let trace = Trace::import(written(text).path());
-    let ours = kept(text, &trace.replay(release, PLACEMENTS, memory, settings));
+/// Checks replays as all releases of which hashes are kept, and for which it `is_wanted`, against them.
+fn check_hashes(architecture: &Architecture, memory: &str, is_wanted: impl Fn(&str) -> bool) {
+    let mut releases = hashed_releases(architecture);
+    releases.retain(|(release, _)| is_wanted(release));
+    assert!(!releases.is_empty(), "there are goldens");
+    for (name, text, settings) in hashed_scripts() {
+        let settings = Settings { bits: architecture.bits, ..settings };
+        let trace = Trace::import(written(&text).path());
+        for (release, golden) in &releases {
+            let ours = kept(&text, &trace.replay(release, PLACEMENTS, memory, &settings));
+            check_kept(&format!("{release}, {name}, {memory} memory"), &name, &ours, golden);
+        }
+    }
+}
+
+/// Checks the hashes of what came of a script against those of what that glibc did.
+fn check_kept(what: &str, name: &str, ours: &str, golden: &str) {
+    let kept_line = golden.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let kept_line = kept_line.unwrap_or_else(|| panic!("{what}: there is no golden"));
     let parts = ours.split(' ').zip(kept_line.split(' ')).position(|(ours, real)| ours != real);
     match parts {
-        None => assert_eq!(ours, kept_line, "{release}, {name}: they are equally long"),
+        None => assert_eq!(ours, kept_line, "{what}: they are equally long"),
         Some(0) => panic!("{name}: the script itself is another; bless it"),
         Some(part) => {
             let (from, to) = ((part - 1) * HASHED, part * HASHED);
-            panic!("{release}, {name}, {memory} memory: the first difference is in lines {from} to {to}")
+            panic!("{what}: the first difference is in lines {from} to {to}")
         }
     }
 }
 
 /// The releases of which hashes are kept, and these.
-fn hashed_releases() -> Vec<(String, String)> {
+fn hashed_releases(architecture: &Architecture) -> Vec<(String, String)> {
     let entries = fs::read_dir(golden("")).expect("the goldens are there");
     let release = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?.strip_suffix(".hashes")?.to_owned();
-        if name.ends_with(I386.suffix) {
-            return None;
-        }
-        Some((name, fs::read_to_string(&path).expect("a golden can be read")))
+        let name = path.file_name()?.to_str()?.strip_suffix(".hashes")?;
+        let (name, suffix) = name.split_at(name.find(I386.suffix).unwrap_or(name.len()));
+        let text = || fs::read_to_string(&path).expect("a golden can be read");
+        (suffix == architecture.suffix).then(|| (name.to_owned(), text()))
     };
     let mut all: Vec<_> =
         entries.filter_map(|entry| release(entry.expect("it can be read").path())).collect();
@@ -332,38 +339,33 @@ fn hashed_releases() -> Vec<(String, String)> {
 
 #[test]
 fn every_release_puts_chunks_where_that_glibc_did() {
-    let scripts = hashed_scripts();
-    let releases = hashed_releases();
-    assert!(releases.iter().any(|(name, _)| name == READ), "there are goldens");
-    for (release, golden) in &releases {
-        for script in &scripts {
-            check_hashes(release, "simulated", golden, script);
-        }
-    }
+    check_hashes(&X86_64, "simulated", |_| true);
 }
 
 #[test]
 fn real_memory_makes_no_difference() {
-    let (release, golden) = &hashed_releases().into_iter().find(|(name, _)| name == READ).expect("there is");
-    for script in &hashed_scripts() {
-        check_hashes(release, "real", golden, script);
-    }
+    check_hashes(&X86_64, "real", |release| release == READ);
 }
 
 #[test]
 fn hashes_are_of_what_glibc_does() {
+    check_golden_hashes(Driver::all());
+}
+
+/// Checks the hashes that are kept against what these do.
+fn check_golden_hashes(drivers: &[Driver]) {
     let here = processors_online();
     if here != AS_USUAL.processors {
         eprintln!("skipped: {here} processors allow another number of arenas than {}", AS_USUAL.processors);
         return;
     }
-    for driver in Driver::all() {
+    for driver in drivers {
         let mut golden = format!("# {}\n", driver.banner);
         for (name, text, settings) in hashed_scripts() {
             let (placements, _) = driver.placements(written(&text).path(), &settings);
             writeln!(golden, "{name} {}", kept(&text, &placements)).expect("a string takes all");
         }
-        let name = format!("{}.hashes", driver.release);
+        let name = format!("{}{}.hashes", driver.release, driver.architecture.suffix);
         if blesses() || self::golden(&name).exists() {
             check_golden(&name, &golden);
         }
@@ -395,11 +397,11 @@ fn check_live(driver: &Driver, seed: u64) {
     let (kind, settings) = drawn(seed);
     let text = script(&kind, seed, 1500);
     let file = written(&text);
-    let what = |memory| {
-        format!("glibc {}, seed {seed}, {}, {memory} memory, {settings:?}", driver.release, kind.name)
-    };
+    let name = format!("{}{}", driver.release, driver.architecture.suffix);
+    let what = |memory| format!("glibc {name}, seed {seed}, {}, {memory} memory, {settings:?}", kind.name);
     let trace = Trace::import(file.path());
-    let memory = MEMORIES[(seed % 2) as usize];
+    let memories = driver.architecture.memories;
+    let memory = memories[seed as usize % memories.len()];
     let (real, as_it_was) = driver.placements(file.path(), &settings);
     let ours = settled(&trace.replay(&driver.release, PLACEMENTS, memory, &as_it_was));
     if ours != settled(&real) {
@@ -413,9 +415,11 @@ fn check_live(driver: &Driver, seed: u64) {
         && kind.name != "segments"
         && let Some(log) = driver.strace(file.path(), &settings)
     {
-        let real = kernel::settled(&kernel::lines(&log));
-        for memory in MEMORIES {
-            let ours = kernel::settled(&trace.replay(&driver.release, SYSCALLS, memory, &as_it_was));
+        let segment = driver.architecture.segment;
+        let real = kernel::settled(&kernel::lines(&log), segment);
+        for memory in memories {
+            let ours = trace.replay(&driver.release, SYSCALLS, memory, &as_it_was);
+            let ours = kernel::settled(&ours, segment);
             check_same(&what(memory), &text, &ours, &real);
         }
     }
