@@ -5,7 +5,7 @@ mod common;
 
 use common::malloscope;
 use malloscope_recorder::probe;
-use malloscope_replayer::recognition::{self, Recognition};
+use malloscope_replayer::recognition::{self, Recognition, Recording};
 use malloscope_replayer::trial::Trial;
 use malloscope_traces::header::{Heap, Libc};
 use malloscope_traces::{Ending, Header, Reader, Record, Writer};
@@ -25,7 +25,7 @@ fn kept(answers: &[Record]) -> Vec<Record> {
 /// The releases there are, by name.
 fn releases() -> Vec<String> {
     let unknown = Trial { release: Some("none".to_owned()), ..Trial::default() };
-    let error = unknown.release(&Header::default()).unwrap_err().to_string();
+    let error = unknown.release(&Recording::default()).unwrap_err().to_string();
     let names = error.split_once("the releases are ").unwrap().1;
     names.split(", ").map(str::to_owned).collect()
 }
@@ -87,7 +87,7 @@ fn the_libc_of_a_recorded_program_behaves_as_its_version_says() {
     // Others may be older than what was carried back to them.
     if version == "2.36" {
         let row = Trial { release: Some(version.to_owned()), ..Trial::default() };
-        assert_eq!(behaves, Some(row.release(&Header::default()).unwrap().name), "{known}");
+        assert_eq!(behaves, Some(row.release(&Recording::default()).unwrap().name), "{known}");
     }
     assert_ne!(known["recognition"], "not_probed", "{known}");
     // Through the dynamic linker, and from where it is told to take the same libc.
@@ -113,7 +113,8 @@ fn a_trace_of_before_there_were_probes_is_replayed_as_its_version() {
 fn a_libc_is_replayed_as_what_it_behaves_as_and_not_as_its_version() {
     let calls = kept(&probe::calls());
     let libc = |version: &str, probe| Libc { version: version.to_owned(), probe, ..Libc::default() };
-    let replayed = |libc| Trial::default().release(&Header { libc, ..Header::default() }).unwrap().name;
+    let replayed =
+        |libc| Trial::default().release(&Recording::from(Header { libc, ..Header::default() })).unwrap().name;
     for (behaves, says, expected) in [
         ("2.26-branch", "2.26", "2.26-branch"),
         ("2.28-branch", "2.28", "2.28-branch"),

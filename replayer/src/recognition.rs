@@ -19,8 +19,8 @@ use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, PAGE, Simulated};
 use malloscope_allocator::observe::KernelCall;
 use malloscope_allocator::release::Release;
 use malloscope_allocator::tunables::Tunables;
-use malloscope_traces::header::Libc;
-use malloscope_traces::{Call, Placed, Record};
+use malloscope_traces::Record;
+use malloscope_traces::header::{Header, Libc};
 use serde::{Deserialize, Serialize};
 
 /// What a libc behaves as.
@@ -39,6 +39,31 @@ pub enum Recognition {
 /// The memory of the simulated machine, and the most that one mapping may have: many times what is asked
 /// for by us, and little enough for what a stranger's trace may ask.
 const MEMORY: u64 = 1 << 30;
+
+/// What is known of a recording before its first call: its header, and what its libc behaves as.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// The header.
+    pub header: Header,
+    /// What the libc of the header behaves as.
+    pub recognition: Recognition,
+}
+
+impl From<Header> for Recording {
+    /// Makes the calls of the header's probe to every release: about a millisecond.
+    fn from(header: Header) -> Recording {
+        let recognition = recognize(&header.libc);
+        Recording { header, recognition }
+    }
+}
+
+impl Recording {
+    /// The release that the libc behaves as, if it was probed and is one we know.
+    pub fn recognized(&self) -> Option<Release> {
+        let Recognition::As(name) = &self.recognition else { return None };
+        Release::named(name)
+    }
+}
 
 /// What this libc behaves as.
 pub fn recognize(libc: &Libc) -> Recognition {
@@ -65,7 +90,7 @@ pub fn answers_of(name: &str, calls: &[Record]) -> Option<Vec<Record>> {
     let made = make(&release, calls, |probed, record, answer| {
         let program_break = if record.program_break == 0 { 0 } else { probed.program_break.0 };
         let mut record = Record { program_break, ..*record };
-        if let (Answer::Payload(payload), Some(to)) = (answer, placed(&mut record.call)) {
+        if let (Answer::Payload(payload), Some(to)) = (answer, record.call.placed_mut()) {
             to.pointer.address = payload.0;
             to.head =
                 if payload.is_null() { 0 } else { Chunk::of(probed.memory, payload).head(probed.memory).0 };
@@ -73,21 +98,6 @@ pub fn answers_of(name: &str, calls: &[Record]) -> Option<Vec<Record>> {
         answers.push(record);
     });
     made.ok().map(|()| answers)
-}
-
-fn placed(call: &mut Call) -> Option<&mut Placed> {
-    match call {
-        Call::Malloc { to, .. }
-        | Call::Calloc { to, .. }
-        | Call::Realloc { to, .. }
-        | Call::Reallocarray { to, .. }
-        | Call::Memalign { to, .. }
-        | Call::AlignedAlloc { to, .. }
-        | Call::PosixMemalign { to, .. }
-        | Call::Valloc { to, .. }
-        | Call::Pvalloc { to, .. } => Some(to),
-        _ => None,
-    }
 }
 
 /// Of several releases that behave alike, that nearest to the version's own in the list of `all`; the
@@ -155,6 +165,7 @@ fn make(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use malloscope_traces::{Call, Placed};
     use malloscope_traces::{Pointer, Slot, Thread};
 
     const BREAK: u64 = 0x5600_0000_0000;
@@ -208,8 +219,8 @@ mod tests {
     fn one_answer_that_differs_makes_it_unlike_all() {
         let spoil: [fn(&mut Vec<Record>); 4] = [
             |answers| answers[3].program_break += 0x1000,
-            |answers| placed(&mut answers[4].call).unwrap().pointer.address += 0x4a00,
-            |answers| placed(&mut answers[2].call).unwrap().head ^= 1,
+            |answers| answers[4].call.placed_mut().unwrap().pointer.address += 0x4a00,
+            |answers| answers[2].call.placed_mut().unwrap().head ^= 1,
             |answers| answers[0].program_break += 8,
         ];
         for (number, spoil) in spoil.into_iter().enumerate() {

@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use crate::order::{Listener, Twin};
 use crate::outcome::{self, ArenaRow, Corrupted, Cost, Outcome, Settings, Thresholds};
 use crate::placements::{KernelCalls, Placements};
-use crate::recognition;
+use crate::recognition::Recording;
 use crate::source::{Batch, Source};
 use crate::trial::{BadTrial, MemoryKind, Trial, WordWidth};
 use crate::turn::{Extent, Turn};
@@ -112,16 +112,16 @@ pub fn run(
     let line = Lineage::open(&job.trace)?;
     match (job.trial.memory, job.trial.words) {
         (MemoryKind::Simulated, WordWidth::Bits64) => {
-            let machine = simulated(Bits64, job, line.first_header())?;
+            let machine = simulated(Bits64, job, &line.eldest)?;
             drive(machine, job, line, lines, progress)
         }
         (MemoryKind::Simulated, WordWidth::Bits32) => {
-            let machine = simulated(Bits32, job, line.first_header())?;
+            let machine = simulated(Bits32, job, &line.eldest)?;
             drive(machine, job, line, lines, progress)
         }
         (MemoryKind::Real, WordWidth::Bits32) => Err(RunError::NarrowProcess),
         (MemoryKind::Real, WordWidth::Bits64) => {
-            let machine = real(job, line.first_header())?;
+            let machine = real(job, &line.eldest)?;
             drive(machine, job, line, lines, progress)
         }
     }
@@ -129,6 +129,8 @@ pub fn run(
 
 /// A trace, and if its process is the child of a recorded one, the traces it must be preceded by.
 struct Lineage {
+    /// What is known of the eldest: all of them were one process once, with its libc and settings.
+    eldest: Recording,
     /// The eldest first: each header, its records, how many of them there are, and how many to replay.
     traces: Vec<Ancestor>,
 }
@@ -157,11 +159,7 @@ impl Lineage {
             until = Some(after);
         }
         traces.reverse();
-        Ok(Lineage { traces })
-    }
-
-    fn first_header(&self) -> &Header {
-        &self.traces[0].0
+        Ok(Lineage { eldest: Recording::from(traces[0].0.clone()), traces })
     }
 }
 
@@ -205,8 +203,9 @@ fn limit<L: Layout>(machine: &mut Simulated<L>, header: &Header) {
     machine.limit_total(memory);
 }
 
-fn simulated<L: Layout>(layout: L, job: &Job, header: &Header) -> Result<Simulated<L>, RunError> {
-    let start = start_above(L::SPACE.default_break, job.trial.break_offset(header)?);
+fn simulated<L: Layout>(layout: L, job: &Job, recording: &Recording) -> Result<Simulated<L>, RunError> {
+    let header = &recording.header;
+    let start = start_above(L::SPACE.default_break, job.trial.break_offset(recording)?);
     let mut machine = Simulated::of(layout, start, processors(job, header));
     machine.charge_for_every_page(header.host.overcommit == 2);
     machine.offer_huge_pages(job.trial.huge_pages(header));
@@ -217,14 +216,15 @@ fn simulated<L: Layout>(layout: L, job: &Job, header: &Header) -> Result<Simulat
     Ok(machine)
 }
 
-fn real(job: &Job, header: &Header) -> Result<Metered, RunError> {
+fn real(job: &Job, recording: &Recording) -> Result<Metered, RunError> {
+    let header = &recording.header;
     let charges = header.host.overcommit == 2;
     let mut process = Process::new(processors(job, header), charges)
         .ok_or_else(|| RunError::Memory(io::Error::last_os_error()))?
         .counting_pages();
     process.offer_huge_pages(job.trial.huge_pages(header));
     let now = process.program_break();
-    let start = start_above(now, job.trial.break_offset(header)?);
+    let start = start_above(now, job.trial.break_offset(recording)?);
     let by = i64::try_from(start - now).unwrap_or(0);
     process.move_break(by).ok_or_else(|| RunError::Memory(io::Error::last_os_error()))?;
     if let Some(limit) = job.trial.break_limit
@@ -237,13 +237,14 @@ fn real(job: &Job, header: &Header) -> Result<Metered, RunError> {
 
 /// A malloc like the recorded one, to find the order of calls by; `None` where that is not known well
 /// enough, or the heap began as another process's.
-fn twin(header: &Header, ancestors: &[Ancestor]) -> Option<Twin> {
+fn twin(recording: &Recording, ancestors: &[Ancestor]) -> Option<Twin> {
+    let header = &recording.header;
     if !header.heap.placements || header.heap.initial_break == 0 || !ancestors.is_empty() {
         return None;
     }
     let as_recorded = Trial::default();
-    let release = as_recorded.release(header).ok()?;
-    let (tunables, _) = as_recorded.tunables(header).ok()?;
+    let release = as_recorded.release(recording).ok()?;
+    let (tunables, _) = as_recorded.tunables(recording).ok()?;
     let start = start_above(DEFAULT_BREAK, header.heap.initial_break);
     let host = &header.host;
     let processors = Processors { online: host.processors_online, allowed: host.processors_allowed };
@@ -284,12 +285,12 @@ fn drive<M: Machine>(
     let started = Instant::now();
     let worked = processor_seconds();
     let (header, source, total, _) = line.traces.pop().expect("a lineage has at least the trace itself");
-    let eldest = line.traces.first().map_or(&header, |trace| &trace.0);
+    let eldest = &line.eldest;
     let release = job.trial.release(eldest)?;
     let questions = questions(job, &release)?;
     let (tunables, ignored) = job.trial.tunables(eldest)?;
     let initial_break = machine.program_break();
-    let recorded_break = eldest.heap.initial_break;
+    let recorded_break = eldest.header.heap.initial_break;
     let exact = job.trial.memory == MemoryKind::Simulated;
     let metrics = Metrics::new(&machine, exact);
     let compared = job.compare && header.heap.placements && recorded_break != 0;
@@ -371,20 +372,21 @@ fn processor_seconds() -> f64 {
 /// The settings, as far as the trial and the header know them.
 fn settings(
     job: &Job,
-    header: &Header,
+    recording: &Recording,
     release: &Release,
     tunables: &Tunables,
     initial_break: Address,
 ) -> Settings {
+    let header = &recording.header;
     let recorded = &header.libc.version;
     let set: Vec<(String, u64)> =
         tunables.iter().map(|(name, value)| (name.name().to_owned(), value)).collect();
     Settings {
         release: release.name.to_owned(),
         release_changes: job.trial.release_changes.clone(),
-        unknown_version: job.trial.unknown_version(header).map(str::to_owned),
+        unknown_version: job.trial.unknown_version(recording).map(str::to_owned),
         recorded_release: (!recorded.is_empty()).then(|| recorded.clone()),
-        recognition: recognition::recognize(&header.libc),
+        recognition: recording.recognition.clone(),
         dynamic_thresholds: true,
         ignored: Vec::new(),
         tunables: set,

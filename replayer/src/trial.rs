@@ -1,13 +1,12 @@
 //! One set of settings to replay a trace under: what the recording had, and what is changed.
 
-use crate::recognition::{self, Recognition};
+use crate::recognition::Recording;
 use malloscope_allocator::memory::{HugePages, Transparent};
 use malloscope_allocator::release::Release;
 use malloscope_allocator::release::field::Field;
 use malloscope_allocator::tunables::environment::{self, concerns_malloc};
 use malloscope_allocator::tunables::{Ignored, Tunable, Tunables};
 use malloscope_traces::Header;
-use malloscope_traces::header::Libc;
 use serde::{Deserialize, Serialize};
 
 /// Where a replayed heap lives.
@@ -165,12 +164,6 @@ fn known_tunables() -> String {
     Tunable::all().map(Tunable::name).collect::<Vec<_>>().join(", ")
 }
 
-/// The release that a libc behaves as, if it was probed and is one we know.
-fn recognized(libc: &Libc) -> Option<Release> {
-    let Recognition::As(name) = recognition::recognize(libc) else { return None };
-    Release::named(&name)
-}
-
 fn known_variables() -> String {
     Tunable::all().filter_map(Tunable::alias).collect::<Vec<_>>().join(", ")
 }
@@ -198,8 +191,8 @@ impl Trial {
     /// # Errors
     ///
     /// When there is no such release, or no such thing about one.
-    pub fn release(&self, header: &Header) -> Result<Release, BadTrial> {
-        let mut release = self.row(header)?;
+    pub fn release(&self, recording: &Recording) -> Result<Release, BadTrial> {
+        let mut release = self.row(recording)?;
         for (name, value) in &self.release_changes {
             let field = Field::named(name).ok_or_else(|| BadTrial::UnknownField { asked: name.clone() })?;
             if !field.set(&mut release, value) || !release.is_possible() {
@@ -214,24 +207,24 @@ impl Trial {
     }
 
     /// The version that was asked for or recorded, if that is a later release than any we know.
-    pub fn unknown_version<'a>(&'a self, header: &'a Header) -> Option<&'a str> {
+    pub fn unknown_version<'a>(&'a self, recording: &'a Recording) -> Option<&'a str> {
         let version = match &self.release {
             Some(asked) => asked,
-            None if recognized(&header.libc).is_some() => return None,
-            None => &header.libc.version,
+            None if recording.recognized().is_some() => return None,
+            None => &recording.header.libc.version,
         };
         Release::is_beyond(version).then_some(version)
     }
 
-    fn row(&self, header: &Header) -> Result<Release, BadTrial> {
+    fn row(&self, recording: &Recording) -> Result<Release, BadTrial> {
         match &self.release {
             Some(asked) => {
                 Release::of(asked).ok_or_else(|| BadTrial::UnknownRelease { asked: asked.clone() })
             }
-            None if let Some(release) = recognized(&header.libc) => Ok(release),
-            None if header.libc.version.is_empty() => Ok(Release::OF_SCRIPTS),
+            None if let Some(release) = recording.recognized() => Ok(release),
+            None if recording.header.libc.version.is_empty() => Ok(Release::OF_SCRIPTS),
             None => {
-                let asked = &header.libc.version;
+                let asked = &recording.header.libc.version;
                 Release::of(asked).ok_or_else(|| BadTrial::UnknownRelease { asked: asked.clone() })
             }
         }
@@ -243,12 +236,12 @@ impl Trial {
     /// # Errors
     ///
     /// When something is asked for that no release has.
-    pub fn tunables(&self, header: &Header) -> Result<(Tunables, Vec<Ignored>), BadTrial> {
-        let release = self.release(header)?;
+    pub fn tunables(&self, recording: &Recording) -> Result<(Tunables, Vec<Ignored>), BadTrial> {
+        let release = self.release(recording)?;
         if let Some((asked, _)) = self.variables.iter().find(|(name, _)| !concerns_malloc(name)) {
             return Err(BadTrial::UnknownVariable { asked: asked.clone() });
         }
-        let (mut tunables, mut ignored) = environment::read(&release, self.environment(header));
+        let (mut tunables, mut ignored) = environment::read(&release, self.environment(&recording.header));
         for (name, value) in &self.settings {
             let tunable =
                 Tunable::named(name).ok_or_else(|| BadTrial::UnknownTunable { asked: name.clone() })?;
@@ -273,17 +266,18 @@ impl Trial {
     /// # Errors
     ///
     /// When the release is not known.
-    pub fn break_offset(&self, header: &Header) -> Result<u64, BadTrial> {
+    pub fn break_offset(&self, recording: &Recording) -> Result<u64, BadTrial> {
+        let header = &recording.header;
         if let Some(offset) = self.break_offset {
             return Ok(offset);
         }
         let recorded = header.program.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let as_recorded = Trial::default().release(header)?;
+        let as_recorded = Trial::default().release(recording)?;
         let copied_then = match header.libc.version.is_empty() {
             true => 0,
             false => environment::copied_onto_break(&as_recorded, recorded),
         };
-        let copied_now = environment::copied_onto_break(&self.release(header)?, self.environment(header));
+        let copied_now = environment::copied_onto_break(&self.release(recording)?, self.environment(header));
         Ok(header.heap.initial_break.wrapping_sub(copied_then).wrapping_add(copied_now))
     }
 

@@ -153,7 +153,13 @@ impl Call {
 
     /// What the call returned, if it is one that returns memory.
     pub fn placed(&self) -> Option<Placed> {
-        match *self {
+        let mut call = *self;
+        call.placed_mut().copied()
+    }
+
+    /// [`Call::placed`], to be changed.
+    pub fn placed_mut(&mut self) -> Option<&mut Placed> {
+        match self {
             Call::Malloc { to, .. }
             | Call::Calloc { to, .. }
             | Call::Realloc { to, .. }

@@ -20,13 +20,6 @@ impl Slots {
     pub(super) fn renumber(&mut self, record: &Record) -> Record {
         let mut record = *record;
         match &mut record.call {
-            Call::Malloc { to, .. }
-            | Call::Calloc { to, .. }
-            | Call::Memalign { to, .. }
-            | Call::AlignedAlloc { to, .. }
-            | Call::PosixMemalign { to, .. }
-            | Call::Valloc { to, .. }
-            | Call::Pvalloc { to, .. } => self.take(&mut to.pointer),
             Call::Realloc { old, to, .. } | Call::Reallocarray { old, to, .. } => {
                 let moved = old.slot != Slot::NONE && old.slot == to.pointer.slot;
                 self.find(old);
@@ -37,7 +30,11 @@ impl Slots {
                 }
             }
             Call::Free { pointer } | Call::UsableSize { pointer } => self.find(pointer),
-            _ => {}
+            call => {
+                if let Some(to) = call.placed_mut() {
+                    self.take(&mut to.pointer);
+                }
+            }
         }
         record
     }
