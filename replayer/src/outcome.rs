@@ -211,7 +211,7 @@ pub(crate) fn bin_rows(counters: &Counters, geometry: Geometry) -> Vec<BinRow> {
     let used = Bin::all().filter(|&bin| *counters.bin(bin) != Default::default());
     used.map(|bin| {
         let counts = counters.bin(bin);
-        let (kind, number) = bin_name(bin);
+        let (kind, number) = bin.name();
         let sizes = bin.sizes(geometry);
         BinRow {
             kind: kind.to_owned(),
@@ -231,43 +231,13 @@ pub(crate) fn bin_rows(counters: &Counters, geometry: Geometry) -> Vec<BinRow> {
     .collect()
 }
 
-fn bin_name(bin: Bin) -> (&'static str, Option<u8>) {
-    match bin {
-        Bin::Tcache(number) => ("tcache", Some(number)),
-        Bin::Fast(number) => ("fast", Some(number)),
-        Bin::Small(number) => ("small", Some(number)),
-        Bin::Unsorted => ("unsorted", None),
-        Bin::Large(number) => ("large", Some(number)),
-        Bin::Top => ("top", None),
-        Bin::Mapped => ("mapped", None),
-    }
-}
-
 /// The rows of all kinds of places, used or not.
 pub(crate) fn served_rows(counters: &Counters) -> Vec<ServedRow> {
     let row = |kind: SourceKind| {
         let served = counters.served(kind);
-        ServedRow { from: source_name(kind).to_owned(), requests: served.requests, bytes: served.bytes }
+        ServedRow { from: kind.name().to_owned(), requests: served.requests, bytes: served.bytes }
     };
     SourceKind::ALL.into_iter().map(row).collect()
-}
-
-fn source_name(kind: SourceKind) -> &'static str {
-    match kind {
-        SourceKind::Tcache => "tcache",
-        SourceKind::Fast => "fastbin",
-        SourceKind::Small => "small bin",
-        SourceKind::Unsorted => "unsorted bin",
-        SourceKind::LastRemainder => "last remainder",
-        SourceKind::Large => "large bin",
-        SourceKind::Split => "split of a larger chunk",
-        SourceKind::Top => "top",
-        SourceKind::GrownTop => "grown top",
-        SourceKind::Mapped => "mapped",
-        SourceKind::Stayed => "realloc: stayed",
-        SourceKind::Extended => "realloc: extended",
-        SourceKind::Remapped => "realloc: remapped",
-    }
 }
 
 pub(crate) fn kernel_row(calls: &KernelCalls) -> KernelRow {

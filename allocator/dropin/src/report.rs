@@ -61,7 +61,7 @@ fn object(out: &mut String, release: &str, process: i32, counters: &Counters) ->
     let mut between = "";
     for kind in SourceKind::ALL {
         let served = counters.served(kind);
-        let (name, requests, bytes) = (source_name(kind), served.requests, served.bytes);
+        let (name, requests, bytes) = (kind.name(), served.requests, served.bytes);
         write!(out, "{between}    {{\"from\": \"{name}\", \"requests\": {requests}, \"bytes\": {bytes}}}")?;
         between = ",\n";
     }
@@ -80,7 +80,7 @@ fn object(out: &mut String, release: &str, process: i32, counters: &Counters) ->
 }
 
 fn row(out: &mut String, bin: Bin, counts: &BinCounts) -> fmt::Result {
-    let (name, number) = bin_name(bin);
+    let (name, number) = bin.name();
     write!(out, "    {{\"bin\": \"{name}\"")?;
     if let Some(number) = number {
         write!(out, ", \"number\": {number}")?;
@@ -116,34 +116,4 @@ fn kernel(out: &mut String, counters: &Counters) -> fmt::Result {
         between = ", ";
     }
     out.write_str("}\n}\n")
-}
-
-fn bin_name(bin: Bin) -> (&'static str, Option<u8>) {
-    match bin {
-        Bin::Tcache(number) => ("tcache", Some(number)),
-        Bin::Fast(number) => ("fast", Some(number)),
-        Bin::Small(number) => ("small", Some(number)),
-        Bin::Unsorted => ("unsorted", None),
-        Bin::Large(number) => ("large", Some(number)),
-        Bin::Top => ("top", None),
-        Bin::Mapped => ("mapped", None),
-    }
-}
-
-fn source_name(kind: SourceKind) -> &'static str {
-    match kind {
-        SourceKind::Tcache => "tcache",
-        SourceKind::Fast => "fastbin",
-        SourceKind::Small => "small bin",
-        SourceKind::Unsorted => "unsorted bin",
-        SourceKind::LastRemainder => "last remainder",
-        SourceKind::Large => "large bin",
-        SourceKind::Split => "split of a larger chunk",
-        SourceKind::Top => "top",
-        SourceKind::GrownTop => "grown top",
-        SourceKind::Mapped => "mapped",
-        SourceKind::Stayed => "realloc: stayed",
-        SourceKind::Extended => "realloc: extended",
-        SourceKind::Remapped => "realloc: remapped",
-    }
 }

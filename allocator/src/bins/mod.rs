@@ -42,6 +42,19 @@ pub enum Bin {
 }
 
 impl Bin {
+    /// What kind of bin it is, in one word, and its number among those of its kind.
+    pub fn name(self) -> (&'static str, Option<u8>) {
+        match self {
+            Bin::Tcache(number) => ("tcache", Some(number)),
+            Bin::Fast(number) => ("fast", Some(number)),
+            Bin::Small(number) => ("small", Some(number)),
+            Bin::Unsorted => ("unsorted", None),
+            Bin::Large(number) => ("large", Some(number)),
+            Bin::Top => ("top", None),
+            Bin::Mapped => ("mapped", None),
+        }
+    }
+
     /// How many bins there are: one more than the greatest [`Bin::index`].
     pub const COUNT: usize = FAST_AT + fast::STACKS + LISTS + 2;
 

@@ -69,6 +69,25 @@ impl SourceKind {
         SourceKind::Remapped,
     ];
 
+    /// What it is called in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            SourceKind::Tcache => "tcache",
+            SourceKind::Fast => "fastbin",
+            SourceKind::Small => "small bin",
+            SourceKind::Unsorted => "unsorted bin",
+            SourceKind::LastRemainder => "last remainder",
+            SourceKind::Large => "large bin",
+            SourceKind::Split => "split of a larger chunk",
+            SourceKind::Top => "top",
+            SourceKind::GrownTop => "grown top",
+            SourceKind::Mapped => "mapped",
+            SourceKind::Stayed => "realloc: stayed",
+            SourceKind::Extended => "realloc: extended",
+            SourceKind::Remapped => "realloc: remapped",
+        }
+    }
+
     /// The kind of a source.
     #[inline]
     pub fn of(source: Source) -> SourceKind {
