@@ -33,7 +33,7 @@ use crate::memory::Memory;
 use crate::observe::Observer;
 use crate::release::MallocInfo;
 use alloc::string::String;
-use core::fmt;
+use core::fmt::{self, Write};
 
 /// The chunks of one bin: the least size and the greatest, the sum, and how many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,47 +76,36 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// When a fastbin leads nowhere, from glibc 2.32 on.
     pub fn malloc_info(&self) -> Result<String, Corruption> {
         let mut text = String::new();
-        self.write_malloc_info(&mut text)?;
-        Ok(text)
-    }
-
-    /// [`Heap::malloc_info`] for those who cannot have a string: nothing is allocated. What `out` does
-    /// not take is lost, as in glibc.
-    ///
-    /// # Errors
-    ///
-    /// As [`Heap::malloc_info`]; some of the text may have been written.
-    pub fn write_malloc_info(&self, out: &mut impl fmt::Write) -> Result<(), Corruption> {
         let form = &self.cx.release.malloc_info;
         let mut all = Totals::default();
-        let _ = out.write_str("<malloc version=\"1\">\n");
+        let _ = text.write_str("<malloc version=\"1\">\n");
         for (number, arena) in self.ring().enumerate() {
-            let _ = write!(out, "<heap nr=\"{number}\">\n<sizes>\n");
-            let totals = arena.tell(&self.cx, out)?;
-            let _ = out.write_str("</sizes>\n");
-            let _ = write_chunks(out, form, &totals);
-            let _ = write_memory(out, &totals);
+            let _ = write!(text, "<heap nr=\"{number}\">\n<sizes>\n");
+            let totals = arena.tell(&self.cx, &mut text)?;
+            let _ = text.write_str("</sizes>\n");
+            let _ = write_chunks(&mut text, form, &totals);
+            let _ = write_memory(&mut text, &totals);
             if form.tells_segments && !arena.is_main() {
                 let _ = writeln!(
-                    out,
+                    text,
                     "<aspace type=\"subheaps\" size=\"{}\"/>",
                     arena.segments(&self.cx).count()
                 );
             }
-            let _ = out.write_str("</heap>\n");
+            let _ = text.write_str("</heap>\n");
             all.add(totals);
         }
-        let _ = write_chunks(out, form, &all);
+        let _ = write_chunks(&mut text, form, &all);
         let parameters = &self.cx.parameters;
         let (count, size) = (parameters.mapped_chunks, parameters.mapped_bytes);
-        let _ = writeln!(out, "<total type=\"mmap\" count=\"{count}\" size=\"{size}\"/>");
-        let _ = write_memory(out, &all);
-        let _ = out.write_str("</malloc>\n");
-        Ok(())
+        let _ = writeln!(text, "<total type=\"mmap\" count=\"{count}\" size=\"{size}\"/>");
+        let _ = write_memory(&mut text, &all);
+        let _ = text.write_str("</malloc>\n");
+        Ok(text)
     }
 }
 
-fn write_chunks(out: &mut impl fmt::Write, form: &MallocInfo, totals: &Totals) -> fmt::Result {
+fn write_chunks(out: &mut impl Write, form: &MallocInfo, totals: &Totals) -> fmt::Result {
     let Totals { fast, rest, .. } = totals;
     if form.tells_fast {
         writeln!(out, "<total type=\"fast\" count=\"{}\" size=\"{}\"/>", fast.count, fast.size)?;
@@ -124,7 +113,7 @@ fn write_chunks(out: &mut impl fmt::Write, form: &MallocInfo, totals: &Totals) -
     writeln!(out, "<total type=\"rest\" count=\"{}\" size=\"{}\"/>", rest.count, rest.size)
 }
 
-fn write_memory(out: &mut impl fmt::Write, totals: &Totals) -> fmt::Result {
+fn write_memory(out: &mut impl Write, totals: &Totals) -> fmt::Result {
     let Totals { system, greatest_system, space, .. } = totals;
     writeln!(out, "<system type=\"current\" size=\"{system}\"/>")?;
     writeln!(out, "<system type=\"max\" size=\"{greatest_system}\"/>")?;
@@ -167,7 +156,7 @@ impl Sizes {
         Sum { count: self.count, size: self.total }
     }
 
-    fn write(self, out: &mut impl fmt::Write, margin: &str, tag: &str) -> fmt::Result {
+    fn write(self, out: &mut impl Write, margin: &str, tag: &str) -> fmt::Result {
         let Sizes { from, to, total, count } = self;
         if count == 0 {
             return Ok(());
@@ -181,7 +170,7 @@ impl Arena {
     fn tell<M: Memory, O: Observer>(
         &self,
         cx: &Context<M, O>,
-        out: &mut impl fmt::Write,
+        out: &mut impl Write,
     ) -> Result<Totals, Corruption> {
         let form = &cx.release.malloc_info;
         let mut totals = Totals {

@@ -5,7 +5,7 @@ use crate::corruption::Corruption;
 use crate::memory::Memory;
 use crate::observe::Observer;
 use alloc::string::String;
-use core::fmt;
+use core::fmt::{self, Write};
 
 impl<M: Memory, O: Observer> Heap<M, O> {
     /// What `malloc_stats()` prints to the standard error stream. All numbers but the last are C's
@@ -16,40 +16,29 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// When a fastbin leads nowhere, from glibc 2.32 on.
     pub fn malloc_stats(&self) -> Result<String, Corruption> {
         let mut text = String::new();
-        self.write_malloc_stats(&mut text)?;
-        Ok(text)
-    }
-
-    /// [`Heap::malloc_stats`] for those who cannot have a string: nothing is allocated. What `out` does
-    /// not take is lost, as in glibc.
-    ///
-    /// # Errors
-    ///
-    /// As [`Heap::malloc_stats`]; some of the text may have been written.
-    pub fn write_malloc_stats(&self, out: &mut impl fmt::Write) -> Result<(), Corruption> {
         let parameters = &self.cx.parameters;
         let mut system = parameters.mapped_bytes;
         let mut in_use = parameters.mapped_bytes;
         for (number, arena) in self.ring().enumerate() {
             let used = arena.in_use_bytes(arena.free(&self.cx)?);
-            let _ = writeln!(out, "Arena {number}:");
-            let _ = write_bytes(out, arena.system_bytes, used);
+            let _ = writeln!(text, "Arena {number}:");
+            let _ = write_bytes(&mut text, arena.system_bytes, used);
             system = system.wrapping_add(arena.system_bytes);
             in_use = in_use.wrapping_add(used);
         }
-        let _ = writeln!(out, "Total (incl. mmap):");
-        let _ = write_bytes(out, system, in_use);
+        let _ = writeln!(text, "Total (incl. mmap):");
+        let _ = write_bytes(&mut text, system, in_use);
         let _ = writeln!(
-            out,
+            text,
             "max mmap regions = {:>10}",
             unsigned(i64::from(parameters.greatest_mapped_chunks) as u64)
         );
-        let _ = writeln!(out, "max mmap bytes   = {:>10}", parameters.greatest_mapped_bytes);
-        Ok(())
+        let _ = writeln!(text, "max mmap bytes   = {:>10}", parameters.greatest_mapped_bytes);
+        Ok(text)
     }
 }
 
-fn write_bytes(out: &mut impl fmt::Write, system: u64, in_use: u64) -> fmt::Result {
+fn write_bytes(out: &mut impl Write, system: u64, in_use: u64) -> fmt::Result {
     writeln!(out, "system bytes     = {:>10}", unsigned(system))?;
     writeln!(out, "in use bytes     = {:>10}", unsigned(in_use))
 }

@@ -17,68 +17,37 @@ use crate::observe::Observer;
 use crate::tunables::int;
 
 /// What `mallinfo2` returns: glibc's `struct mallinfo2`, under its names.
+pub type Mallinfo2 = Mallinfo<u64>;
+
+/// What `mallinfo` returns in numbers of type `N`: glibc's own are C's `int`, which begin anew, from the
+/// least value, at every 2 GiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mallinfo2 {
+pub struct Mallinfo<N = i32> {
     /// Bytes the arenas have from the kernel.
-    pub arena: u64,
+    pub arena: N,
     /// Free chunks in bins other than fastbins, and the top chunk of every arena.
-    pub ordblks: u64,
+    pub ordblks: N,
     /// Chunks in fastbins.
-    pub smblks: u64,
+    pub smblks: N,
     /// Chunks with a mapping of their own.
-    pub hblks: u64,
+    pub hblks: N,
     /// Bytes of their mappings.
-    pub hblkhd: u64,
+    pub hblkhd: N,
     /// Nothing, in all releases.
-    pub usmblks: u64,
+    pub usmblks: N,
     /// Bytes of the chunks in fastbins.
-    pub fsmblks: u64,
+    pub fsmblks: N,
     /// Bytes of the arenas that are not free; what threads have cached is among them.
-    pub uordblks: u64,
+    pub uordblks: N,
     /// Bytes of free chunks, those in fastbins and the top chunks included.
-    pub fordblks: u64,
+    pub fordblks: N,
     /// Bytes of the main arena's top chunk.
-    pub keepcost: u64,
+    pub keepcost: N,
 }
 
-impl Mallinfo2 {
+impl<N: Copy> Mallinfo<N> {
     /// The fields in their order, each with its name.
-    pub fn fields(&self) -> [(&'static str, u64); 10] {
-        [
-            ("arena", self.arena),
-            ("ordblks", self.ordblks),
-            ("smblks", self.smblks),
-            ("hblks", self.hblks),
-            ("hblkhd", self.hblkhd),
-            ("usmblks", self.usmblks),
-            ("fsmblks", self.fsmblks),
-            ("uordblks", self.uordblks),
-            ("fordblks", self.fordblks),
-            ("keepcost", self.keepcost),
-        ]
-    }
-}
-
-/// What `mallinfo` returns: the fields of [`Mallinfo2`] as C's `int`, which begins anew, from its least
-/// value, at every 2 GiB.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of Mallinfo2")]
-pub struct Mallinfo {
-    pub arena: i32,
-    pub ordblks: i32,
-    pub smblks: i32,
-    pub hblks: i32,
-    pub hblkhd: i32,
-    pub usmblks: i32,
-    pub fsmblks: i32,
-    pub uordblks: i32,
-    pub fordblks: i32,
-    pub keepcost: i32,
-}
-
-impl Mallinfo {
-    /// The fields in their order, each with its name.
-    pub fn fields(&self) -> [(&'static str, i32); 10] {
+    pub fn fields(&self) -> [(&'static str, N); 10] {
         [
             ("arena", self.arena),
             ("ordblks", self.ordblks),
@@ -96,18 +65,9 @@ impl Mallinfo {
 
 impl From<Mallinfo2> for Mallinfo {
     fn from(wide: Mallinfo2) -> Mallinfo {
-        Mallinfo {
-            arena: int(wide.arena),
-            ordblks: int(wide.ordblks),
-            smblks: int(wide.smblks),
-            hblks: int(wide.hblks),
-            hblkhd: int(wide.hblkhd),
-            usmblks: int(wide.usmblks),
-            fsmblks: int(wide.fsmblks),
-            uordblks: int(wide.uordblks),
-            fordblks: int(wide.fordblks),
-            keepcost: int(wide.keepcost),
-        }
+        let [arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost] =
+            wide.fields().map(|(_, number)| int(number));
+        Mallinfo { arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost }
     }
 }
 
