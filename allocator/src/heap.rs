@@ -13,7 +13,7 @@ use crate::chunk::{Chunk, Head};
 use crate::corruption::Corruption;
 use crate::layout::{Geometry, Layout};
 use crate::memory::{Memory, Words};
-use crate::observe::{Event, Found, Observer, Source};
+use crate::observe::{Event, Found, Observer};
 use crate::parameters::Parameters;
 use crate::release::{MappedHead, Release, TcacheMade};
 use crate::thread::{Thread, ThreadId, Threads};
@@ -326,7 +326,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
     /// Tells that a request has been served.
     #[inline]
-    pub(crate) fn served(&mut self, chunk: Chunk, from: Source) -> Address {
+    pub(crate) fn served(&mut self, Found { chunk, source: from }: Found) -> Address {
         let size = chunk.size(&self.cx.memory);
         self.cx.tell(Event::Served { from, chunk, size });
         chunk.payload(&self.cx.memory)

@@ -3,7 +3,7 @@
 use crate::address::{Address, ChunkSize, Request};
 use crate::arena::segment::Segment;
 use crate::arena::{Arena, ArenaId};
-use crate::bins::{self, tcache::Tcache};
+use crate::bins::tcache::Tcache;
 use crate::chunk::Chunk;
 use crate::corruption::{Corruption, Refusal};
 use crate::heap::{Context, Heap, Wants};
@@ -23,14 +23,11 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             return self.refuse(thread, request, self.cx.release.refuses_early.malloc);
         };
         self.ensure_tcache(thread, Wants::Request(size))?;
-        if let Some(chunk) = self.threads[thread].tcache.take(&mut self.cx, size)? {
-            return Ok(self.served(
-                chunk,
-                Source::Tcache(bins::narrow(bins::tcache::number(self.cx.geometry(), size))),
-            ));
+        if let Some(found) = self.threads[thread].tcache.take(&mut self.cx, size)? {
+            return Ok(self.served(found));
         }
         let found = self.allocate(thread, request)?;
-        Ok(self.served(found.chunk, found.source))
+        Ok(self.served(found))
     }
 
     /// `calloc(count, size)`: the payload, zeroed.
@@ -43,14 +40,11 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         };
         self.ensure_tcache(thread, Wants::Request(size))?;
         if self.cx.release.tcache.serves_calloc
-            && let Some(chunk) = self.threads[thread].tcache.take(&mut self.cx, size)?
+            && let Some(found) = self.threads[thread].tcache.take(&mut self.cx, size)?
         {
-            let usable = self.cx.usable(chunk.head(&self.cx.memory));
-            self.cx.memory.fill(chunk.payload(&self.cx.memory), usable, 0);
-            return Ok(self.served(
-                chunk,
-                Source::Tcache(bins::narrow(bins::tcache::number(self.cx.geometry(), size))),
-            ));
+            let usable = self.cx.usable(found.chunk.head(&self.cx.memory));
+            self.cx.memory.fill(found.chunk.payload(&self.cx.memory), usable, 0);
+            return Ok(self.served(found));
         }
         let arena = self.arena_for(thread, request.0);
         let (old_top, not_fresh) = match arena {
@@ -59,7 +53,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         };
         let found = self.allocate_or_retry(thread, arena, request)?.ok_or(Refusal::OutOfMemory)?;
         self.clear(found.chunk, request, old_top, not_fresh);
-        Ok(self.served(found.chunk, found.source))
+        Ok(self.served(found))
     }
 
     /// Zeroes what a fresh `calloc` must not show of the past. Memory just come from the kernel is

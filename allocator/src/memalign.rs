@@ -43,13 +43,10 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if let Some(size) = size {
             self.ensure_tcache(thread, Wants::Aligned(size))?;
             if self.cx.release.tcache.serves_memalign
-                && let Some(chunk) =
+                && let Some(found) =
                     self.threads[thread].tcache.take_aligned(&mut self.cx, size, alignment)?
             {
-                return Ok(self.served(
-                    chunk,
-                    Source::Tcache(bins::narrow(bins::tcache::number(self.cx.geometry(), size))),
-                ));
+                return Ok(self.served(found));
             }
         }
         let padding = alignment.wrapping_add(M::Layout::SMALLEST_CHUNK.0);
@@ -63,7 +60,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             found = self.align_in(thread, other, alignment, size)?;
         }
         let found = found.ok_or(Refusal::OutOfMemory)?;
-        Ok(self.served(found.chunk, found.source))
+        Ok(self.served(found))
     }
 
     /// `aligned_alloc(alignment, request)`: in later releases the alignment must be a power of two.

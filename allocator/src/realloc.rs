@@ -2,7 +2,7 @@
 
 use crate::address::{Address, ChunkSize, Request};
 use crate::arena::{Arena, ArenaId};
-use crate::bins::{self, tcache::Tcache};
+use crate::bins::tcache::Tcache;
 use crate::chunk::{Chunk, Head, PREVIOUS_IN_USE};
 use crate::corruption::{Corruption, Refusal};
 use crate::heap::{Context, Heap, Wants};
@@ -35,7 +35,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let head = chunk.head(&self.cx.memory);
         if self.should_keep(chunk, head, request) {
             self.asked(request);
-            return Ok(self.served(chunk, Source::Stayed));
+            return Ok(self.served(Found { chunk, source: Source::Stayed }));
         }
         if !head.is_mapped() {
             self.ensure_tcache(thread, Wants::Realloc)?;
@@ -50,7 +50,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let id = self.arena_of(chunk)?;
         let (cx, tcache, arena) = self.lend(thread, id);
         if let Some(found) = arena.reallocate(cx, tcache, chunk, head, size)? {
-            return Ok(self.served(found.chunk, found.source));
+            return Ok(self.served(found));
         }
         // Without threads glibc gives up here.
         if !self.cx.threaded {
@@ -99,7 +99,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         );
         let (cx, tcache, arena) = self.lend(thread, id);
         arena.release(cx, tcache, chunk)?;
-        Ok(self.served(to.chunk, to.source))
+        Ok(self.served(to))
     }
 
     /// A chunk with a mapping of its own: the mapping changes its length; where it cannot, the
@@ -113,31 +113,28 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         size: ChunkSize,
     ) -> Result<Address, Refusal> {
         if let Some(now) = mapping::resize(&mut self.cx, chunk, size)? {
-            return Ok(self.served(now, Source::Remapped));
+            return Ok(self.served(Found { chunk: now, source: Source::Remapped }));
         }
         let is_long_enough = match self.cx.release.mapped_head {
             MappedHead::ToTheEnd => head.size() - ChunkSize(M::Layout::WORD) >= size,
             MappedHead::LikeOthers => request.0 <= self.cx.usable(head),
         };
         if is_long_enough {
-            return Ok(self.served(chunk, Source::Stayed));
+            return Ok(self.served(Found { chunk, source: Source::Stayed }));
         }
         let to = self.malloc_unasked(thread, request)?;
         let length = head.size().bytes() - M::Layout::HEADER;
         self.cx.memory.copy(chunk.payload(&self.cx.memory), to.chunk.payload(&self.cx.memory), length);
         mapping::unmap(&mut self.cx, chunk)?;
-        Ok(self.served(to.chunk, to.source))
+        Ok(self.served(to))
     }
 
     /// `malloc`, for a request that has been counted already.
     fn malloc_unasked(&mut self, thread: ThreadId, request: Request) -> Result<Found, Refusal> {
         let size = self.cx.size_for(request).ok_or(Refusal::OutOfMemory)?;
         self.ensure_tcache(thread, Wants::Request(size))?;
-        if let Some(chunk) = self.threads[thread].tcache.take(&mut self.cx, size)? {
-            return Ok(Found {
-                chunk,
-                source: Source::Tcache(bins::narrow(bins::tcache::number(self.cx.geometry(), size))),
-            });
+        if let Some(found) = self.threads[thread].tcache.take(&mut self.cx, size)? {
+            return Ok(found);
         }
         self.allocate(thread, request)
     }

@@ -13,7 +13,7 @@ use crate::corruption::Corruption;
 use crate::heap::Context;
 use crate::layout::{Geometry, Layout};
 use crate::memory::{Memory, Words};
-use crate::observe::{Event, Found, Observer};
+use crate::observe::{Event, Found, Observer, Source};
 use crate::release::{LargeTcache, TcacheMade, TcacheRules};
 
 /// How many stacks of one size each there are: glibc's `TCACHE_SMALL_BINS`.
@@ -129,7 +129,7 @@ impl Tcache {
         &mut self,
         cx: &mut Context<M, O>,
         size: ChunkSize,
-    ) -> Result<Option<Chunk>, Corruption> {
+    ) -> Result<Option<Found>, Corruption> {
         if size > cx.parameters.greatest_cached {
             return Ok(None);
         }
@@ -138,10 +138,9 @@ impl Tcache {
             return self.take_large(cx, number, size);
         }
         if self.counts[number] == 0 {
-            cx.tell(Event::Missed { bin: Bin::Tcache(narrow(number)) });
-            return Ok(None);
+            return Ok(missed(cx, number));
         }
-        self.take_latest(cx, number).map(Some)
+        self.take_latest(cx, number).map(|chunk| Some(found(chunk, number)))
     }
 
     /// The latest chunk of a stack that has one.
@@ -151,15 +150,7 @@ impl Tcache {
         cx: &mut Context<M, O>,
         number: usize,
     ) -> Result<Chunk, Corruption> {
-        let number = number % STACKS;
-        let payload = self.heads[number];
-        if cx.release.checks.links_aligned && !payload.is_aligned(cx.alignment()) {
-            return Err(Corruption::TcacheUnaligned);
-        }
-        self.counts[number] = self.counts[number].wrapping_sub(1);
-        self.heads[number] = cx.revealed(payload);
-        mark(cx, payload, 0);
-        Ok(Chunk::of(&cx.memory, payload))
+        self.take_from(cx, number, None, self.heads[number % STACKS])
     }
 
     /// The shortest chunk of a large stack that serves a request for `size`, if the release finds it
@@ -170,20 +161,15 @@ impl Tcache {
         cx: &mut Context<M, O>,
         number: usize,
         size: ChunkSize,
-    ) -> Result<Option<Chunk>, Corruption> {
+    ) -> Result<Option<Found>, Corruption> {
         let place = self.find(cx, number, |chunk| chunk.size(&cx.memory) >= size);
-        let serves = |payload: &Address| match cx.release.tcache.large {
+        let serves = |chunk: Chunk| match cx.release.tcache.large {
             LargeTcache::None => false,
             LargeTcache::NoShorter => true,
-            LargeTcache::Exact => Chunk::of(&cx.memory, *payload).size(&cx.memory) == size,
+            LargeTcache::Exact => chunk.size(&cx.memory) == size,
         };
-        match place.found.filter(serves) {
-            Some(payload) => self.take_from(cx, number, place.before, payload).map(Some),
-            None => {
-                cx.tell(Event::Missed { bin: Bin::Tcache(narrow(number)) });
-                Ok(None)
-            }
-        }
+        let place = place.filter(cx, serves);
+        self.take_found(cx, number, place)
     }
 
     /// The latest chunk cached of this size whose payload is a multiple of `alignment` (glibc:
@@ -193,7 +179,7 @@ impl Tcache {
         cx: &mut Context<M, O>,
         size: ChunkSize,
         alignment: u64,
-    ) -> Result<Option<Chunk>, Corruption> {
+    ) -> Result<Option<Found>, Corruption> {
         if size > cx.parameters.greatest_cached {
             return Ok(None);
         }
@@ -203,14 +189,20 @@ impl Tcache {
             is_exact && chunk.payload(&cx.memory).is_aligned(alignment)
         };
         let is_too_long = |chunk: Chunk| number >= SMALL_STACKS && chunk.size(&cx.memory) > size;
-        let place = self.find(cx, number, |chunk| serves(chunk) || is_too_long(chunk));
-        match place.found.filter(|&payload| serves(Chunk::of(&cx.memory, payload))) {
-            Some(payload) => self.take_from(cx, number, place.before, payload).map(Some),
-            None => {
-                cx.tell(Event::Missed { bin: Bin::Tcache(narrow(number)) });
-                Ok(None)
-            }
-        }
+        let place = self.find(cx, number, |chunk| serves(chunk) || is_too_long(chunk)).filter(cx, serves);
+        self.take_found(cx, number, place)
+    }
+
+    /// Takes what was found in a stack, if anything was.
+    fn take_found<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        number: usize,
+        place: Place,
+    ) -> Result<Option<Found>, Corruption> {
+        let Some(payload) = place.found else { return Ok(missed(cx, number)) };
+        let chunk = self.take_from(cx, number, place.before, payload)?;
+        Ok(Some(found(chunk, number)))
     }
 
     /// The first payload in a stack whose chunk is `wanted`, and the one before it.
@@ -234,7 +226,8 @@ impl Tcache {
         place
     }
 
-    /// Takes a payload out of the middle of a stack (glibc: `tcache_get_n`).
+    /// Takes a payload out of a stack, where it lies after `before` (glibc: `tcache_get_n`).
+    #[inline(always)]
     fn take_from<M: Memory, O: Observer>(
         &mut self,
         cx: &mut Context<M, O>,
@@ -242,13 +235,16 @@ impl Tcache {
         before: Option<Address>,
         payload: Address,
     ) -> Result<Chunk, Corruption> {
-        let Some(before) = before else { return self.take_latest(cx, number) };
+        let number = number % STACKS;
         if cx.release.checks.links_aligned && !payload.is_aligned(cx.alignment()) {
             return Err(Corruption::TcacheUnaligned);
         }
         let next = cx.revealed(payload);
-        cx.conceal(before, next);
-        self.counts[number % STACKS] -= 1;
+        match before {
+            None => self.heads[number] = next,
+            Some(before) => cx.conceal(before, next),
+        }
+        self.counts[number] = self.counts[number].wrapping_sub(1);
         mark(cx, payload, 0);
         Ok(Chunk::of(&cx.memory, payload))
     }
@@ -438,6 +434,26 @@ struct Place {
     before: Option<Address>,
     /// Its payload, if it is there.
     found: Option<Address>,
+}
+
+impl Place {
+    /// The same place, if the chunk there serves; else nothing is found.
+    fn filter<M: Memory, O>(self, cx: &Context<M, O>, serves: impl Fn(Chunk) -> bool) -> Place {
+        Place { found: self.found.filter(|&payload| serves(Chunk::of(&cx.memory, payload))), ..self }
+    }
+}
+
+/// A chunk that was in the stack of this number.
+#[inline(always)]
+fn found(chunk: Chunk, number: usize) -> Found {
+    Found { chunk, source: Source::Tcache(narrow(number)) }
+}
+
+/// Nothing, and the news that nothing was in the stack of this number.
+#[inline(always)]
+fn missed<M: Memory, O: Observer>(cx: &mut Context<M, O>, number: usize) -> Option<Found> {
+    cx.tell(Event::Missed { bin: Bin::Tcache(narrow(number)) });
+    None
 }
 
 impl Arena {
