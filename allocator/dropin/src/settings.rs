@@ -96,8 +96,8 @@ fn from_libc() -> Vec<(&'static str, &'static str)> {
 
 /// A variable and its value, if it concerns us and is text.
 fn variable(text: &[u8]) -> Option<(&str, &str)> {
-    let ours = text.starts_with(b"MALLO") || text.starts_with(b"GLIBC_TUNABLES=");
-    ours.then(|| str::from_utf8(text).ok()?.split_once('='))?
+    let variable = str::from_utf8(text).ok()?.split_once('=')?;
+    (environment::concerns_malloc(variable.0) || variable.0.starts_with("MALLOSCOPE_")).then_some(variable)
 }
 
 /// The processors that bound the number of arenas. The C library's own count might call malloc.

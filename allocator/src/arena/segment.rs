@@ -49,12 +49,12 @@ impl Segment {
 
     #[inline(always)]
     fn word<W: Words>(self, words: &W, number: u64) -> u64 {
-        words.load(self.0 + number * W::Layout::WORD)
+        words.load_nth(self.0, number)
     }
 
     #[inline(always)]
     fn set_word<W: Words>(self, words: &mut W, number: u64, word: u64) {
-        words.store(self.0 + number * W::Layout::WORD, word);
+        words.store_nth(self.0, number, word);
     }
 
     /// Where its arena's `malloc_state` lies.

@@ -25,6 +25,18 @@ pub trait Words {
     /// Writes the word at `at`, a multiple of a word's bytes: as much of it as a word holds.
     fn store(&mut self, at: Address, word: u64);
 
+    /// The word of this number from `at` on.
+    #[inline(always)]
+    fn load_nth(&self, at: Address, number: u64) -> u64 {
+        self.load(at + number * Self::Layout::WORD)
+    }
+
+    /// Writes the word of this number from `at` on.
+    #[inline(always)]
+    fn store_nth(&mut self, at: Address, number: u64, word: u64) {
+        self.store(at + number * Self::Layout::WORD, word);
+    }
+
     /// Sets `length` bytes from `at` on to `byte` (C: `memset`).
     fn fill(&mut self, at: Address, length: u64, byte: u8);
 

@@ -85,19 +85,16 @@ fn push_measure(table: &mut Table, comparison: &Comparison, measure: &Measure) {
 
 /// What was set and would be ignored, or asked for and is not known, once for all runs that say the same.
 fn ignored(comparison: &Comparison) -> Vec<String> {
+    let settings = || comparison.runs.iter().map(|run| &run.outcome.settings);
+    let unknown = settings().filter_map(|settings| {
+        let (version, release) = (settings.unknown_version.as_ref()?, &settings.release);
+        Some(format!("glibc {version} is newer than any release known; it was replayed as {release}"))
+    });
+    let ignored = settings().flat_map(|settings| settings.ignored.iter().cloned());
     let mut said: Vec<String> = Vec::new();
-    for settings in comparison.runs.iter().map(|run| &run.outcome.settings) {
-        if let Some(version) = &settings.unknown_version {
-            let sentence = format!(
-                "glibc {version} is newer than any release known; it was replayed as {}",
-                settings.release
-            );
+    for sentence in unknown.chain(ignored) {
+        if !said.contains(&sentence) {
             said.push(sentence);
-        }
-    }
-    for sentence in comparison.runs.iter().flat_map(|run| &run.outcome.settings.ignored) {
-        if !said.contains(sentence) {
-            said.push(sentence.clone());
         }
     }
     said
