@@ -123,6 +123,8 @@ pub struct Heap<M, O = ()> {
     pub(crate) arenas: Vec<Arena>,
     pub(crate) threads: Threads,
     pub(crate) choice: Choice,
+    /// Whether a request was too large to be looked at.
+    pub(crate) has_refused: bool,
 }
 
 impl<M: Memory, O: Observer> Heap<M, O> {
@@ -145,6 +147,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             arenas: vec![main],
             threads: Threads::new(),
             choice: Choice::default(),
+            has_refused: false,
         }
     }
 

@@ -20,7 +20,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     pub fn malloc(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
         let request = Request(M::Layout::cut(request.0));
         let Some(size) = self.asked(request) else {
-            return self.refuse(thread, request, self.cx.release.refuses_early.malloc);
+            return self.malloc_too_large(thread, request);
         };
         self.ensure_tcache(thread, Wants::Request(size))?;
         if let Some(found) = self.threads[thread].tcache.take(&mut self.cx, size)? {
@@ -36,6 +36,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let product = product.filter(|&product| product == M::Layout::cut(product));
         let request = Request(product.ok_or(Refusal::OutOfMemory)?);
         let Some(size) = self.asked(request) else {
+            if self.cx.release.first_calloc_is_malloc && !self.was_called() {
+                return self.malloc_too_large(thread, request);
+            }
             return self.refuse(thread, request, self.cx.release.refuses_early.calloc);
         };
         self.ensure_tcache(thread, Wants::Request(size))?;
@@ -83,8 +86,29 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         Some(size)
     }
 
-    /// Refuses a request that is too large: at once, or by way of the arenas, none of which can
-    /// serve it.
+    /// `malloc`, of more than the release looks at. One that first pads it may take it for a small one.
+    #[cold]
+    fn malloc_too_large(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
+        let smallest = M::Layout::SMALLEST_CHUNK;
+        let padding = M::Layout::WORD + self.cx.alignment() - 1;
+        let padded = M::Layout::cut(request.0.wrapping_add(padding));
+        if self.cx.release.tcache.serves_wrapped && padded < smallest.bytes() {
+            self.ensure_tcache(thread, Wants::Request(smallest))?;
+            if let Some(found) = self.threads[thread].tcache.take(&mut self.cx, smallest)? {
+                return Ok(self.served(found));
+            }
+        }
+        self.refuse(thread, request, self.cx.release.refuses_early.malloc)
+    }
+
+    /// Whether this is not the first request.
+    fn was_called(&self) -> bool {
+        let has_mapped = self.cx.parameters.greatest_mapped_chunks != 0;
+        self.has_refused || has_mapped || self.arenas.iter().any(|arena| arena.system_bytes != 0)
+    }
+
+    /// Refuses a request that is too large: at once, or by way of the thread's cache and the arenas, none of
+    /// which can serve it.
     #[cold]
     pub(crate) fn refuse(
         &mut self,
@@ -92,9 +116,12 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         request: Request,
         early: bool,
     ) -> Result<Address, Refusal> {
-        if !early {
-            self.allocate(thread, request)?;
+        self.has_refused = true;
+        if early {
+            return Err(Refusal::OutOfMemory);
         }
+        self.ensure_tcache(thread, Wants::Request(ChunkSize(M::Layout::cut(u64::MAX))))?;
+        self.allocate(thread, request)?;
         Err(Refusal::OutOfMemory)
     }
 

@@ -55,6 +55,8 @@ pub struct Release {
     pub realloc_keeps: KeptByRealloc,
     /// How aligned requests are served.
     pub memalign: MemalignRules,
+    /// Whether a `calloc` that is the first call of all is a `malloc` and a `memset` (`malloc_hook_ini`).
+    pub first_calloc_is_malloc: bool,
     /// Whether `aligned_alloc` refuses what is no power of two.
     pub aligned_alloc_wants_powers: bool,
     /// Whether `pvalloc` leaves the lowest bit of what it rounds to pages (a slip in its mask).
@@ -142,6 +144,9 @@ pub struct TcacheRules {
     pub excludes_greatest: bool,
     /// Whether, and how, chunks that are too large for the stacks of one size each can be cached.
     pub large: LargeTcache,
+    /// Whether `malloc` takes from it for a request so great that padding wraps round to the smallest
+    /// chunk, CVE-2017-17426.
+    pub serves_wrapped: bool,
     /// Whether `calloc` takes from it.
     pub serves_calloc: bool,
     /// Whether `memalign` takes from it.
@@ -278,6 +283,7 @@ pub const V2_23: Release = Release {
         count: 0,
         excludes_greatest: false,
         large: LargeTcache::None,
+        serves_wrapped: false,
         serves_calloc: false,
         serves_memalign: false,
         takes_mapped: false,
@@ -294,6 +300,7 @@ pub const V2_23: Release = Release {
         remainders: Remainders::Freed,
         mapped_leads_are_chunks: true,
     },
+    first_calloc_is_malloc: true,
     aligned_alloc_wants_powers: false,
     pvalloc_keeps_a_bit: false,
     mapped_head: MappedHead::ToTheEnd,
@@ -362,14 +369,22 @@ pub const V2_26: Release = Release {
     // 4e61a6be44: i386 aligns to 16 bytes, as its ABI asks.
     alignment_of_32_bits: 16,
     // d5c3fafc43: every thread has a cache, 64 stacks of up to seven chunks.
-    tcache: TcacheRules { made: TcacheMade::AtFirstCall, count: 7, is_lost_at_exit: true, ..V2_25.tcache },
-    refuses_early: RefusesEarly { malloc: true, ..V2_25.refuses_early },
+    tcache: TcacheRules {
+        made: TcacheMade::AtFirstCall,
+        count: 7,
+        serves_wrapped: true,
+        is_lost_at_exit: true,
+        ..V2_25.tcache
+    },
     // 17f487b7af: a chunk's size against its foot.
     checks: Checks { unlinked_foot: true, ..V2_25.checks },
     // GLIBC_TUNABLES. There is an option for it in 2.25 too, but it is off unless one asks.
     environment: Reader::Lenient,
     tunables_are_copied_onto_break: true,
+    // Its loader admits no value at all of the two that have a least value and no greatest.
     tunables: Known::VARIABLES
+        .without(Tunable::ArenaMax)
+        .without(Tunable::ArenaTest)
         .with(Tunable::TcacheMax)
         .with(Tunable::TcacheCount)
         .with(Tunable::TcacheUnsortedLimit),
@@ -385,9 +400,13 @@ pub const V2_26_BRANCH: Release = Release {
     // 2.27, 3f6bb8a32e and 905a7725e9: SINGLE_THREAD_P.
     has_single_thread_path: true,
     // 2.27, 1e26d35193: the cache is not made again while the thread exits.
-    tcache: TcacheRules { is_lost_at_exit: false, ..V2_26.tcache },
+    // 2.27, 34697694e8: malloc looks at a request before it pads it.
+    tcache: TcacheRules { is_lost_at_exit: false, serves_wrapped: false, ..V2_26.tcache },
+    refuses_early: RefusesEarly { malloc: true, ..V2_26.refuses_early },
     // 5ad533e8e6: no more than a char can count.
     greatest_tcache_count: 127,
+    // 2.27, cebcb9f864: what has no greatest value may have any.
+    tunables: V2_26.tunables.with(Tunable::ArenaMax).with(Tunable::ArenaTest),
     ..V2_26
 };
 
@@ -493,6 +512,8 @@ pub const V2_34: Release = Release {
     name: "2.34",
     // 1e5a5866cb: MALLOC_CHECK_ does nothing unless libc_malloc_debug.so is loaded too.
     tunables: V2_33.tunables.without(Tunable::Check),
+    // 2d2d9f2b48: no hooks.
+    first_calloc_is_malloc: false,
     // 228f30ab47.
     mmap_max_may_be_negative: false,
     ..V2_33

@@ -147,6 +147,21 @@ impl Driver {
         command
     }
 
+    /// The variables for settings. Before 2.26 there is no `GLIBC_TUNABLES`, only a variable for each of the
+    /// settings there were.
+    fn environment(&self, settings: &Settings) -> Vec<(String, String)> {
+        let has_tunables = !matches!(self.release.as_str(), "2.23" | "2.24" | "2.25");
+        let tunable = |(name, value): &(&str, u64)| format!("glibc.malloc.{name}={value}");
+        let string = settings.tunables.iter().map(tunable).collect::<Vec<_>>().join(":");
+        let string = (has_tunables && !string.is_empty()).then(|| ("GLIBC_TUNABLES".to_owned(), string));
+        let variable = |(name, value): &(&str, u64)| {
+            let end = if name.starts_with("arena") { "" } else { "_" };
+            (!has_tunables).then(|| (format!("MALLOC_{}{end}", name.to_uppercase()), value.to_string()))
+        };
+        let variables = settings.tunables.iter().filter_map(variable);
+        settings.variables.iter().cloned().chain(string).chain(variables).collect()
+    }
+
     /// Where the C library puts every chunk of a script, and the settings with which it did.
     pub fn placements(&self, script: &Path, settings: &Settings) -> (String, Settings) {
         self.play(&[], script, settings)
@@ -160,7 +175,7 @@ impl Driver {
 
     fn play(&self, options: &[&str], script: &Path, settings: &Settings) -> (String, Settings) {
         let mut command = self.command();
-        command.args(options).args(arguments(settings)).arg(script).envs(environment(settings));
+        command.args(options).args(arguments(settings)).arg(script).envs(self.environment(settings));
         let (text, as_it_was) = told(&run(&mut command), settings);
         (text, Settings { bits: self.architecture.bits, ..as_it_was })
     }
@@ -170,7 +185,7 @@ impl Driver {
         let driver = self.command();
         let mut command = Command::new("timeout");
         command.arg("10").arg(driver.get_program()).args(driver.get_args());
-        let output = command.args(arguments(settings)).arg(script).envs(environment(settings)).output();
+        let output = command.args(arguments(settings)).arg(script).envs(self.environment(settings)).output();
         let output = output.expect("there is a timeout command");
         let text = String::from_utf8(output.stdout).expect("the lines are text");
         output.status.success().then(|| told(&text, settings).0)
@@ -190,7 +205,7 @@ impl Driver {
             .arg("-k")
             .args(arguments(settings))
             .arg(script)
-            .envs(environment(settings));
+            .envs(self.environment(settings));
         run(&mut command);
         Some(std::fs::read_to_string(log.path()).expect("strace has written its log"))
     }
@@ -243,13 +258,6 @@ fn arguments(settings: &Settings) -> Vec<String> {
     let given = given.into_iter().filter(|&(_, value)| value != 0);
     let aligned = settings.begins_with_a_huge_page.then(|| "-h".to_owned());
     given.flat_map(|(option, value)| [option.to_owned(), value.to_string()]).chain(aligned).collect()
-}
-
-fn environment(settings: &Settings) -> Vec<(String, String)> {
-    let each = |(name, value): &(&str, u64)| format!("glibc.malloc.{name}={value}");
-    let tunables: Vec<String> = settings.tunables.iter().map(each).collect();
-    let string = (!tunables.is_empty()).then(|| ("GLIBC_TUNABLES".to_owned(), tunables.join(":")));
-    settings.variables.iter().cloned().chain(string).collect()
 }
 
 fn run(command: &mut Command) -> String {
