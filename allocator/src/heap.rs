@@ -123,8 +123,8 @@ pub struct Heap<M, O = ()> {
     pub(crate) arenas: Vec<Arena>,
     pub(crate) threads: Threads,
     pub(crate) choice: Choice,
-    /// Whether a request was too large to be looked at.
-    pub(crate) has_refused: bool,
+    /// Whether `malloc`, `calloc` or `realloc` was called; kept only of releases with caches.
+    pub(crate) was_called: bool,
 }
 
 impl<M: Memory, O: Observer> Heap<M, O> {
@@ -147,7 +147,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             arenas: vec![main],
             threads: Threads::new(),
             choice: Choice::default(),
-            has_refused: false,
+            was_called: false,
         }
     }
 
@@ -286,6 +286,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
     #[cold]
     fn make_tcache_if_due(&mut self, thread: ThreadId, wants: Wants) -> Result<(), Corruption> {
+        self.was_called |= !matches!(wants, Wants::Aligned(_) | Wants::Free(_));
         let can_be_cached = |size: ChunkSize| size <= self.cx.parameters.greatest_cached;
         let is_due = match (self.cx.release.tcache.made, wants) {
             (TcacheMade::AtFirstCall, Wants::Request(_) | Wants::Free(_) | Wants::Realloc) => true,

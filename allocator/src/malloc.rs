@@ -36,7 +36,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let product = product.filter(|&product| product == M::Layout::cut(product));
         let request = Request(product.ok_or(Refusal::OutOfMemory)?);
         let Some(size) = self.asked(request) else {
-            if self.cx.release.first_calloc_is_malloc && !self.was_called() {
+            if self.cx.release.first_calloc_is_malloc && !self.was_called {
                 return self.malloc_too_large(thread, request);
             }
             return self.refuse(thread, request, self.cx.release.refuses_early.calloc);
@@ -89,6 +89,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// `malloc`, of more than the release looks at. One that first pads it may take it for a small one.
     #[cold]
     fn malloc_too_large(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
+        self.was_called = true;
         let smallest = M::Layout::SMALLEST_CHUNK;
         let padding = M::Layout::WORD + self.cx.alignment() - 1;
         let padded = M::Layout::cut(request.0.wrapping_add(padding));
@@ -101,12 +102,6 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         self.refuse(thread, request, self.cx.release.refuses_early.malloc)
     }
 
-    /// Whether this is not the first request.
-    fn was_called(&self) -> bool {
-        let has_mapped = self.cx.parameters.greatest_mapped_chunks != 0;
-        self.has_refused || has_mapped || self.arenas.iter().any(|arena| arena.system_bytes != 0)
-    }
-
     /// Refuses a request that is too large: at once, or by way of the thread's cache and the arenas, none of
     /// which can serve it.
     #[cold]
@@ -116,7 +111,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         request: Request,
         early: bool,
     ) -> Result<Address, Refusal> {
-        self.has_refused = true;
+        self.was_called = true;
         if early {
             return Err(Refusal::OutOfMemory);
         }

@@ -115,7 +115,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// it: where requests may be that large, this is looked at before anything else.
     fn would_wrap(&self, request: u64, added: u64) -> bool {
         let room = M::Layout::cut(u64::MAX) - M::Layout::SMALLEST_CHUNK.0 - added;
-        self.cx.release.greatest_request == GreatestRequest::AddressSpace && request > room
+        self.cx.release.greatest_request != GreatestRequest::HalfAddressSpace && request > room
     }
 
     /// An aligned chunk from an arena, or from a mapping if there is no arena to be had (glibc:

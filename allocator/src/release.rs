@@ -111,6 +111,8 @@ pub struct MallocState {
 pub enum GreatestRequest {
     /// All but what is near the end of the address space (`REQUEST_OUT_OF_RANGE`).
     AddressSpace,
+    /// All whose chunk is no longer than that.
+    ChunkInAddressSpace,
     /// Half the address space (`checked_request2size`: `PTRDIFF_MAX`).
     HalfAddressSpace,
 }
@@ -400,6 +402,8 @@ pub const V2_26_BRANCH: Release = Release {
     // 2.27, 3f6bb8a32e and 905a7725e9: SINGLE_THREAD_P.
     has_single_thread_path: true,
     // 2.27, 1e26d35193: the cache is not made again while the thread exits.
+    // 2.27, 8e448310d7: the padded size.
+    greatest_request: GreatestRequest::ChunkInAddressSpace,
     // 2.27, 34697694e8: malloc looks at a request before it pads it.
     tcache: TcacheRules { is_lost_at_exit: false, serves_wrapped: false, ..V2_26.tcache },
     refuses_early: RefusesEarly { malloc: true, ..V2_26.refuses_early },
@@ -756,6 +760,10 @@ impl Release {
         let words = geometry.greatest_word();
         match self.greatest_request {
             GreatestRequest::AddressSpace => words - 2 * geometry.smallest_chunk().0,
+            GreatestRequest::ChunkInAddressSpace => {
+                let longest = words - 2 * geometry.smallest_chunk().0 - geometry.alignment;
+                longest + 1 - geometry.word
+            }
             GreatestRequest::HalfAddressSpace => words >> 1,
         }
     }

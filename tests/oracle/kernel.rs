@@ -74,11 +74,20 @@ fn joined(log: &str) -> Vec<String> {
     lines
 }
 
+/// What is left of a mapping in one piece.
+#[derive(Clone, Copy)]
+struct Mapping {
+    end: u64,
+    /// Where the whole of it began.
+    origin: u64,
+    number: usize,
+}
+
 #[derive(Default)]
 struct Teller {
     index: String,
     initial_break: Option<u64>,
-    mappings: BTreeMap<u64, (u64, usize)>,
+    mappings: BTreeMap<u64, Mapping>,
     made: usize,
     stacks: BTreeMap<u64, u64>,
 }
@@ -95,11 +104,16 @@ impl Teller {
             "brk" if at == 0 => return None,
             "brk" if call.result == Some(at) => format!("brk +{:x}", at - initial_break),
             "brk" => "brk refused".to_owned(),
-            "munmap" => format!("munmap {} {}", place(), call.number(1)),
+            "munmap" => {
+                let line = format!("munmap {} {}", place(), call.number(1));
+                self.unmap(at, at + call.number(1));
+                line
+            }
             "mprotect" => format!("mprotect {} {} {}", place(), call.number(1), call.arguments[2]),
             "madvise" => format!("madvise {} {} {}", place(), call.number(1), call.arguments[2]),
             "mremap" => {
                 let (place, from, to) = (place(), call.number(1), call.number(2));
+                self.unmap(at, at + from);
                 format!("mremap {place} {from} -> {to} {}", self.made(call.result, to))
             }
             "mmap" | "mmap2" => {
@@ -120,15 +134,29 @@ impl Teller {
 
     fn made(&mut self, at: Option<u64>, length: u64) -> String {
         let Some(at) = at else { return "refused".to_owned() };
-        self.mappings.insert(at, (length, self.made));
+        self.mappings.insert(at, Mapping { end: at + length, origin: at, number: self.made });
         self.made += 1;
         format!("#{}", self.made - 1)
     }
 
+    /// Forgets what lay there: other mappings may come to lie where an end was cut off.
+    fn unmap(&mut self, from: u64, to: u64) {
+        let cut = self.mappings.range(..to).filter(|(_, mapping)| mapping.end > from);
+        for (start, mapping) in cut.map(|(start, mapping)| (*start, *mapping)).collect::<Vec<_>>() {
+            self.mappings.remove(&start);
+            if start < from {
+                self.mappings.insert(start, Mapping { end: from, ..mapping });
+            }
+            if mapping.end > to {
+                self.mappings.insert(to, mapping);
+            }
+        }
+    }
+
     fn place(&self, at: u64, initial_break: u64) -> String {
         match self.mappings.range(..=at).next_back() {
-            Some((start, (length, number))) if at - start < *length => {
-                format!("#{number}+{:x}", at - start)
+            Some((_, Mapping { end, origin, number })) if at < *end => {
+                format!("#{number}+{:x}", at - origin)
             }
             _ => format!("+{:x}", at.wrapping_sub(initial_break)),
         }

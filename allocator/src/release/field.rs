@@ -101,6 +101,7 @@ named!(bool {
 });
 named!(GreatestRequest {
     GreatestRequest::AddressSpace => "address_space",
+    GreatestRequest::ChunkInAddressSpace => "chunk_in_address_space",
     GreatestRequest::HalfAddressSpace => "half_address_space",
 });
 named!(TcacheMade {
