@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{Column, Columns, Opening};
 use crate::damage::Fault;
 use crate::encoding;
+use crate::frame;
 
 /// How many records a full batch has.
 ///
@@ -77,7 +78,14 @@ impl Packer {
     }
 
     fn pack_column(&mut self, bytes: &[u8], column: Column) -> io::Result<()> {
-        let packed = &mut self.packed[column];
+        let mut packed = std::mem::take(&mut self.packed[column]);
+        let done = self.squeeze(bytes, &mut packed);
+        self.packed[column] = packed;
+        done
+    }
+
+    /// Replaces what is in `packed` by these bytes: compressed, if that makes them fewer.
+    pub fn squeeze(&mut self, bytes: &[u8], packed: &mut Vec<u8>) -> io::Result<()> {
         packed.clear();
         if bytes.len() >= SHORT {
             packed.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
@@ -150,15 +158,22 @@ impl Unpacker {
         column: Column,
         into: &mut Vec<u8>,
     ) -> Result<(), Fault> {
-        let length = packed.length as usize;
         // If a column comes twice, the second counts.
+        if self.unsqueeze(packed.bytes, packed.length, into) { Ok(()) } else { Err(Fault::Packing(column)) }
+    }
+
+    /// Replaces what is in `into` by what [`Packer::squeeze`] was given, so many bytes. False if it was not.
+    pub fn unsqueeze(&mut self, packed: &[u8], length: u32, into: &mut Vec<u8>) -> bool {
+        let length = length as usize;
         into.clear();
-        if packed.bytes.len() == length {
-            into.extend_from_slice(packed.bytes);
-            return Ok(());
+        if packed.len() == length {
+            into.extend_from_slice(packed);
+            return true;
+        }
+        if length > frame::LONGEST {
+            return false;
         }
         into.reserve_exact(length);
-        let done = self.zstd.decompress_to_buffer(packed.bytes, into);
-        if done.is_ok_and(|done| done == length) { Ok(()) } else { Err(Fault::Packing(column)) }
+        self.zstd.decompress_to_buffer(packed, into).is_ok_and(|done| done == length)
     }
 }

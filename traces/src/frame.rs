@@ -43,17 +43,20 @@ pub(crate) enum Kind {
     Tail,
     /// What the C library answered when it was probed.
     Probe,
+    /// What the tree of stacks grew by.
+    Stacks,
     Unknown(u32),
 }
 
 /// The kinds there are, their codes, and what they are called in messages.
-const KINDS: [(Kind, u32, &str); 6] = [
+const KINDS: [(Kind, u32, &str); 7] = [
     (Kind::Header, 1, "header"),
     (Kind::Records, 2, "batch"),
     (Kind::Index, 3, "index"),
     (Kind::Ending, 4, "ending"),
     (Kind::Tail, 5, "tail"),
     (Kind::Probe, 6, "probe"),
+    (Kind::Stacks, 7, "part of the stacks"),
 ];
 
 impl Kind {

@@ -47,6 +47,7 @@
 //! | [`record`], [`header`], [`Ending`] | what a trace says |
 //! | [`Writer`], `identity`, `addresses` | how records get into it, and which allocation an address stands for |
 //! | [`Reader`], `source`, `salvage`, [`Damage`] | how they come out again, or do not |
+//! | [`stacks`], `growth` | from where it was asked: call stacks, and how they get into a trace |
 //! | `columns` | what is said of a record, and what goes without saying |
 //! | `probe` | what tells one C library from another of the same version |
 //! | `preamble`, `frame`, `batch`, [`Index`], `encoding`, `varint` | the bytes around it |
@@ -61,6 +62,7 @@ mod encoding;
 mod ending;
 mod error;
 mod frame;
+mod growth;
 pub mod header;
 mod identity;
 mod index;

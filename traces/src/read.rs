@@ -16,6 +16,7 @@ use crate::index::{Entry, Index};
 use crate::preamble;
 use crate::record::Record;
 use crate::source::Source;
+use crate::stacks::{Stack, Stacks};
 
 /// Reads one trace.
 ///
@@ -120,6 +121,17 @@ impl<R: Read + Seek> Reader<R> {
             }
         }
         Ok(None)
+    }
+
+    /// The stacks of the records of the latest batch: one for each, or none at all if no record has one.
+    /// They are numbers of [`stacks`](Self::stacks).
+    pub fn batch_stacks(&self) -> &[Stack] {
+        self.unfold.stacks()
+    }
+
+    /// All stacks of the trace, wherever it is being read.
+    pub fn stacks(&mut self) -> Result<Stacks, Error> {
+        self.source.stacks()
     }
 
     /// All records from here on, one by one. After an [`Error::Damaged`] the iteration goes on; after

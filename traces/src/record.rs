@@ -157,6 +157,24 @@ impl Call {
         call.placed_mut().copied()
     }
 
+    /// How many bytes the call asks for, if it is one that asks for memory: of `calloc` and `reallocarray`
+    /// the product.
+    pub fn request(&self) -> Option<u64> {
+        match *self {
+            Call::Malloc { request, .. }
+            | Call::Realloc { request, .. }
+            | Call::Memalign { request, .. }
+            | Call::AlignedAlloc { request, .. }
+            | Call::PosixMemalign { request, .. }
+            | Call::Valloc { request, .. }
+            | Call::Pvalloc { request, .. } => Some(request),
+            Call::Calloc { count, size, .. } | Call::Reallocarray { count, size, .. } => {
+                Some(count.saturating_mul(size))
+            }
+            _ => None,
+        }
+    }
+
     /// [`Call::placed`], to be changed.
     pub fn placed_mut(&mut self) -> Option<&mut Placed> {
         match self {

@@ -11,12 +11,14 @@ use crate::encoding;
 use crate::ending::{Ending, Last, Totals};
 use crate::error::Error;
 use crate::frame::{self, Frame};
+use crate::growth::Growth;
 use crate::header::Header;
 use crate::identity::Live;
 use crate::index::{Entry, Index};
 use crate::preamble;
 use crate::probe;
 use crate::record::{Nanos, Record, Slot};
+use crate::stacks::{self, Capture, Module, ModuleId, Stack};
 
 /// Writes one trace.
 #[derive(Debug)]
@@ -33,6 +35,11 @@ pub struct Writer<W: Write> {
     records: u64,
     resolution: u64,
     frame: Vec<u8>,
+    /// What the tree of stacks grew by since the last batch.
+    growth: Growth,
+    /// The batch's records and their stacks; kept if any are to have one.
+    stacked: Option<Vec<Record>>,
+    stacks: Vec<Stack>,
 }
 
 impl<W: Write> Writer<W> {
@@ -51,6 +58,9 @@ impl<W: Write> Writer<W> {
             records: 0,
             resolution,
             frame: Vec::new(),
+            growth: Growth::default(),
+            stacked: None,
+            stacks: Vec::new(),
         };
         writer.begin(header)?;
         Ok(writer)
@@ -63,9 +73,36 @@ impl<W: Write> Writer<W> {
     /// that is now the slot of the pointer that a `realloc` was handed.
     #[inline]
     pub fn record(&mut self, record: &Record) -> Result<(), Error> {
+        self.record_from(record, Stack::NONE)
+    }
+
+    /// Appends a record of a call that was made from this stack.
+    #[inline]
+    pub fn record_from(&mut self, record: &Record, stack: Stack) -> Result<(), Error> {
         self.fold.put(record, &mut self.live)?;
+        if let Some(records) = &mut self.stacked {
+            records.push(*record);
+            self.stacks.push(stack);
+        }
         // There are more if a full batch could not be sent.
         if self.fold.records() >= batch::RECORDS { self.send_batch() } else { Ok(()) }
+    }
+
+    /// Says which calls will have a stack. To be called before the first record, if any is to have one.
+    pub fn capture(&mut self, capture: Capture) {
+        self.growth.capture(capture);
+        self.stacked.get_or_insert_default();
+    }
+
+    /// Adds a module that code of later frames is in.
+    pub fn module(&mut self, module: Module) -> ModuleId {
+        self.growth.module(module)
+    }
+
+    /// Adds a frame, whose caller was added before. Returns the stack it is the innermost frame of; none
+    /// if the trace has as many as it may have. That no frame is added twice is the caller's to see to.
+    pub fn frame(&mut self, frame: stacks::Frame) -> Stack {
+        self.growth.frame(frame)
     }
 
     /// Takes the allocation at `address` out of the live ones, because a `realloc` of it has begun
@@ -87,6 +124,7 @@ impl<W: Write> Writer<W> {
     /// Ends the trace.
     pub fn finish(mut self, ending: &Ending) -> Result<W, Error> {
         self.flush()?;
+        self.send_growth()?;
         let (allocations, slots, oddities) = self.live.totals();
         let totals = Totals { records: self.records, batches: self.batches, allocations, slots, oddities };
         let index = self.send_index()?;
@@ -114,6 +152,10 @@ impl<W: Write> Writer<W> {
 
     #[cold]
     fn send_batch(&mut self) -> Result<(), Error> {
+        self.send_growth()?;
+        if let Some(records) = &self.stacked {
+            self.fold.put_stacks(&self.stacks, records.iter());
+        }
         let time = Nanos(self.fold.began().saturating_mul(self.resolution));
         let entry = Entry { at: self.at, first: self.records, time };
         self.frame.clear();
@@ -128,7 +170,21 @@ impl<W: Write> Writer<W> {
         self.batches += 1;
         self.records += u64::from(records);
         self.fold.clear();
+        self.stacked.iter_mut().for_each(Vec::clear);
+        self.stacks.clear();
         self.live.forget();
+        Ok(())
+    }
+
+    /// Sends what the tree of stacks grew by.
+    fn send_growth(&mut self) -> Result<(), Error> {
+        while !self.growth.is_empty() {
+            self.frame.clear();
+            self.frame.resize(frame::LENGTH, 0);
+            let unpacked = self.growth.pack(&mut self.packer, &mut self.frame)?;
+            self.send_frame(frame::Kind::Stacks, 0, unpacked)?;
+            self.growth.sent();
+        }
         Ok(())
     }
 

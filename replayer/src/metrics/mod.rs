@@ -171,7 +171,7 @@ impl Metrics {
             if is_in_main_heap(head) && !self.live_map.has_room(chunk.0) {
                 self.make_room(engine, chunk);
             }
-            self.began(chunk, head, M::Layout::cut(requested(&record.call)));
+            self.began(chunk, head, M::Layout::cut(record.call.request().unwrap_or(0)));
         }
         if let Call::MoveBreak { by } = record.call {
             self.foreign = self.foreign.wrapping_add_signed(by);
@@ -356,22 +356,4 @@ fn is_in_main_heap(head: Head) -> bool {
 fn system_bytes<M: Machine>(engine: &Engine<M, Watch>) -> u64 {
     let heap = engine.heap();
     heap.arenas().iter().map(|arena| arena.system_bytes()).sum::<u64>() + heap.parameters().mapped_bytes
-}
-
-/// The bytes a call asks for.
-#[inline]
-fn requested(call: &Call) -> u64 {
-    match *call {
-        Call::Malloc { request, .. }
-        | Call::Realloc { request, .. }
-        | Call::Memalign { request, .. }
-        | Call::AlignedAlloc { request, .. }
-        | Call::PosixMemalign { request, .. }
-        | Call::Valloc { request, .. }
-        | Call::Pvalloc { request, .. } => request,
-        Call::Calloc { count, size, .. } | Call::Reallocarray { count, size, .. } => {
-            count.saturating_mul(size)
-        }
-        _ => 0,
-    }
 }

@@ -36,6 +36,16 @@ impl<'bytes> Cursors<'bytes> {
         }
     }
 
+    /// Whether nothing is left of a column.
+    pub fn is_empty(&self, column: Column) -> bool {
+        self.rest[column as usize].is_empty()
+    }
+
+    /// Gives up, because what stood in a column is nothing that may stand there.
+    pub fn mistaken(&mut self, column: Column) -> Stop {
+        self.stop(Fault::Number(column))
+    }
+
     /// The next byte.
     #[inline(always)]
     pub fn byte(&mut self, column: Column) -> Result<u8, Stop> {

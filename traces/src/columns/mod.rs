@@ -4,7 +4,7 @@
 //! [`Fold`] turns records into columns, [`Unfold`] turns columns back into records. Whatever one of
 //! them expects of the next record the other expects too, because what both of them remember is
 //! the same type with the same methods, and `put` stands beside `take`: [`time`], [`handed`],
-//! [`slot`], [`place`]. What they remember begins empty with every batch, so a batch that is lost
+//! [`slot`], [`place`], [`site`]. What they remember begins empty with every batch, so a batch that is lost
 //! takes nothing with it.
 //!
 //! Every column is compressed on its own, since what is regular in one is noise in the next.
@@ -18,6 +18,7 @@ mod fold;
 mod handed;
 mod kind;
 mod place;
+mod site;
 mod slot;
 mod table;
 mod time;
@@ -82,6 +83,10 @@ columns! {
     Strays = "strays",
     /// The arguments of the rare calls.
     Rest = "rest",
+    /// Whether the stack of a call was guessed: one byte for each that asks for memory.
+    Sites = "sites",
+    /// The stacks nobody guessed.
+    Stacks = "stacks",
 }
 
 /// The bytes of every column.

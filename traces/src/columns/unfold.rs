@@ -5,12 +5,14 @@ use super::cursors::{Cursors, Stop};
 use super::handed::{Elder, Handed};
 use super::kind::{self, Kind};
 use super::place::{Asker, Class, Guesses, moved_away};
+use super::site::take_stacks;
 use super::slot::Told;
 use super::table::Table;
 use super::time::Times;
 use super::{Column, Columns, Opening};
 use crate::damage::Fault;
 use crate::record::{Call, Nanos, Placed, Pointer, Record, Slot, Thread};
+use crate::stacks::Stack;
 
 /// Turns columns into records, one batch after the other.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Unfold {
     guesses: Guesses,
     /// The slots vacated in this batch and not taken again, the latest last.
     vacated: Vec<u32>,
+    /// The stacks of the latest batch's records; none at all if no record has one.
+    stacks: Vec<Stack>,
 }
 
 impl Unfold {
@@ -42,6 +46,7 @@ impl Unfold {
             told: Told::default(),
             guesses: Guesses::default(),
             vacated: Vec::new(),
+            stacks: Vec::new(),
         }
     }
 
@@ -66,10 +71,17 @@ impl Unfold {
     ) -> Result<(), Fault> {
         self.open(began, opening, records);
         let mut cursors = Cursors::new(columns);
-        match self.records(records as usize, &mut cursors, into) {
+        let begin = into.len();
+        let read = self.records(records as usize, &mut cursors, into);
+        match read.and_then(|()| take_stacks(&into[begin..], &mut cursors, &mut self.stacks)) {
             Ok(()) => cursors.finish(),
             Err(Stop) => Err(cursors.fault()),
         }
+    }
+
+    /// The stacks of the latest batch's records: one for each, or none at all if no record has one.
+    pub fn stacks(&self) -> &[Stack] {
+        &self.stacks
     }
 
     fn open(&mut self, began: u64, opening: Opening, records: u32) {
