@@ -7,6 +7,7 @@ mod commands;
 mod memory;
 mod output;
 mod progress;
+mod stacks;
 mod trial;
 
 use clap::{Parser, Subcommand};

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     };
     let target = Target { program, arguments: arguments.collect() };
     let when_full = if env::var_os("DROP").is_some() { WhenFull::Drop } else { WhenFull::Wait };
-    let options = Options { output: output.into(), when_full, clock: None };
+    let options = Options { output: output.into(), when_full, clock: None, stacks: None };
     match record(&target, &options, &mut |_| ()) {
         Ok(recorded) => {
             if env::var_os("QUIET").is_none() {

@@ -42,6 +42,9 @@ pub fn record(
     let linker = program::check(&file)?;
     let clock = options.clock.unwrap_or_else(clock::choose);
     let memory = Memory::new(clock, options.when_full).map_err(Error::Memory)?;
+    if let Some(capture) = options.stacks {
+        memory.want_stacks(capture);
+    }
     let agent = Agent::for_memory(&memory.path()).map_err(Error::Memory)?;
     let probed = probe::run(&linker, library_path(target, &file, &linker));
     let scale = Scale::measured(clock, since);

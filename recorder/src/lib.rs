@@ -33,6 +33,7 @@ use malloscope_traces::Cause;
 use collect::Collector;
 use collect::traced::Finished;
 pub use collect::{NotRecorded, Progress, WhyNot};
+pub use malloscope_traces::stacks::{Capture, Sampling};
 pub use malloscope_wire::{Clock, WhenFull};
 use rustix::time::ClockId;
 
@@ -54,6 +55,8 @@ pub struct Options {
     pub when_full: WhenFull,
     /// Where times come from; the best there is if nothing is said.
     pub clock: Option<Clock>,
+    /// Which calls are recorded with their stacks; none if nothing is said.
+    pub stacks: Option<Capture>,
 }
 
 /// Runs a program to its end and records it. `report` is called now and then while it runs.

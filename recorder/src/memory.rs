@@ -15,6 +15,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 use std::{io, slice};
 
+use malloscope_traces::stacks::{Capture, Sampling};
 use malloscope_wire::ring::{self, Ring};
 use malloscope_wire::{BANKS_AT, Clock, FILE_BYTES, RINGS, Shared, Slot, VERSION, WhenFull};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -50,6 +51,17 @@ impl Memory {
         control.recorder.store(std::process::id(), Ordering::Relaxed);
         control.version.store(VERSION, Ordering::Release);
         Ok(memory)
+    }
+
+    /// Asks programs for their stacks.
+    pub fn want_stacks(&self, Capture { sampling, depth }: Capture) {
+        let control = &self.shared().control;
+        let every = match sampling {
+            Sampling::All => 0,
+            Sampling::Bytes { mean } => mean,
+        };
+        control.stack_every.store(every, Ordering::Relaxed);
+        control.stack_depth.store(depth, Ordering::Relaxed);
     }
 
     /// Where a program of the same user finds it.

@@ -3,8 +3,9 @@
 use crate::Outcome;
 use crate::output;
 use clap::ValueEnum;
-use malloscope_traces::{Error, Reader, ops, text};
-use std::io::Write;
+use malloscope_traces::{Error, Reader, Stack, Stacks, ops, text};
+use std::io::{self, Write};
+use std::iter;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,6 +18,9 @@ pub struct Args {
     /// How to print them
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
+    /// Print the stack of each call below it, the innermost frame first
+    #[arg(long)]
+    stacks: bool,
     /// Write into a file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -34,7 +38,10 @@ pub fn run(args: Args) -> Outcome {
     let mut reader = Reader::open_file(&args.trace)?;
     let mut out = output::open(args.output.as_deref())?;
     let whole = match args.format {
-        Format::Text => dump(&mut reader, &mut out)?,
+        Format::Text => {
+            let stacks = if args.stacks { Some(reader.stacks()?) } else { None };
+            dump(&mut reader, stacks.as_ref(), &mut out)?
+        }
         Format::Ops => {
             let left_out = ops::export(&mut reader, &mut out)?;
             if left_out > 0 {
@@ -48,7 +55,11 @@ pub fn run(args: Args) -> Outcome {
 }
 
 /// Prints every record; what is damaged is told and stepped over. Returns whether nothing was.
-fn dump(reader: &mut Reader<std::fs::File>, out: &mut impl Write) -> anyhow::Result<bool> {
+fn dump(
+    reader: &mut Reader<std::fs::File>,
+    stacks: Option<&Stacks>,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
     let placements = reader.header().heap.placements;
     let mut records = Vec::new();
     let mut whole = true;
@@ -63,8 +74,24 @@ fn dump(reader: &mut Reader<std::fs::File>, out: &mut impl Write) -> anyhow::Res
             }
             Err(error) => return Err(error.into()),
         };
-        for (number, record) in (first..).zip(&records) {
+        // There are none at all, or one for each.
+        let batch_stacks = reader.batch_stacks().iter().copied().chain(iter::repeat(Stack::NONE));
+        for ((number, record), stack) in (first..).zip(&records).zip(batch_stacks) {
             writeln!(out, "{}", text::Line { number, record, placements })?;
+            if let Some(stacks) = stacks {
+                print_stack(stacks, stack, out)?;
+            }
         }
     }
+}
+
+/// Prints the frames of a stack: their modules, and where in those.
+fn print_stack(stacks: &Stacks, stack: Stack, out: &mut impl Write) -> io::Result<()> {
+    for (_, frame) in stacks.of(stack) {
+        match stacks.module(frame) {
+            Some(module) => writeln!(out, "    {}+0x{:x}", module.path, frame.address)?,
+            None => writeln!(out, "    0x{:x}", frame.address)?,
+        }
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{record, replay};
 use crate::Outcome;
 use crate::output::{self, Format};
+use crate::stacks::StackArgs;
 use crate::trial::{ReleaseArg, TrialArgs};
 use anyhow::Context;
 use malloscope_recorder::RecordedProcess;
@@ -24,6 +25,8 @@ pub struct Args {
     /// Lose calls rather than make the program wait when the recorder is behind
     #[arg(long)]
     drop: bool,
+    #[command(flatten)]
+    stacks: StackArgs,
     /// How to print the report
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
     format: Format,
@@ -39,7 +42,7 @@ pub struct Args {
 pub fn run(args: Args) -> Outcome {
     let folder = tempfile::tempdir().context("while making a folder for the trace")?;
     let output = args.output.clone().unwrap_or_else(|| folder.path().join("profile.mscope"));
-    let recorded = record::run_program(&output, args.drop, &args.program)?;
+    let recorded = record::run_program(&output, args.drop, &args.stacks, &args.program)?;
     record::warn(&recorded);
     let busiest = recorded.traces.iter().max_by_key(|trace| trace.calls);
     let Some(busiest) = busiest else {

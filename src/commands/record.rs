@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::progress::Meter;
+use crate::stacks::StackArgs;
 use anyhow::Context;
 use malloscope_recorder::{Options, Recorded, RecordedProcess, Target, WhenFull, record};
 use malloscope_replayer::report::units::{count, percent};
@@ -22,6 +23,8 @@ pub struct Args {
     /// Lose calls rather than make the program wait when the recorder is behind
     #[arg(long)]
     pub drop: bool,
+    #[command(flatten)]
+    pub stacks: StackArgs,
     /// Say nothing about the recording
     #[arg(short, long)]
     pub quiet: bool,
@@ -31,7 +34,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let recorded = run_program(&args.output, args.drop, &args.program)?;
+    let recorded = run_program(&args.output, args.drop, &args.stacks, &args.program)?;
     if !args.quiet {
         tell(&recorded);
     }
@@ -39,11 +42,16 @@ pub fn run(args: Args) -> Outcome {
 }
 
 /// Runs and records a program.
-pub fn run_program(output: &Path, drop: bool, program: &[OsString]) -> anyhow::Result<Recorded> {
+pub fn run_program(
+    output: &Path,
+    drop: bool,
+    stacks: &StackArgs,
+    program: &[OsString],
+) -> anyhow::Result<Recorded> {
     let (program, arguments) = program.split_first().context("no program was given")?;
     let target = Target { program: program.clone(), arguments: arguments.to_vec() };
     let when_full = if drop { WhenFull::Drop } else { WhenFull::Wait };
-    let options = Options { output: output.to_owned(), when_full, clock: None };
+    let options = Options { output: output.to_owned(), when_full, clock: None, stacks: stacks.capture() };
     let mut meter = Meter::new("recording");
     let recorded = record(&target, &options, &mut |progress| {
         meter.update(Progress { done: progress.calls, total: None });

@@ -14,30 +14,32 @@ use malloscope_wire::slot::{self, Kind};
 use crate::lane::{self, Lane};
 use crate::{enrol, interruption, real, system};
 
-/// Records a call for a number of bytes, and what it returned. Returns the same.
+/// Records a call for a number of bytes, and what it returned. Returns the same. `site` is where it was called from.
 ///
 /// A request that was served fits into a slot: there is no more address space than that.
 #[inline(always)]
-pub fn served(kind: Kind, request: usize, payload: *mut c_void) -> *mut c_void {
+pub fn served(kind: Kind, request: usize, site: u32, payload: *mut c_void) -> *mut c_void {
     match (NonNull::new(payload), Lane::at_hand_and_settled()) {
         (Some(payload), Some(lane)) => {
-            lane.write_end(kind, request as u64, payload.as_ptr() as u64, head(payload));
+            let (first, second) = slot::with_site(payload.as_ptr() as u64, head(payload), site);
+            lane.write_end(kind, request as u64, first, second);
             ended(payload)
         }
-        _ => served_slowly(kind, request, payload),
+        _ => served_slowly(kind, request, site, payload),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn served_slowly(kind: Kind, request: usize, payload: *mut c_void) -> *mut c_void {
+fn served_slowly(kind: Kind, request: usize, site: u32, payload: *mut c_void) -> *mut c_void {
     let small = request as u64;
+    let (first, second) = slot::with_site(payload as u64, head_if_any(payload), site);
     match Lane::made_to_end() {
         Some(lane) if slot::is_small(small) => {
-            lane.write(kind, small, payload as u64, head_if_any(payload));
+            lane.write(kind, small, first, second);
         }
         Some(lane) => {
-            lane.write_wide(kind, [small, 0], payload as u64, head_if_any(payload));
+            lane.write_wide(kind, [small, 0], first, second);
         }
         None => {}
     }
@@ -46,26 +48,28 @@ fn served_slowly(kind: Kind, request: usize, payload: *mut c_void) -> *mut c_voi
 
 /// Records `calloc`, and what it returned. Returns the same.
 #[inline(always)]
-pub fn cleared(count: usize, size: usize, payload: *mut c_void) -> *mut c_void {
+pub fn cleared(count: usize, size: usize, site: u32, payload: *mut c_void) -> *mut c_void {
     let small = slot::pack(count as u64, size as u64);
     match (NonNull::new(payload), Lane::at_hand_and_settled(), small) {
         (Some(payload), Some(lane), Some(small)) => {
-            lane.write_end(Kind::Calloc, small, payload.as_ptr() as u64, head(payload));
+            let (first, second) = slot::with_site(payload.as_ptr() as u64, head(payload), site);
+            lane.write_end(Kind::Calloc, small, first, second);
             ended(payload)
         }
-        _ => cleared_slowly(count, size, payload),
+        _ => cleared_slowly(count, size, site, payload),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn cleared_slowly(count: usize, size: usize, payload: *mut c_void) -> *mut c_void {
+fn cleared_slowly(count: usize, size: usize, site: u32, payload: *mut c_void) -> *mut c_void {
     if let Some(lane) = Lane::made_to_end() {
+        let (first, second) = slot::with_site(payload as u64, head_if_any(payload), site);
         match slot::pack(count as u64, size as u64) {
-            Some(small) => lane.write(Kind::Calloc, small, payload as u64, head_if_any(payload)),
+            Some(small) => lane.write(Kind::Calloc, small, first, second),
             None => {
                 let arguments = [count as u64, size as u64];
-                lane.write_wide(Kind::Calloc, arguments, payload as u64, head_if_any(payload))
+                lane.write_wide(Kind::Calloc, arguments, first, second)
             }
         };
     }
@@ -141,34 +145,37 @@ pub fn moving_array(old: *mut c_void, count: usize, size: usize) -> Option<u64> 
 
 /// Records the end of what [`moving`] began, and what it returned. Returns the same.
 #[inline(always)]
-pub fn moved(begun: Option<u64>, payload: *mut c_void) -> *mut c_void {
+pub fn moved(begun: Option<u64>, site: u32, payload: *mut c_void) -> *mut c_void {
     match (NonNull::new(payload), Lane::at_hand_and_settled(), begun) {
         (Some(payload), Some(lane), Some(begun)) => {
             let begun = slot::low(begun);
-            lane.write_end(Kind::Reallocated, begun, payload.as_ptr() as u64, head(payload));
+            let (first, second) = slot::with_site(payload.as_ptr() as u64, head(payload), site);
+            lane.write_end(Kind::Reallocated, begun, first, second);
             ended(payload)
         }
-        _ => moved_slowly(begun, payload),
+        _ => moved_slowly(begun, site, payload),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn moved_slowly(begun: Option<u64>, payload: *mut c_void) -> *mut c_void {
+fn moved_slowly(begun: Option<u64>, site: u32, payload: *mut c_void) -> *mut c_void {
     if let Some(begun) = begun
         && let Some(lane) = Lane::made_to_end()
     {
-        lane.write(Kind::Reallocated, slot::low(begun), payload as u64, head_if_any(payload));
+        let (first, second) = slot::with_site(payload as u64, head_if_any(payload), site);
+        lane.write(Kind::Reallocated, slot::low(begun), first, second);
     }
     ended_slowly(payload)
 }
 
 /// Records a call with an alignment and a request, and what it returned. Returns the same.
 #[inline(never)]
-pub fn aligned(kind: Kind, alignment: usize, request: usize, payload: *mut c_void) -> *mut c_void {
+pub fn aligned(kind: Kind, alignment: usize, request: usize, site: u32, payload: *mut c_void) -> *mut c_void {
     if let Some(lane) = Lane::made_to_end() {
         let arguments = [alignment as u64, request as u64];
-        lane.write_wide(kind, arguments, payload as u64, head_if_any(payload));
+        let (first, second) = slot::with_site(payload as u64, head_if_any(payload), site);
+        lane.write_wide(kind, arguments, first, second);
     }
     ended_slowly(payload)
 }

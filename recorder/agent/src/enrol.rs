@@ -12,7 +12,7 @@ use crate::arrival::{self, Here};
 use crate::lane::Lane;
 use crate::system::{self, Undisturbed};
 use crate::threads::{Entry, WIPED};
-use crate::{exit, interruption, memory, room, shortcut};
+use crate::{callers, exit, interruption, memory, room, shortcut};
 
 /// The entry of the thread that asks, with room for a call; `None` if the call is not to be recorded.
 #[cold]
@@ -90,6 +90,7 @@ fn fill(shared: &Shared, entry: &Entry, taken: &Taken) {
     entry.thread.store(thread, Ordering::Relaxed);
     entry.farewells.store(0, Ordering::Relaxed);
     entry.switches.store(0, Ordering::Relaxed);
+    callers::begin_anew(entry);
 }
 
 /// Says that the thread is there, and sees to it that we hear when it goes.

@@ -7,7 +7,8 @@ use core::ptr;
 
 use malloscope_wire::slot::Kind;
 
-use crate::{calls, fork, interruption, real};
+use crate::callers::{self, site};
+use crate::{calls, fork, interruption, modules, real};
 
 /// Defines the hooks. They have their C names only where they are the agent: a test that links
 /// this crate keeps its own malloc.
@@ -27,9 +28,10 @@ macro_rules! hooks {
 
 hooks! {
     fn malloc(request: usize) -> *mut c_void {
+        let site = site(request);
         interruption::watch();
         // SAFETY: as the caller promises.
-        calls::served(Kind::Malloc, request, unsafe { real::malloc(request) })
+        calls::served(Kind::Malloc, request, site, unsafe { real::malloc(request) })
     }
 
     fn free(payload: *mut c_void) {
@@ -38,20 +40,22 @@ hooks! {
     }
 
     fn calloc(count: usize, size: usize) -> *mut c_void {
+        let site = site(count.saturating_mul(size));
         interruption::watch();
         // SAFETY: as the caller promises.
-        calls::cleared(count, size, unsafe { real::calloc(count, size) })
+        calls::cleared(count, size, site, unsafe { real::calloc(count, size) })
     }
 
     fn realloc(old: *mut c_void, request: usize) -> *mut c_void {
+        let site = site(request);
         if old.is_null() {
             interruption::watch();
             // SAFETY: as the caller promises.
-            return calls::served(Kind::ReallocOfNull, request, unsafe { real::realloc(old, request) });
+            return calls::served(Kind::ReallocOfNull, request, site, unsafe { real::realloc(old, request) });
         }
         let begun = calls::moving(old, request);
         // SAFETY: as the caller promises.
-        calls::moved(begun, unsafe { real::realloc(old, request) })
+        calls::moved(begun, site, unsafe { real::realloc(old, request) })
     }
 
     fn reallocarray(old: *mut c_void, count: usize, size: usize) -> *mut c_void {
@@ -60,48 +64,54 @@ hooks! {
             // SAFETY: as the caller promises.
             return unsafe { real::reallocarray(old, count, size) };
         }
+        let site = site(count.saturating_mul(size));
         let begun = calls::moving_array(old, count, size);
         let payload = match count.checked_mul(size) {
             // SAFETY: as the caller promises.
             Some(request) => unsafe { real::realloc(old, request) },
             None => out_of_memory(),
         };
-        calls::moved(begun, payload)
+        calls::moved(begun, site, payload)
     }
 
     fn memalign(alignment: usize, request: usize) -> *mut c_void {
+        let site = site(request);
         interruption::watch();
         // SAFETY: as the caller promises.
-        calls::aligned(Kind::Memalign, alignment, request, unsafe { real::memalign(alignment, request) })
+        calls::aligned(Kind::Memalign, alignment, request, site, unsafe { real::memalign(alignment, request) })
     }
 
     fn aligned_alloc(alignment: usize, request: usize) -> *mut c_void {
+        let site = site(request);
         interruption::watch();
         // SAFETY: as the caller promises.
         let payload = unsafe { real::aligned_alloc(alignment, request) };
-        calls::aligned(Kind::AlignedAlloc, alignment, request, payload)
+        calls::aligned(Kind::AlignedAlloc, alignment, request, site, payload)
     }
 
     fn posix_memalign(to: *mut *mut c_void, alignment: usize, request: usize) -> c_int {
+        let site = site(request);
         interruption::watch();
         // SAFETY: as the caller promises.
         let error = unsafe { real::posix_memalign(to, alignment, request) };
         // SAFETY: without an error, the payload is there.
         let payload = if error == 0 { unsafe { to.read() } } else { ptr::null_mut() };
-        calls::aligned(Kind::PosixMemalign, alignment, request, payload);
+        calls::aligned(Kind::PosixMemalign, alignment, request, site, payload);
         error
     }
 
     fn valloc(request: usize) -> *mut c_void {
+        let site = site(request);
         interruption::watch();
         // SAFETY: as the caller promises.
-        calls::served(Kind::Valloc, request, unsafe { real::valloc(request) })
+        calls::served(Kind::Valloc, request, site, unsafe { real::valloc(request) })
     }
 
     fn pvalloc(request: usize) -> *mut c_void {
+        let site = site(request);
         interruption::watch();
         // SAFETY: as the caller promises.
-        calls::served(Kind::Pvalloc, request, unsafe { real::pvalloc(request) })
+        calls::served(Kind::Pvalloc, request, site, unsafe { real::pvalloc(request) })
     }
 
     fn cfree(payload: *mut c_void) {
@@ -122,7 +132,7 @@ hooks! {
     fn malloc_trim(pad: usize) -> c_int {
         // SAFETY: as the caller promises.
         let returned = unsafe { real::malloc_trim(pad) };
-        calls::did(Kind::Trim, 0, pad as u64, bits(returned));
+        calls::did(Kind::Trim, callers::site_of_rare().into(), pad as u64, bits(returned));
         returned
     }
 
@@ -141,6 +151,15 @@ hooks! {
     fn brk(to: *mut c_void) -> c_int {
         // SAFETY: as the caller promises.
         calls::moving_break(|| unsafe { real::brk(to) })
+    }
+
+    fn dlclose(handle: *mut c_void) -> c_int {
+        // Before 2.34 it is in a library of its own, which may have been loaded since.
+        real::find_missing();
+        // SAFETY: as the caller promises.
+        let returned = unsafe { real::dlclose(handle) };
+        modules::forget();
+        returned
     }
 
     fn fork() -> libc::pid_t {

@@ -12,7 +12,7 @@ use malloscope_wire::ring::{self, Ring};
 use malloscope_wire::slot::{self, Kind, Slot, WIDE};
 
 use crate::threads::Entry;
-use crate::{clock, enrol, exit, interruption, real, room, shortcut};
+use crate::{callers, clock, enrol, exit, interruption, real, room, shortcut};
 
 /// A thread's way to its ring, as loaded for one call.
 #[derive(Clone, Copy)]
@@ -109,9 +109,14 @@ impl Lane {
 
     /// Writes where the program break is, if that is not where this thread last saw it.
     fn note_break(self, kind: Kind) {
+        self.note_break_from(kind, || 0);
+    }
+
+    /// The same, with the number of the stack of whoever moved it.
+    fn note_break_from(self, kind: Kind, site: impl FnOnce() -> u32) {
         let now = real::program_break();
         if self.entry.program_break.swap(now, Ordering::Relaxed) != now {
-            self.write(kind, 0, now as u64, 0);
+            self.write(kind, site().into(), now as u64, 0);
         }
     }
 
@@ -222,7 +227,7 @@ fn fill(slot: &Slot, time: u64, first: u64, second: u64, label: u64) {
 fn settle_slowly() {
     let was_interrupted = !interruption::was_none();
     if let Some(lane) = Lane::to_end() {
-        lane.note_break(Kind::BreakAfter);
+        lane.note_break_from(Kind::BreakAfter, callers::site_of_rare);
     }
     if was_interrupted {
         note_interruption();

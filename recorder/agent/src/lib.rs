@@ -32,7 +32,9 @@
 )]
 
 pub mod arrival;
+pub mod callers;
 pub mod calls;
+pub mod cfi;
 pub mod clock;
 pub mod enrol;
 pub mod exit;
@@ -41,14 +43,18 @@ pub mod hooks;
 pub mod interruption;
 pub mod lane;
 pub mod memory;
+pub mod modules;
 pub mod objects;
 pub mod probe;
 pub mod real;
 pub mod room;
+pub mod rules;
 pub mod shortcut;
 pub mod stack;
 pub mod system;
 pub mod threads;
+pub mod tree;
+pub mod walk;
 
 #[cfg(all(panic = "abort", not(test)))]
 mod freestanding;

@@ -193,6 +193,25 @@ impl Object {
         self.headers.iter().find(|header| header.p_type == kind)
     }
 
+    /// How far it was moved from the addresses in its file.
+    pub fn bias(&self) -> usize {
+        self.base
+    }
+
+    /// Where its first segment begins, and its last one ends.
+    pub fn extent(&self) -> (usize, usize) {
+        let segments = || self.headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+        let start = segments().map(|header| header.p_vaddr).min().unwrap_or(0);
+        let end = segments().map(|header| header.p_vaddr.wrapping_add(header.p_memsz)).max().unwrap_or(0);
+        (self.base.wrapping_add(start as usize), self.base.wrapping_add(end as usize))
+    }
+
+    /// Where its `.eh_frame_hdr` is; 0 if it has none.
+    pub fn unwinding(&self) -> usize {
+        let header = self.header(libc::PT_GNU_EH_FRAME);
+        header.map_or(0, |header| self.base.wrapping_add(header.p_vaddr as usize))
+    }
+
     /// Its build id; empty if it has none.
     pub fn build_id(&self) -> &[u8] {
         self.headers

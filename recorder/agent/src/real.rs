@@ -92,6 +92,7 @@ real! {
     sbrk(by: isize) -> *mut c_void, or usize::MAX as *mut c_void;
     brk(to: *mut c_void) -> c_int, or -1;
     fork() -> libc::pid_t, or -1;
+    dlclose(handle: *mut c_void) -> c_int, or -1;
     // Not hooked: what we ourselves need of libc.
     __errno_location() -> *mut c_int, or NOWHERE.as_ptr().cast();
     gnu_get_libc_version() -> *const core::ffi::c_char, or c"".as_ptr();

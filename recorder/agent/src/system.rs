@@ -157,6 +157,25 @@ pub unsafe fn unmap(at: usize, length: usize) {
     let _ = unsafe { call(libc::SYS_munmap, [at, length, 0, 0, 0, 0]) };
 }
 
+/// Maps memory of our own, which is zeros.
+pub fn map(length: usize) -> Result<usize, Refused> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let arguments = [0, length, access as usize, flags as usize, usize::MAX, 0];
+    // SAFETY: a new mapping, where nothing was.
+    unsafe { call(libc::SYS_mmap, arguments) }
+}
+
+/// Whether the page that begins here can be read: the kernel reads a set of signals there, for a request it
+/// then finds to be none.
+pub fn can_be_read(page: usize) -> bool {
+    let no_request = usize::MAX;
+    let arguments = [no_request, page, 0, size_of::<u64>(), 0, 0];
+    // SAFETY: the kernel reads one word if it can, and does nothing.
+    let refused = unsafe { call(libc::SYS_rt_sigprocmask, arguments) };
+    refused == Err(Refused(libc::EINVAL))
+}
+
 /// What a mapping is to be like.
 #[derive(Clone, Copy)]
 #[repr(i32)]
@@ -165,6 +184,8 @@ pub enum Advice {
     WipeOnFork = libc::MADV_WIPEONFORK,
     /// Core files leave it out.
     DontDump = libc::MADV_DONTDUMP,
+    /// A child made by `fork` does not have it.
+    DontFork = libc::MADV_DONTFORK,
 }
 
 /// Asks for memory of ours to be like that.

@@ -15,7 +15,10 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 
 use malloscope_wire::{Heartbeat, Ring, Slot};
 
+use crate::callers::Callers;
 use crate::exit;
+use crate::modules::Known;
+use crate::rules::Rules;
 
 /// How many threads of a process can have an entry, as a power of two.
 const ENTRIES_LOG2: u32 = 12;
@@ -28,6 +31,10 @@ pub struct Wiped {
     pub progress: AtomicU32,
     /// The entry of the first thread; null before it has one.
     pub first: AtomicPtr<Entry>,
+    /// The modules whose code has been met.
+    pub modules: Known,
+    /// The rules for code that has been met.
+    pub rules: Rules,
     entries: [Entry; 1 << ENTRIES_LOG2],
 }
 
@@ -35,6 +42,8 @@ pub struct Wiped {
 pub static WIPED: Wiped = Wiped {
     progress: AtomicU32::new(0),
     first: AtomicPtr::new(ptr::null_mut()),
+    modules: Known::new(),
+    rules: Rules::new(),
     entries: [const { Entry::empty() }; 1 << ENTRIES_LOG2],
 };
 
@@ -61,6 +70,8 @@ pub struct Entry {
     /// 1 once the process has more than one thread. Written by the second.
     pub has_company: AtomicU32,
     // What follows is not needed for every call, and in another cache line.
+    /// What is known of the thread's last stack; null if it has had none.
+    pub callers: AtomicPtr<Callers>,
     /// Under which [`Tenancy`](malloscope_wire::ring::Tenancy) the thread has the ring.
     pub tenancy: AtomicU64,
     /// The kernel's name for the thread.
@@ -84,6 +95,7 @@ impl Entry {
             program_break: AtomicUsize::new(0),
             beat: AtomicU32::new(0),
             has_company: AtomicU32::new(0),
+            callers: AtomicPtr::new(ptr::null_mut()),
             tenancy: AtomicU64::new(0),
             thread: AtomicU32::new(0),
             farewells: AtomicU32::new(0),

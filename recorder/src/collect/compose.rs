@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use malloscope_traces::{Call, Error, Nanos, Placed, Pointer, Record, Thread, Writer};
+use malloscope_traces::{Call, Error, Nanos, Placed, Pointer, Record, Stack, Thread, Writer};
 use malloscope_wire::slot::{self, Copied, Kind};
 
+use super::sites::{Sites, Told};
 use crate::clock::Scale;
 
 /// How many calls of `realloc` one thread can be in: its own, and those of signal handlers that
@@ -22,6 +23,8 @@ pub struct Unfinished {
     arguments: Option<[u64; 2]>,
     /// Calls of `realloc` that have begun, the latest last.
     begun: Vec<Begun>,
+    /// From where it calls.
+    told: Told,
 }
 
 impl Unfinished {
@@ -58,6 +61,7 @@ pub struct Composer<W: Write> {
     program_break: u64,
     /// The last record, if it is a `free`.
     freed: Option<Freed>,
+    sites: Sites,
     tally: Tally,
     /// By ticket: where forks were.
     forks: Forks,
@@ -82,6 +86,7 @@ struct Freed {
     thread: Thread,
     address: u64,
     program_break: u64,
+    site: Stack,
 }
 
 /// How many forks are remembered, of a program that does nothing else.
@@ -104,7 +109,7 @@ pub struct Tally {
 
 impl<W: Write> Composer<W> {
     /// Composes records for this writer, of a process that began at that time with that program break.
-    pub fn new(writer: Writer<W>, scale: Scale, began: u64, program_break: u64) -> Self {
+    pub fn new(writer: Writer<W>, scale: Scale, began: u64, program_break: u64, sites: Sites) -> Self {
         Composer {
             writer,
             scale,
@@ -112,6 +117,7 @@ impl<W: Write> Composer<W> {
             threads: 0,
             program_break,
             freed: None,
+            sites,
             tally: Tally::default(),
             forks: HashMap::new(),
         }
@@ -155,27 +161,34 @@ impl<W: Write> Composer<W> {
             return Ok(());
         };
         let &Copied { time, first, second, .. } = slot;
-        let to = Placed { pointer: Pointer::seen(first), head: second };
+        let (payload, head, site) = slot::without_site(first, second);
+        let to = Placed { pointer: Pointer::seen(payload), head };
+        let site = thread.told.stack(site);
         match kind {
-            Kind::Malloc => self.write(thread, time, Call::Malloc { request: a, to }),
+            Kind::Malloc => self.write_from(thread, time, site, Call::Malloc { request: a, to }),
             Kind::Free => self.hold_back(thread, time, first),
-            Kind::Calloc => self.write(thread, time, Call::Calloc { count: a, size: b, to }),
+            Kind::Calloc => self.write_from(thread, time, site, Call::Calloc { count: a, size: b, to }),
             Kind::Realloc => self.begin(thread, index, first, Asked::Bytes(a)),
             Kind::Reallocarray => self.begin(thread, index, first, Asked::Array { count: a, size: b }),
-            Kind::Reallocated => self.end(thread, time, a, to),
+            Kind::Reallocated => self.end(thread, time, site, a, to),
             Kind::ReallocOfNull => {
-                self.write(thread, time, Call::Realloc { old: Pointer::NULL, request: a, to })
+                self.write_from(thread, time, site, Call::Realloc { old: Pointer::NULL, request: a, to })
             }
-            Kind::Memalign => self.write(thread, time, Call::Memalign { alignment: a, request: b, to }),
+            Kind::Memalign => {
+                self.write_from(thread, time, site, Call::Memalign { alignment: a, request: b, to })
+            }
             Kind::AlignedAlloc => {
-                self.write(thread, time, Call::AlignedAlloc { alignment: a, request: b, to })
+                self.write_from(thread, time, site, Call::AlignedAlloc { alignment: a, request: b, to })
             }
             Kind::PosixMemalign => {
-                self.write(thread, time, Call::PosixMemalign { alignment: a, request: b, to })
+                self.write_from(thread, time, site, Call::PosixMemalign { alignment: a, request: b, to })
             }
-            Kind::Valloc => self.write(thread, time, Call::Valloc { request: a, to }),
-            Kind::Pvalloc => self.write(thread, time, Call::Pvalloc { request: a, to }),
-            Kind::Trim => self.write(thread, time, Call::Trim { pad: first, returned: int(second) }),
+            Kind::Valloc => self.write_from(thread, time, site, Call::Valloc { request: a, to }),
+            Kind::Pvalloc => self.write_from(thread, time, site, Call::Pvalloc { request: a, to }),
+            Kind::Trim => {
+                let site = thread.told.stack(id(a));
+                self.write_from(thread, time, site, Call::Trim { pad: first, returned: int(second) })
+            }
             Kind::Mallopt => {
                 let (parameter, value, returned) = (int(first), int(second), int(a));
                 self.write(thread, time, Call::Mallopt { parameter, value, returned })
@@ -189,9 +202,13 @@ impl<W: Write> Composer<W> {
                 self.write(thread, time, Call::Interrupted { waits, preemptions })
             }
             Kind::BreakIs => self.see_break(first),
-            Kind::BreakAfter => self.see_break_after(thread, first),
+            Kind::BreakAfter => self.see_break_after(thread, first, id(a)),
             Kind::Arguments => Self::keep(thread, [first, second]),
             Kind::ThreadExit => Ok(()),
+            Kind::Module | Kind::Text | Kind::Frame | Kind::NoFrames => {
+                self.learn(thread, kind, [a, b], first, second);
+                Ok(())
+            }
         }
     }
 
@@ -201,13 +218,40 @@ impl<W: Write> Composer<W> {
         self.write(thread, time, Call::ThreadExit)
     }
 
+    /// Takes what a thread tells of its stacks.
+    #[cold]
+    fn learn(&mut self, thread: &mut Unfinished, kind: Kind, [a, b]: [u64; 2], first: u64, second: u64) {
+        let Composer { sites, writer, .. } = self;
+        let told = &mut thread.told;
+        match kind {
+            Kind::Module => {
+                told.begin(first, second, a, b);
+                sites.name(told, None, writer);
+            }
+            Kind::Text => sites.name(told, Some([first, second]), writer),
+            Kind::Frame => sites.frame(told, a, first, second, writer),
+            _ => told.forget(),
+        }
+    }
+
     #[inline]
     fn write(&mut self, thread: &mut Unfinished, time: u64, call: Call) -> Result<(), Error> {
+        self.write_from(thread, time, Stack::NONE, call)
+    }
+
+    #[inline]
+    fn write_from(
+        &mut self,
+        thread: &mut Unfinished,
+        time: u64,
+        site: Stack,
+        call: Call,
+    ) -> Result<(), Error> {
         let time = self.nanos(time);
         let thread = self.number(thread);
         let program_break = self.program_break;
         self.count(time, &call);
-        self.writer.record(&Record { time, thread, program_break, call })
+        self.writer.record_from(&Record { time, thread, program_break, call }, site)
     }
 
     #[inline]
@@ -236,19 +280,20 @@ impl<W: Write> Composer<W> {
     #[inline]
     fn hold_back(&mut self, thread: &mut Unfinished, time: u64, address: u64) -> Result<(), Error> {
         let (time, thread) = (self.nanos(time), self.number(thread));
-        self.freed = Some(Freed { time, thread, address, program_break: self.program_break });
+        let program_break = self.program_break;
+        self.freed = Some(Freed { time, thread, address, program_break, site: Stack::NONE });
         Ok(())
     }
 
     /// Writes the `free` that was held back, if there is one.
     #[inline]
     pub fn release(&mut self) -> Result<(), Error> {
-        let Some(Freed { time, thread, address, program_break }) = self.freed.take() else {
+        let Some(Freed { time, thread, address, program_break, site }) = self.freed.take() else {
             return Ok(());
         };
         let call = Call::Free { pointer: Pointer::seen(address) };
         self.count(time, &call);
-        self.writer.record(&Record { time, thread, program_break, call })
+        self.writer.record_from(&Record { time, thread, program_break, call }, site)
     }
 
     /// Sends to the file what there is.
@@ -292,12 +337,13 @@ impl<W: Write> Composer<W> {
 
     /// The program break was moved by the thread's last call, which is the one held back unless
     /// another thread has called since.
-    fn see_break_after(&mut self, thread: &Unfinished, now: u64) -> Result<(), Error> {
+    fn see_break_after(&mut self, thread: &Unfinished, now: u64, site: u32) -> Result<(), Error> {
         self.program_break = now;
         if let Some(freed) = &mut self.freed
             && Some(freed.thread) == thread.thread
         {
             freed.program_break = now;
+            freed.site = thread.told.stack(site);
         }
         Ok(())
     }
@@ -315,14 +361,21 @@ impl<W: Write> Composer<W> {
     }
 
     /// A `realloc` ends. Those that began later were in signal handlers that never returned.
-    fn end(&mut self, thread: &mut Unfinished, time: u64, began: u64, to: Placed) -> Result<(), Error> {
+    fn end(
+        &mut self,
+        thread: &mut Unfinished,
+        time: u64,
+        site: Stack,
+        began: u64,
+        to: Placed,
+    ) -> Result<(), Error> {
         if !thread.begun.iter().any(|begun| begun.index == began) {
             self.tally.misfits += 1;
             return Ok(());
         }
         while let Some(begun) = thread.begun.pop() {
             if begun.index == began {
-                return self.write(thread, time, begun.ended(to));
+                return self.write_from(thread, time, site, begun.ended(to));
             }
             self.give_up(thread, begun)?;
         }

@@ -218,6 +218,7 @@ mod tests {
     use super::super::merge::Merge;
     use super::*;
     use crate::clock::{Moment, Scale};
+    use crate::collect::sites::Sites;
 
     /// A ring in memory of our own.
     struct Written {
@@ -248,7 +249,7 @@ mod tests {
     fn composer() -> Composer<Vec<u8>> {
         let clock = malloscope_wire::Clock::Monotonic;
         let scale = Scale::measured(clock, Moment::now());
-        Composer::new(Writer::new(Vec::new(), &Header::default()).unwrap(), scale, 0, 0)
+        Composer::new(Writer::new(Vec::new(), &Header::default()).unwrap(), scale, 0, 0, Sites::default())
     }
 
     /// Follows to the end, in as many rounds as there are.

@@ -1,7 +1,7 @@
 //! The recorder's loop: sees processes arrive and end, threads come and go, and writes what they write.
 //!
 //! [`strand`] reads one ring; [`follow`] is a thread with all that can keep others waiting;
-//! [`merge`] puts threads in order; [`compose`] makes records of slots; [`traced`] is a process with
+//! [`merge`] puts threads in order; [`compose`] makes records of slots, [`sites`] stacks of frames; [`traced`] is a process with
 //! its trace. [`arrival`], [`facts`], [`rings`], [`task`] and [`names`] are what they need.
 //!
 //! Whatever a program writes to the shared memory, this ends when the program does.
@@ -13,6 +13,7 @@ pub mod follow;
 pub mod merge;
 pub mod names;
 pub mod rings;
+pub mod sites;
 pub mod strand;
 pub mod task;
 pub mod traced;
@@ -305,7 +306,10 @@ impl<'m> Collector<'m> {
             self.names.for_process(arrival.facts.name(), arrival.pid)
         };
         let file = create(&path).map_err(Error::Writing)?;
-        let writer = Writer::new(file, &self.header(&arrival, origin))?;
+        let mut writer = Writer::new(file, &self.header(&arrival, origin))?;
+        if let Some(capture) = sites::capture(&self.memory.shared().control) {
+            writer.capture(capture);
+        }
         let mut traced = Traced::begin(arrival, path, writer, self.scale);
         // If we are killed now, what there is says at least of which program it would have been.
         traced.flush()?;

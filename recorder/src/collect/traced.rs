@@ -14,6 +14,7 @@ use super::follow::Follower;
 use super::merge::Merge;
 use super::names::Names;
 use super::rings::Rings;
+use super::sites::Sites;
 use crate::clock::Scale;
 
 /// A process that is recorded.
@@ -44,7 +45,8 @@ pub struct Losses {
 impl<'m> Traced<'m> {
     /// Begins the trace of a process.
     pub fn begin(arrival: Arrival<'m>, path: PathBuf, writer: Writer<File>, scale: Scale) -> Self {
-        let composer = Composer::new(writer, scale, arrival.began, arrival.program_break);
+        let sites = Sites::new(&arrival.facts.program.path);
+        let composer = Composer::new(writer, scale, arrival.began, arrival.program_break, sites);
         let (lasting_path, followers, merge, losses) = Default::default();
         Traced { arrival, path, lasting_path, composer, followers, merge, losses }
     }

@@ -423,8 +423,12 @@ fn a_program_that_lies_about_everything_ends_its_recording_and_nothing_else() {
         let said = directory.path().join("said");
         let target =
             Target { program: program("liar").into(), arguments: vec![said.clone().into(), seed.into()] };
-        let options =
-            Options { output: directory.path().join("app.mscope"), when_full: WhenFull::Wait, clock: None };
+        let options = Options {
+            output: directory.path().join("app.mscope"),
+            when_full: WhenFull::Wait,
+            clock: None,
+            stacks: None,
+        };
         let deadline = Deadline::of_programs_with(&said);
         let recorded = record(&target, &options, &mut |_| ()).unwrap();
         deadline.check();
@@ -437,8 +441,12 @@ fn a_program_that_lies_about_everything_ends_its_recording_and_nothing_else() {
 fn refusal(program: &Path) -> Refusal {
     let directory = TempDir::new().unwrap();
     let target = Target { program: program.into(), arguments: Vec::new() };
-    let options =
-        Options { output: directory.path().join("app.mscope"), when_full: WhenFull::Wait, clock: None };
+    let options = Options {
+        output: directory.path().join("app.mscope"),
+        when_full: WhenFull::Wait,
+        clock: None,
+        stacks: None,
+    };
     match record(&target, &options, &mut |_| ()) {
         Err(Error::Refused(refusal)) => refusal,
         other => panic!("{} is not refused: {other:?}", program.display()),

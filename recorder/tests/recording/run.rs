@@ -33,7 +33,7 @@ pub fn run_with(program: &Path, arguments: &[&str], when_full: WhenFull, clock: 
     let mut all: Vec<OsString> = vec![said.clone().into()];
     all.extend(arguments.iter().map(OsString::from));
     let target = Target { program: program.into(), arguments: all };
-    let options = Options { output: directory.path().join("app.mscope"), when_full, clock };
+    let options = Options { output: directory.path().join("app.mscope"), when_full, clock, stacks: None };
     let deadline = Deadline::of_programs_with(&said);
     let recorded = record(&target, &options, &mut |_| ()).unwrap();
     deadline.check();

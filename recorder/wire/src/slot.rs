@@ -43,7 +43,8 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// `malloc`: small is the request, first the payload, second its head.
+    /// `malloc`: small is the request, first the payload, second its head. These two have the number of a
+    /// frame with them, here and wherever else a payload and its head are told: see [`with_site`].
     Malloc,
     /// `free` begins: first is the payload. Nothing is written when it returns, unless [`Kind::BreakAfter`].
     Free,
@@ -68,13 +69,15 @@ kinds! {
     Valloc,
     /// `pvalloc`: as [`Kind::Malloc`].
     Pvalloc,
-    /// `malloc_trim`: first is the pad, second what was returned.
+    /// `malloc_trim`: small is the number of the frame it was called from, first the pad, second what was
+    /// returned.
     Trim,
     /// `mallopt`: small is what was returned, first the parameter, second the value.
     Mallopt,
     /// The program break is first after the thread's next call.
     BreakIs,
-    /// The program break is first after the thread's last call, which was a `free`.
+    /// The program break is first after the thread's last call, which was a `free` from the frame with the
+    /// number small.
     BreakAfter,
     /// `sbrk` or `brk` moved the program break by first; it is second now.
     MoveBreak,
@@ -91,7 +94,43 @@ kinds! {
     /// The thread's last call was interrupted: first is how often it waited, second how often it was
     /// taken off the processor although it could have gone on; both 0 if that is not known.
     Interrupted,
+    /// A module that code of frames told later is in, or of which there is news: first is where it begins,
+    /// second where it ends. Wide: how far it was moved, and how long its path is, and from bit 16 on its
+    /// build id. Of what was said to lie there before, nothing does any more. [`Kind::Text`] follows.
+    Module,
+    /// Sixteen bytes more of what the thread's last [`Kind::Module`] is called: first and second. The
+    /// path comes first and the build id right behind it.
+    Text,
+    /// A frame: small is the number of its caller's, 0 if there is none, first where it returns to, second
+    /// its own number among those of this thread.
+    Frame,
+    /// The thread begins to count its frames anew.
+    NoFrames,
 }
+
+/// How many bits of a word an address or the size of a chunk takes. A frame's number is in what is left of
+/// the last two words of a call: see [`with_site`].
+const ADDRESS_BITS: u32 = 48;
+
+/// The last two words of a call that was made from the frame with this number; 0 if that is not known.
+///
+/// Programs get addresses of 47 bits, but for those who ask for more (`mmap` with a hint), which malloc does not.
+#[inline(always)]
+pub const fn with_site(first: u64, second: u64, site: u32) -> (u64, u64) {
+    (first | (site as u64 & 0xffff) << ADDRESS_BITS, second | (site as u64 >> 16) << ADDRESS_BITS)
+}
+
+/// What [`with_site`] was given.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "there are two times sixteen bits of it")]
+pub const fn without_site(first: u64, second: u64) -> (u64, u64, u32) {
+    let site = first >> ADDRESS_BITS | second >> ADDRESS_BITS << 16;
+    let address = (1 << ADDRESS_BITS) - 1;
+    (first & address, second & address, site as u32)
+}
+
+/// Bytes of text in a [`Kind::Text`].
+pub const TEXT_BYTES: usize = 16;
 
 /// Set in a label's kind: the slot before holds the arguments.
 pub const WIDE: u8 = 0x80;
