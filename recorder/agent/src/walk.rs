@@ -52,25 +52,40 @@ struct Passed {
     rbp_at: usize,
     /// Where its stack pointer was read; 0 if it follows from the frame before.
     sp_at: usize,
-    /// Whether its code is about to go on at `pc`, and has not called anything there.
-    is_exact: bool,
-    /// Whether its own rule looks at its `rbp`.
-    uses_rbp: bool,
-    /// Whether anything looks at its `rbp`.
-    needs_rbp: bool,
-    /// Whether it is of the module that asks.
-    is_own: bool,
+    /// What more is known of it. Together with the number a word without gaps, which is copied as one.
+    flags: u32,
     /// The number in the tree of the frame with all its callers.
     number: u32,
 }
 
-/// A thread's last stack, the innermost frame first, and the memory it lies in.
+/// In [`Passed::flags`]: its code is about to go on at `pc`, and has not called anything there.
+const EXACT: u32 = 1;
+/// Its own rule looks at its `rbp`.
+const USES_RBP: u32 = 2;
+/// Something looks at its `rbp`.
+const NEEDS_RBP: u32 = 4;
+/// It is of the module that asks.
+const OWN_CODE: u32 = 8;
+/// For the frame to be the same, what was read at `rbp_at` must be.
+const CHECKS_RBP: u32 = 16;
+/// For the frame to be the same, what was read at `sp_at` must be.
+const CHECKS_SP: u32 = 32;
+
+impl Passed {
+    #[inline(always)]
+    fn is(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// A thread's last stack, and the memory it lies in.
 pub struct Walk {
+    /// The outermost frame first, so that what stays the same stays where it is.
     passed: [Cell<Passed>; MOST],
     count: Cell<usize>,
     /// Whether it was walked to its end, and not only as far as was wanted.
     is_whole: Cell<bool>,
-    /// The next stack, while it is walked.
+    /// What is walked anew of the next stack, the innermost frame first.
     next: [Cell<Passed>; MOST],
     made: Cell<usize>,
     /// From where to where memory around the stack pointer can be read.
@@ -98,99 +113,140 @@ impl Walk {
     #[inline(always)]
     pub fn number(&self, innermost: Frame, terms: Terms, tree: &Tree) -> Option<u32> {
         let count = self.count.get();
-        let first = self.passed.first().map(Cell::get)?;
-        if count != 0 && is_same(&first, innermost, true) && self.intact_until(1) == count {
+        if let Some(first) = self.old(count)
+            && is_same(first, innermost, EXACT)
+            && self.intact_down_to(count - 1) == 0
+        {
             return Some(first.number);
         }
         self.number_anew(innermost, terms, tree)
     }
 
-    /// Up to which frame of the last stack all from this one on are still there, if the one before is.
+    /// How many frames, counted from the outermost, the last stack has outside of the first that is not there
+    /// any more, if those before the first `count` are.
     #[inline(always)]
-    fn intact_until(&self, from: usize) -> usize {
-        let count = self.count.get();
-        let frames = self.passed.get(from..count).unwrap_or_default();
-        let changed = frames.iter().position(|passed| {
-            // SAFETY: a cell of a thread's own, which nothing writes to here.
-            let passed = unsafe { &*passed.as_ptr() };
-            word(passed.pc_at) != passed.frame.pc
-                || (passed.rbp_at != 0 && passed.needs_rbp && word(passed.rbp_at) != passed.frame.rbp)
-                || (passed.sp_at != 0 && word(passed.sp_at) != passed.frame.sp)
+    fn intact_down_to(&self, count: usize) -> usize {
+        let frames = self.passed.get(..count).unwrap_or_default();
+        let changed = frames.iter().rposition(|passed| {
+            let passed = look(passed);
+            let is_there = word(passed.pc_at) == passed.frame.pc
+                && (!passed.is(CHECKS_RBP | CHECKS_SP)
+                    || ((!passed.is(CHECKS_RBP) || word(passed.rbp_at) == passed.frame.rbp)
+                        && (!passed.is(CHECKS_SP) || word(passed.sp_at) == passed.frame.sp)));
+            !is_there
         });
-        changed.map_or(count, |changed| from + changed)
+        changed.map_or(0, |changed| changed + 1)
     }
 
     #[inline(never)]
     fn number_anew(&self, innermost: Frame, terms: Terms, tree: &Tree) -> Option<u32> {
         self.made.set(0);
         let (joined, is_whole) = self.walk(innermost, terms)?;
-        let number = self.number_frames(joined, tree)?;
-        self.keep(joined);
+        let number = self.keep(joined, tree)?;
         self.is_whole.set(is_whole);
         Some(number)
     }
 
-    /// Walks from this frame outward. Returns which frame of the last stack comes next, with all behind
-    /// it, and whether the end was reached. `None` if the recorder cannot be told of a module.
-    fn walk(&self, innermost: Frame, terms: Terms) -> Option<(Option<usize>, bool)> {
+    /// Walks from this frame outward. Returns how many frames of the last stack, counted from the outermost,
+    /// come next, and whether the end was reached. `None` if the recorder cannot be told of a module.
+    fn walk(&self, innermost: Frame, terms: Terms) -> Option<(usize, bool)> {
         self.look_around(innermost.sp);
-        let count = self.count.get();
-        let is_own = |pc: usize| pc.wrapping_sub(terms.own.0) < terms.own.1 - terms.own.0;
-        let mut current = Passed { frame: innermost, is_exact: true, ..Passed::default() };
-        let (mut old, mut own) = (0, 0);
+        let own_length = terms.own.1 - terms.own.0;
+        let own_code = |pc: usize| if pc.wrapping_sub(terms.own.0) < own_length { OWN_CODE } else { 0 };
+        let mut current = Passed { frame: innermost, flags: EXACT, ..Passed::default() };
+        // How many frames of the last stack may still be met, and down to how many those are there that
+        // come behind the one that was met.
+        let mut old = self.count.get();
+        let mut left = old;
+        let mut own = 0;
         loop {
-            let wanted = self.made.get() - own < terms.depth;
-            if !wanted || self.made.get() == MOST {
-                return Some((None, false));
+            let made = self.made.get();
+            if made - own >= terms.depth || made == MOST {
+                return Some((0, false));
             }
-            while self.old(old).is_some_and(|passed| passed.frame.sp < current.frame.sp) {
-                old += 1;
+            while let Some(passed) = self.old(old)
+                && passed.frame.sp < current.frame.sp
+            {
+                old -= 1;
             }
-            let met = self.old(old).filter(|passed| is_same(passed, current.frame, current.is_exact));
-            if let Some(met) = met {
-                let until = self.intact_until(old + 1);
-                let total = self.made.get() + count - old;
-                if until == count && self.is_whole.get() && total - own <= terms.depth && total <= MOST {
-                    return Some((Some(old), true));
+            let is_met = self.old(old).is_some_and(|passed| is_same(passed, current.frame, current.flags));
+            if is_met {
+                if left >= old {
+                    left = self.intact_down_to(old - 1);
                 }
-                current = Passed { uses_rbp: met.uses_rbp, ..current };
+                let fits = made + old - own <= terms.depth && made + old <= MOST;
+                if left == 0 && self.is_whole.get() && fits {
+                    return Some((old, true));
+                }
                 // As far as the frames are the same, no rule is needed.
-                if old + 1 < until {
-                    current.is_own = is_own(current.frame.pc);
-                    own += usize::from(current.is_own);
-                    self.push(current);
-                    old += 1;
+                if left < old - 1 {
+                    let passed = self.old(old)?;
+                    current.flags = current.flags & EXACT | passed.flags & (USES_RBP | OWN_CODE);
+                    own += usize::from(current.is(OWN_CODE));
+                    self.push(&current);
+                    old -= 1;
                     let rbp = current.frame.rbp;
-                    current = self.old(old)?;
+                    current = *self.old(old)?;
                     current.frame.rbp = if current.rbp_at == 0 { rbp } else { word(current.rbp_at) };
                     continue;
                 }
-                old += 1;
+                old -= 1;
             }
-            current.is_own = is_own(current.frame.pc);
-            own += usize::from(current.is_own);
-            let lookup = current.frame.pc - usize::from(!current.is_exact);
+            let lookup = current.frame.pc - usize::from(!current.is(EXACT));
             let rule = rules::rule(lookup, terms.generation)?;
-            current.uses_rbp = rule.uses_rbp();
-            self.push(current);
+            let uses_rbp = if rule.uses_rbp() { USES_RBP } else { 0 };
+            current.flags = current.flags & EXACT | own_code(current.frame.pc) | uses_rbp;
+            own += usize::from(current.is(OWN_CODE));
+            self.push(&current);
             match self.follow(&current, rule) {
                 Some(next) => current = next,
-                None => return Some((None, true)),
+                None => return Some((0, true)),
             }
         }
     }
 
-    /// A frame of the last stack.
+    /// The innermost of so many frames of the last stack, counted from the outermost.
     #[inline(always)]
-    fn old(&self, at: usize) -> Option<Passed> {
-        if at < self.count.get() { self.passed.get(at).map(Cell::get) } else { None }
+    fn old(&self, count: usize) -> Option<&Passed> {
+        self.passed.get(count.wrapping_sub(1)).map(look)
     }
 
-    fn push(&self, passed: Passed) {
+    #[inline(always)]
+    fn push(&self, passed: &Passed) {
         if let Some(place) = self.next.get(self.made.get()) {
-            place.set(passed);
+            place.set(*passed);
             self.made.set(self.made.get() + 1);
         }
+    }
+
+    /// Keeps what was walked as the last stack, outside of which so many frames of the one before come. Each
+    /// gets its number. Returns that of the innermost; `None` if the recorder cannot be told of one.
+    #[inline(always)]
+    fn keep(&self, joined: usize, tree: &Tree) -> Option<u32> {
+        // While frames are written there are none: it may be left for good.
+        self.count.set(0);
+        let made = self.made.get();
+        let mut outer = self.old(joined).copied().unwrap_or_default();
+        let places = self.passed.get(joined..)?;
+        for (from, to) in self.next.get(..made)?.iter().rev().zip(places) {
+            let mut passed = *look(from);
+            let mut flags = passed.flags & (EXACT | USES_RBP | OWN_CODE);
+            if passed.is(USES_RBP) || (outer.is(NEEDS_RBP) && outer.rbp_at == 0) {
+                flags |= NEEDS_RBP | if passed.rbp_at != 0 { CHECKS_RBP } else { 0 };
+            }
+            passed.flags = flags | if passed.sp_at != 0 { CHECKS_SP } else { 0 };
+            passed.number = if passed.is(OWN_CODE) {
+                outer.number
+            } else {
+                // Who looks a frame up takes one off, to be within the call.
+                let address = passed.frame.pc + usize::from(passed.is(EXACT));
+                tree.number(outer.number, address as u64)?
+            };
+            to.set(passed);
+            outer = passed;
+        }
+        self.count.set(joined + made);
+        Some(outer.number)
     }
 
     /// The frame of the caller; `None` if there is none, or it cannot be found.
@@ -240,7 +296,7 @@ impl Walk {
         self.look_around_if_readable(frame_sp)?;
         let frame = Frame { pc, sp: frame_sp, rbp };
         let (pc_at, rbp_at, sp_at) = (sp + RIP, sp + RBP, sp + RSP);
-        Some(Passed { frame, pc_at, rbp_at, sp_at, is_exact: true, ..Passed::default() })
+        Some(Passed { frame, pc_at, rbp_at, sp_at, flags: EXACT, ..Passed::default() })
     }
 
     /// The caller of code that nothing is known of, if it keeps frame pointers: what they lead to must be
@@ -257,49 +313,6 @@ impl Walk {
             return None;
         }
         Some(Passed { frame, pc_at: rbp + WORD, rbp_at: rbp, ..Passed::default() })
-    }
-
-    /// Gives every frame of the walk its number, the outermost first. Returns that of the innermost.
-    fn number_frames(&self, joined: Option<usize>, tree: &Tree) -> Option<u32> {
-        let mut outer = joined.and_then(|joined| self.old(joined)).unwrap_or_default();
-        let made = self.next.get(..self.made.get()).unwrap_or_default();
-        for place in made.iter().rev() {
-            let mut passed = place.get();
-            passed.needs_rbp = passed.uses_rbp || (outer.needs_rbp && outer.rbp_at == 0);
-            passed.number = if passed.is_own {
-                outer.number
-            } else {
-                // Who looks a frame up takes one off, to be within the call.
-                let address = passed.frame.pc + usize::from(passed.is_exact);
-                tree.number(outer.number, address as u64)?
-            };
-            place.set(passed);
-            outer = passed;
-        }
-        Some(outer.number)
-    }
-
-    /// Keeps the walk as the last stack, with what it joined of the one before.
-    fn keep(&self, joined: Option<usize>) {
-        let (made, count) = (self.made.get(), self.count.get());
-        // While frames are moved there are none: a signal handler may come.
-        self.count.set(0);
-        let tail = joined.unwrap_or(count);
-        let length = count - tail;
-        let move_one = |offset: usize| {
-            if let (Some(from), Some(to)) = (self.passed.get(tail + offset), self.passed.get(made + offset)) {
-                to.set(from.get());
-            }
-        };
-        if made < tail {
-            (0..length).for_each(move_one);
-        } else if made > tail {
-            (0..length).rev().for_each(move_one);
-        }
-        for (from, to) in self.next.iter().zip(&self.passed).take(made) {
-            to.set(from.get());
-        }
-        self.count.set(made + length);
     }
 
     /// The word at an address, if it can be read.
@@ -358,13 +371,21 @@ impl Walk {
     }
 }
 
+/// What is in a place that only this thread writes to.
+#[inline(always)]
+fn look(place: &Cell<Passed>) -> &Passed {
+    // SAFETY: nothing here keeps this over a write to the same place; a signal handler does not come
+    // here: see `Callers::busy`.
+    unsafe { &*place.as_ptr() }
+}
+
 /// Whether a frame is one of the last stack, as far as the way on goes.
 #[inline(always)]
-fn is_same(passed: &Passed, frame: Frame, is_exact: bool) -> bool {
+fn is_same(passed: &Passed, frame: Frame, flags: u32) -> bool {
     passed.frame.sp == frame.sp
         && passed.frame.pc == frame.pc
-        && (!passed.needs_rbp || passed.frame.rbp == frame.rbp)
-        && passed.is_exact == is_exact
+        && (!passed.is(NEEDS_RBP) || passed.frame.rbp == frame.rbp)
+        && (passed.flags ^ flags) & EXACT == 0
 }
 
 /// The word at an address that can be read.
