@@ -7,6 +7,7 @@
 # Of each program the smallest user and system time of all repetitions counts, which take turns:
 # bare, recorded, heaptrack. Ratios are to be trusted more than times; the machine's others are in both.
 # heaptrack is its preload alone, writing to /dev/null: what the program itself pays for it.
+# STACKS=all or STACKS=sample:512K records stacks too.
 # MALLOSCOPE=FILE measures that command instead of building one; WORK=DIRECTORY keeps the files.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,7 +36,7 @@ if ! find_heaptrack; then
 fi
 
 for program in recording_loop recording_cpu; do
-    cc -O2 -fno-builtin -pthread -o "$work/$program" "benches/$program.c"
+    cc -O2 -fno-builtin -fno-optimize-sibling-calls -pthread -o "$work/$program" "benches/$program.c"
 done
 cpu=$work/recording_cpu
 loop=$work/recording_loop
@@ -68,7 +69,7 @@ measure() {
     for _ in $(seq "$repetitions"); do
         "$cpu" "$work/time" "$@"
         least "$bare" "$(cat "$work/time")"; bare=$least
-        "$cpu" "$work/all" "$malloscope" record -o "$work/app.mscope" -- "$cpu" "$work/time" "$@" 2>"$work/said"
+        "$cpu" "$work/all" "$malloscope" record --stacks "${STACKS:-none}" -o "$work/app.mscope" -- "$cpu" "$work/time" "$@" 2>"$work/said"
         least "$recorded" "$(cat "$work/time")"; recorded=$least
         least "$collector" $(($(cat "$work/all") - $(cat "$work/time"))); collector=$least
         calls=$(sed 's/,//g' "$work/said" | awk '/ calls of / && $3 > most { most = $3 } END { print most }')
@@ -92,6 +93,10 @@ printf '%-22s %11s %8s %8s %7s %7s %7s %7s %9s\n' "" "" bare recorded "" "" heap
 printf '%-22s %11s %8s %8s %7s %7s %7s %7s %9s\n' program calls s s ns/call ratio ns/call ratio Mcalls/s
 measure "loop, 1 thread" "$loop" 1 20000000 1
 measure "loop, 2 threads" "$loop" 2 10000000 1
+if [ -n "${STACKS:-}" ]; then
+    measure "one stack of 12" "$loop" 1 5000000 1 12 1
+    measure "64 stacks of 12" "$loop" 1 5000000 1000 12 64
+fi
 measure "loop, 1000 alive" "$loop" 1 10000000 1000
 measure "loop, 2 × 1000 alive" "$loop" 2 5000000 1000
 if command -v python3 >/dev/null; then

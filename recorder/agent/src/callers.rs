@@ -54,8 +54,7 @@ pub fn choose(depth: u32, every: u64) {
 
 /// The thread with this entry is another than before.
 pub fn begin_anew(entry: &Entry) {
-    // SAFETY: null, or what `make` made, which is never unmapped.
-    if let Some(callers) = unsafe { entry.callers.load(Ordering::Relaxed).as_ref() } {
+    if let Some(callers) = kept_by(entry) {
         callers.generation.set(0);
         callers.busy.set(0);
         callers.random.set(0);
@@ -124,14 +123,16 @@ fn here() -> Frame {
 /// What the thread that asks keeps, made if need be.
 #[inline(always)]
 fn mine() -> Option<&'static Callers> {
-    let entry = shortcut::entry().or_else(Entry::mine);
-    if let Some(entry) = entry
-        // SAFETY: null, or what `make` made, which is never unmapped.
-        && let Some(callers) = unsafe { entry.callers.load(Ordering::Relaxed).as_ref() }
-    {
-        return Some(callers);
+    match shortcut::entry().and_then(kept_by) {
+        Some(callers) => Some(callers),
+        None => make(),
     }
-    make()
+}
+
+#[inline(always)]
+fn kept_by(entry: &Entry) -> Option<&'static Callers> {
+    // SAFETY: null, or what `make` made, which is never unmapped.
+    unsafe { entry.callers.load(Ordering::Relaxed).as_ref() }
 }
 
 #[cold]
@@ -145,7 +146,11 @@ fn make() -> Option<&'static Callers> {
     if DEPTH.load(Ordering::Relaxed) == 0 {
         return None;
     }
+    // What is found without it may be that of a thread that is gone.
     let entry = enrol::entry()?;
+    if let Some(callers) = kept_by(entry) {
+        return Some(callers);
+    }
     let at = system::map(size_of::<Callers>()).ok()?;
     // Copies of the process make their own.
     let _ = system::advise(at, size_of::<Callers>(), Advice::DontFork);
@@ -156,8 +161,7 @@ fn make() -> Option<&'static Callers> {
         // SAFETY: a handler was faster, and nobody has seen ours.
         unsafe { system::unmap(at, size_of::<Callers>()) };
     }
-    // SAFETY: one of the two was stored there.
-    unsafe { entry.callers.load(Ordering::Relaxed).as_ref() }
+    kept_by(entry)
 }
 
 impl Callers {

@@ -5,6 +5,7 @@ mod apart;
 mod deadline;
 mod programs;
 mod run;
+mod stacks;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -12,7 +13,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use malloscope_recorder::program::Refusal;
-use malloscope_recorder::{Clock, Error, Options, Target, WhenFull, WhyNot, record};
+use malloscope_recorder::{Capture, Clock, Error, Options, Sampling, Target, WhenFull, WhyNot, record};
 use malloscope_traces::header::{ClockSource, Origin};
 
 use malloscope_traces::{Call, Cause, Record, Thread};
@@ -21,11 +22,17 @@ use tempfile::TempDir;
 
 use deadline::Deadline;
 use programs::{cpp_program, library, program, program_with};
-use run::{Run, Trace, assert_same, assert_within, bare, run, run_with};
+use run::{Run, Trace, assert_same, assert_within, bare, run, run_capturing, run_with};
 
 /// Checks that a single-threaded program's records are exactly what it said.
 fn check_exact(name: &str, arguments: &[&str]) -> Run {
-    let run = run(&program(name), arguments);
+    // Whatever is recorded beside the calls, they are the same.
+    let all = Capture { sampling: Sampling::All, depth: 64 };
+    check_said(name, run_capturing(&program(name), arguments, WhenFull::Wait, Some(all)));
+    check_said(name, run(&program(name), arguments))
+}
+
+fn check_said(name: &str, run: Run) -> Run {
     let trace = run.trace();
     let [speaker] = run.speakers()[..] else { panic!("{name} has one thread") };
     assert_same(&run.said_by(speaker), &trace.told_of(speaker));

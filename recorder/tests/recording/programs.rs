@@ -44,6 +44,13 @@ pub fn library(name: &str) -> PathBuf {
     built_once(&file, || build("cc", &format!("{name}.c"), &file, &["-shared", "-fPIC"]))
 }
 
+/// A library of one file, built in another way.
+pub fn library_with(name: &str, flags: &[&str]) -> PathBuf {
+    let file = format!("lib{name}{}.so", flags.concat());
+    let flags: Vec<&str> = ["-shared", "-fPIC"].into_iter().chain(flags.iter().copied()).collect();
+    built_once(&file, || build("cc", &format!("{name}.c"), &file, &flags))
+}
+
 /// A program of one file, linked in another way.
 pub fn program_with(name: &str, flags: &[&str]) -> PathBuf {
     let file = format!("{name}{}", flags.concat().replace('/', "_"));

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use malloscope_recorder::{Clock, Options, Recorded, RecordedProcess, Target, WhenFull, record};
+use malloscope_recorder::{Capture, Clock, Options, Recorded, RecordedProcess, Target, WhenFull, record};
 use malloscope_traces::{Call, Ending, Header, Reader, Record, Thread, Totals};
 use tempfile::TempDir;
 
@@ -28,12 +28,32 @@ pub fn run(program: &Path, arguments: &[&str]) -> Run {
 
 /// The same, with a choice of what happens when the rings are full, and of the clock.
 pub fn run_with(program: &Path, arguments: &[&str], when_full: WhenFull, clock: Option<Clock>) -> Run {
+    run_wanting(program, arguments, when_full, clock, None)
+}
+
+/// The same as [`run`], with stacks.
+pub fn run_capturing(
+    program: &Path,
+    arguments: &[&str],
+    when_full: WhenFull,
+    stacks: Option<Capture>,
+) -> Run {
+    run_wanting(program, arguments, when_full, None, stacks)
+}
+
+fn run_wanting(
+    program: &Path,
+    arguments: &[&str],
+    when_full: WhenFull,
+    clock: Option<Clock>,
+    stacks: Option<Capture>,
+) -> Run {
     let directory = TempDir::new().unwrap();
     let said = directory.path().join("said");
     let mut all: Vec<OsString> = vec![said.clone().into()];
     all.extend(arguments.iter().map(OsString::from));
     let target = Target { program: program.into(), arguments: all };
-    let options = Options { output: directory.path().join("app.mscope"), when_full, clock, stacks: None };
+    let options = Options { output: directory.path().join("app.mscope"), when_full, clock, stacks };
     let deadline = Deadline::of_programs_with(&said);
     let recorded = record(&target, &options, &mut |_| ()).unwrap();
     deadline.check();
