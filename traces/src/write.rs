@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::batch::{self, Packer};
-use crate::columns::Fold;
+use crate::columns::{Fold, Site};
 use crate::encoding;
 use crate::ending::{Ending, Last, Totals};
 use crate::error::Error;
@@ -37,9 +37,8 @@ pub struct Writer<W: Write> {
     frame: Vec<u8>,
     /// What the tree of stacks grew by since the last batch.
     growth: Growth,
-    /// The batch's records and their stacks; kept if any are to have one.
-    stacked: Option<Vec<Record>>,
-    stacks: Vec<Stack>,
+    /// From where the batch's records come; kept if any are to have a stack.
+    sites: Option<Vec<Site>>,
 }
 
 impl<W: Write> Writer<W> {
@@ -59,8 +58,7 @@ impl<W: Write> Writer<W> {
             resolution,
             frame: Vec::new(),
             growth: Growth::default(),
-            stacked: None,
-            stacks: Vec::new(),
+            sites: None,
         };
         writer.begin(header)?;
         Ok(writer)
@@ -80,9 +78,8 @@ impl<W: Write> Writer<W> {
     #[inline]
     pub fn record_from(&mut self, record: &Record, stack: Stack) -> Result<(), Error> {
         self.fold.put(record, &mut self.live)?;
-        if let Some(records) = &mut self.stacked {
-            records.push(*record);
-            self.stacks.push(stack);
+        if let Some(sites) = &mut self.sites {
+            sites.push(Site::new(record, stack));
         }
         // There are more if a full batch could not be sent.
         if self.fold.records() >= batch::RECORDS { self.send_batch() } else { Ok(()) }
@@ -91,7 +88,7 @@ impl<W: Write> Writer<W> {
     /// Says which calls will have a stack. To be called before the first record, if any is to have one.
     pub fn capture(&mut self, capture: Capture) {
         self.growth.capture(capture);
-        self.stacked.get_or_insert_default();
+        self.sites.get_or_insert_default();
     }
 
     /// Adds a module that code of later frames is in.
@@ -153,8 +150,8 @@ impl<W: Write> Writer<W> {
     #[cold]
     fn send_batch(&mut self) -> Result<(), Error> {
         self.send_growth()?;
-        if let Some(records) = &self.stacked {
-            self.fold.put_stacks(&self.stacks, records.iter());
+        if let Some(sites) = &self.sites {
+            self.fold.put_stacks(sites);
         }
         let time = Nanos(self.fold.began().saturating_mul(self.resolution));
         let entry = Entry { at: self.at, first: self.records, time };
@@ -170,8 +167,7 @@ impl<W: Write> Writer<W> {
         self.batches += 1;
         self.records += u64::from(records);
         self.fold.clear();
-        self.stacked.iter_mut().for_each(Vec::clear);
-        self.stacks.clear();
+        self.sites.iter_mut().for_each(Vec::clear);
         self.live.forget();
         Ok(())
     }

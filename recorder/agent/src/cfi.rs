@@ -10,32 +10,31 @@
 
 use crate::modules::Module;
 
-/// What finds the caller of a function that was left at one place.
+/// What finds the caller of a function that was left at one place: a word, because it is read for every
+/// frame of a stack.
+///
+/// ```text
+///  63          32 31          16      8 7      0
+/// ┌──────────────┬──────────────┬──────┬────────┐
+/// │    offset    │ where rbp is │ has? │  kind  │
+/// └──────────────┴──────────────┴──────┴────────┘
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// The frame's address is a register's and so many bytes more; the return address is right below it.
-    Frame {
-        /// The register.
-        base: Base,
-        /// How many bytes more.
-        offset: i32,
-        /// How many words from the frame's address the caller's `rbp` was saved, if it was.
-        saved: Option<i16>,
-    },
-    /// The kernel called it to deliver a signal: the stack pointer points to what was interrupted.
-    Signal,
+pub struct Rule(u64);
+
+/// What kind of rule it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// That is not said, or not so that we could follow it.
+    Unknown = 1,
     /// Nobody called it.
     Outermost,
-    /// That is not said, or not so that we could follow it.
-    Unknown,
-}
-
-/// What the address of a frame is counted from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Base {
-    /// `rsp`
+    /// The kernel called it to deliver a signal: the stack pointer points to what was interrupted.
+    Signal,
+    /// The frame's address is `rsp` and so many bytes more; the return address is right below it.
     Stack,
-    /// `rbp`
+    /// The same, from `rbp`.
     Frame,
     /// The frame's address is the word that lies so far from `rbp`, and the caller's `rbp` is where it
     /// points: so it is where a function has aligned its stack.
@@ -43,42 +42,52 @@ pub enum Base {
 }
 
 impl Rule {
-    /// The rule as a word, which is never 0.
-    pub fn word(self) -> u64 {
-        match self {
-            Rule::Unknown => 1,
-            Rule::Outermost => 2,
-            Rule::Signal => 3,
-            Rule::Frame { base, offset, saved } => {
-                let kind = match base {
-                    Base::Stack => 4,
-                    Base::Frame => 5,
-                    Base::Saved => 6,
-                };
-                let saved = saved.map_or(0, |saved| 1 << 8 | u64::from(saved.cast_unsigned()) << 16);
-                kind | saved | u64::from(offset.cast_unsigned()) << 32
-            }
-        }
+    /// Of a kind that has no numbers.
+    const fn plain(kind: Kind) -> Rule {
+        Rule(kind as u64)
     }
 
-    /// Whether it looks at `rbp`.
-    pub fn uses_rbp(self) -> bool {
-        matches!(self, Rule::Frame { base: Base::Frame | Base::Saved, .. } | Rule::Unknown)
+    /// The frame's address is so far from where the kind says, and the caller's `rbp` was saved so many words
+    /// from that, if it was.
+    fn counted(kind: Kind, offset: i32, saved: Option<i16>) -> Rule {
+        let saved = saved.map_or(0, |saved| 1 << 8 | u64::from(saved.cast_unsigned()) << 16);
+        Rule(kind as u64 | saved | u64::from(offset.cast_unsigned()) << 32)
+    }
+
+    /// The rule as a word, which is never 0.
+    pub fn word(self) -> u64 {
+        self.0
     }
 
     /// The rule out of a word.
     #[inline(always)]
     pub fn of(word: u64) -> Rule {
-        let base = match word & 0xff {
-            4 => Base::Stack,
-            5 => Base::Frame,
-            6 => Base::Saved,
-            3 => return Rule::Signal,
-            2 => return Rule::Outermost,
-            _ => return Rule::Unknown,
-        };
-        let saved = (word >> 8 & 1 != 0).then_some((word >> 16) as u16 as i16);
-        Rule::Frame { base, offset: (word >> 32) as u32 as i32, saved }
+        Rule(word)
+    }
+
+    /// Whether it is of this kind.
+    #[inline(always)]
+    pub fn is(self, kind: Kind) -> bool {
+        self.0 as u8 == kind as u8
+    }
+
+    /// How far the frame's address is from what the kind says.
+    #[inline(always)]
+    pub fn offset(self) -> isize {
+        (self.0.cast_signed() >> 32) as isize
+    }
+
+    /// How many bytes from the frame's address the caller's `rbp` was saved, if it was.
+    #[inline(always)]
+    pub fn saved(self) -> Option<isize> {
+        let words = isize::from((self.0 >> 16) as i16);
+        (self.0 >> 8 & 1 != 0).then_some(words * size_of::<usize>() as isize)
+    }
+
+    /// Whether it looks at `rbp`.
+    #[inline(always)]
+    pub fn uses_rbp(self) -> bool {
+        self.is(Kind::Frame) || self.is(Kind::Saved) || self.is(Kind::Unknown)
     }
 }
 
@@ -205,6 +214,9 @@ enum Place {
     Elsewhere,
 }
 
+/// Nothing is known.
+pub const UNKNOWN: Rule = Rule::plain(Kind::Unknown);
+
 /// What a frame's address is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Address {
@@ -230,7 +242,7 @@ const REMEMBERED: usize = 8;
 
 /// The rule for the code at `pc`, an address within this module.
 pub fn rule(module: &Module, pc: usize) -> Rule {
-    find(module, pc).unwrap_or(Rule::Unknown)
+    find(module, pc).unwrap_or(UNKNOWN)
 }
 
 fn find(module: &Module, pc: usize) -> Option<Rule> {
@@ -246,9 +258,9 @@ fn find(module: &Module, pc: usize) -> Option<Rule> {
         bytes.skip(length)?;
     }
     if common.is_signal {
-        return Some(Rule::Signal);
+        return Some(Rule::plain(Kind::Signal));
     }
-    let unknown = Address::Rule(Rule::Unknown);
+    let unknown = Address::Rule(UNKNOWN);
     let mut row = Row { address: unknown, rbp: Place::Same, returns: Place::Elsewhere };
     run(common.program, &common, None, pc, &mut row)?;
     let initial = row;
@@ -471,10 +483,10 @@ fn run(
 /// What the frame's address is where a program computes it.
 fn computed(mut program: Bytes, length: u64, pc: usize) -> Rule {
     let Some(end) = program.at.checked_add(length as usize).filter(|end| *end <= program.end) else {
-        return Rule::Unknown;
+        return UNKNOWN;
     };
     program.end = end;
-    saved(program).or_else(|| linkage(program, pc)).unwrap_or(Rule::Unknown)
+    saved(program).or_else(|| linkage(program, pc)).unwrap_or(UNKNOWN)
 }
 
 /// Of a function that has aligned its stack: what lies so far from `rbp`.
@@ -486,7 +498,7 @@ fn saved(mut program: Bytes) -> Option<Rule> {
     }
     let offset = i32::try_from(program.signed()?).ok()?;
     let follows = program.byte()? == FOLLOW && program.at == program.end;
-    follows.then_some(Rule::Frame { base: Base::Saved, offset, saved: None })
+    follows.then_some(Rule::counted(Kind::Saved, offset, None))
 }
 
 /// Of the table of procedures linked late: eight bytes more behind the instruction that pushes.
@@ -498,7 +510,7 @@ fn linkage(mut program: Bytes, pc: usize) -> Option<Rule> {
     let least = least.checked_sub(0x30).filter(|least| *least < 16)?;
     let has_pushed = pc & 15 >= least.into();
     let offset = i32::from(offset) + if has_pushed { 8 } else { 0 };
-    is_so.then_some(Rule::Frame { base: Base::Stack, offset, saved: None })
+    is_so.then_some(Rule::counted(Kind::Stack, offset, None))
 }
 
 impl Row {
@@ -531,20 +543,20 @@ impl Row {
 
     fn rule(&self) -> Rule {
         match (self.returns, self.address) {
-            (Place::Undefined, _) => Rule::Outermost,
+            (Place::Undefined, _) => Rule::plain(Kind::Outermost),
             (Place::Saved(-8), Address::Rule(rule)) => rule,
             (Place::Saved(-8), Address::Register { number, offset }) => {
-                self.counted(number, offset).unwrap_or(Rule::Unknown)
+                self.counted(number, offset).unwrap_or(UNKNOWN)
             }
-            _ => Rule::Unknown,
+            _ => UNKNOWN,
         }
     }
 
     /// The rule where the frame's address is counted from a register.
     fn counted(&self, register: u64, offset: i64) -> Option<Rule> {
-        let base = match register {
-            RSP => Base::Stack,
-            RBP => Base::Frame,
+        let kind = match register {
+            RSP => Kind::Stack,
+            RBP => Kind::Frame,
             _ => return None,
         };
         let saved = match self.rbp {
@@ -552,6 +564,6 @@ impl Row {
             Place::Saved(offset) if offset % 8 == 0 => Some(i16::try_from(offset / 8).ok()?),
             _ => return None,
         };
-        Some(Rule::Frame { base, offset: i32::try_from(offset).ok()?, saved })
+        Some(Rule::counted(kind, i32::try_from(offset).ok()?, saved))
     }
 }

@@ -86,7 +86,7 @@ fn farther(pc: usize, key: u64) -> Option<Rule> {
 #[inline(never)]
 fn look_up(pc: usize, key: u64) -> Option<Rule> {
     let module = modules::find(pc).ok()?;
-    let rule = module.map_or(Rule::Unknown, |module| cfi::rule(&module, pc));
+    let rule = module.map_or(cfi::UNKNOWN, |module| cfi::rule(&module, pc));
     let generation = key >> ADDRESS_BITS;
     let free = places(key).find(|entry| {
         let theirs = entry.key.load(Ordering::Relaxed);

@@ -10,7 +10,7 @@
 
 use core::cell::Cell;
 
-use crate::cfi::{Base, Rule};
+use crate::cfi::{Kind, Rule};
 use crate::modules;
 use crate::rules;
 use crate::system;
@@ -252,37 +252,45 @@ impl Walk {
     /// The frame of the caller; `None` if there is none, or it cannot be found.
     #[inline(always)]
     fn follow(&self, from: &Passed, rule: Rule) -> Option<Passed> {
+        let Frame { sp, rbp, .. } = from.frame;
+        let (sp_at, address) = if rule.is(Kind::Stack) {
+            (0, sp.wrapping_add_signed(rule.offset()))
+        } else if rule.is(Kind::Frame) {
+            (0, rbp.wrapping_add_signed(rule.offset()))
+        } else {
+            return self.follow_rarer(from, rule);
+        };
+        let rbp_at = rule.saved().map_or(0, |saved| address.wrapping_add_signed(saved));
+        self.caller(sp, address, sp_at, rbp_at, rbp)
+    }
+
+    /// The same, by rules that few frames have.
+    #[inline(never)]
+    fn follow_rarer(&self, from: &Passed, rule: Rule) -> Option<Passed> {
         let Frame { pc, sp, rbp } = from.frame;
-        match rule {
-            Rule::Outermost => None,
-            Rule::Frame { base, offset, saved } => {
-                let offset = offset as isize;
-                let (sp_at, address) = match base {
-                    Base::Stack => (0, sp.wrapping_add_signed(offset)),
-                    Base::Frame => (0, rbp.wrapping_add_signed(offset)),
-                    Base::Saved => {
-                        let at = rbp.wrapping_add_signed(offset);
-                        (at, self.read(at)?)
-                    }
-                };
-                if address <= sp || !address.is_multiple_of(WORD) {
-                    return None;
-                }
-                let rbp_at = match (base, saved) {
-                    (Base::Saved, _) => rbp,
-                    (_, Some(words)) => address.wrapping_add_signed(isize::from(words) * WORD as isize),
-                    (_, None) => 0,
-                };
-                let frame = Frame {
-                    pc: self.read(address - WORD).filter(|pc| *pc != 0)?,
-                    sp: address,
-                    rbp: if rbp_at == 0 { rbp } else { self.read(rbp_at)? },
-                };
-                Some(Passed { frame, pc_at: address - WORD, rbp_at, sp_at, ..Passed::default() })
-            }
-            Rule::Signal => self.interrupted(sp),
-            Rule::Unknown => self.linked(pc, sp, rbp),
+        if rule.is(Kind::Saved) {
+            let sp_at = rbp.wrapping_add_signed(rule.offset());
+            return self.caller(sp, self.read(sp_at)?, sp_at, rbp, rbp);
         }
+        if rule.is(Kind::Signal) {
+            return self.interrupted(sp);
+        }
+        if rule.is(Kind::Unknown) { self.linked(pc, sp, rbp) } else { None }
+    }
+
+    /// The caller of a frame with this stack pointer and this address, which was read at `sp_at`; its `rbp` is
+    /// at `rbp_at`, or is still this one.
+    #[inline(always)]
+    fn caller(&self, sp: usize, address: usize, sp_at: usize, rbp_at: usize, rbp: usize) -> Option<Passed> {
+        if address <= sp || !address.is_multiple_of(WORD) {
+            return None;
+        }
+        let frame = Frame {
+            pc: self.read(address - WORD).filter(|pc| *pc != 0)?,
+            sp: address,
+            rbp: if rbp_at == 0 { rbp } else { self.read(rbp_at)? },
+        };
+        Some(Passed { frame, pc_at: address - WORD, rbp_at, sp_at, ..Passed::default() })
     }
 
     /// What a signal interrupted, when its handler's caller has this stack pointer: the kernel's `ucontext`

@@ -4,14 +4,13 @@ use super::birth::Births;
 use super::handed::{Elder, Handed, Holder};
 use super::kind::{self, Kind};
 use super::place::{Asker, Class, Guesses, moved_away};
-use super::site::put_stacks;
+use super::site::{Site, put_stacks};
 use super::slot::{Taken, Told};
 use super::time::Times;
 use super::{Column, Columns, Opening};
 use crate::error::Error;
 use crate::identity::Live;
 use crate::record::{Call, Placed, Pointer, Record};
-use crate::stacks::Stack;
 use crate::varint::{put, put_signed};
 
 /// Turns records into columns, one batch after the other.
@@ -73,8 +72,8 @@ impl Fold {
     }
 
     /// Adds the stacks of the batch's records, which come last.
-    pub fn put_stacks<'r>(&mut self, stacks: &[Stack], records: impl Iterator<Item = &'r Record> + Clone) {
-        put_stacks(stacks, records, &mut self.columns);
+    pub fn put_stacks(&mut self, sites: &[Site]) {
+        put_stacks(sites, &mut self.columns);
     }
 
     /// Begins another batch.

@@ -9,7 +9,7 @@
 
 use super::cursors::{Cursors, Stop};
 use super::{Column, Columns};
-use crate::record::{Call, Record};
+use crate::record::{Record, Thread};
 use crate::stacks::Stack;
 use crate::varint::{put, put_signed};
 
@@ -46,64 +46,79 @@ impl Past {
         Past { by_request: empty(), by_stack: empty(), before: [0; THREADS], said: 0 }
     }
 
-    fn places(&self, record: &Record) -> Places {
-        let before = u64::from(self.before[thread(record)]);
-        let request = record.call.request().unwrap_or(0);
+    fn places(&self, thread: usize, request: u64) -> Places {
+        let before = u64::from(self.before[thread]);
         Places { by_request: place(before << 32 ^ request ^ 1 << 63), by_stack: place(before) }
     }
 
-    fn learn(&mut self, record: &Record, places: Places, stack: u32) {
+    fn learn(&mut self, thread: usize, places: Places, stack: u32) {
         self.by_request[places.by_request] = stack;
         self.by_stack[places.by_stack] = stack;
-        self.before[thread(record)] = stack;
+        self.before[thread] = stack;
     }
 }
 
-fn thread(record: &Record) -> usize {
-    record.thread.0 as usize % THREADS
+/// What of a record its stack is told with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site {
+    thread: Thread,
+    stack: Stack,
+    /// How many bytes it asked for; of one that did not ask for any, [`Site::NO_CODE`].
+    request: u64,
+}
+
+impl Site {
+    /// Nobody asks for so much.
+    const NO_CODE: u64 = u64::MAX;
+
+    /// Of this record.
+    pub fn new(record: &Record, stack: Stack) -> Site {
+        let request = record.call.request().map_or(Site::NO_CODE, |request| request.min(Site::NO_CODE - 1));
+        Site { thread: record.thread, stack, request }
+    }
+
+    fn is_coded(&self) -> bool {
+        self.request != Site::NO_CODE
+    }
+
+    /// Where the thread's stack before is remembered.
+    fn place(&self) -> usize {
+        self.thread.0 as usize % THREADS
+    }
 }
 
 fn place(key: u64) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - MEMORY_LOG2)) as usize
 }
 
-/// Whether a call has a code.
-fn is_coded(call: &Call) -> bool {
-    call.request().is_some()
-}
-
 /// Puts the stacks of a batch into its columns: one for each of its records.
-pub(super) fn put_stacks<'r>(
-    stacks: &[Stack],
-    records: impl Iterator<Item = &'r Record> + Clone,
-    columns: &mut Columns,
-) {
+pub(super) fn put_stacks(sites: &[Site], columns: &mut Columns) {
     columns[Column::Sites].clear();
     columns[Column::Stacks].clear();
-    if stacks.iter().all(|stack| stack.is_none()) {
+    if sites.iter().all(|site| site.stack.is_none()) {
         return;
     }
-    let others = records.clone().zip(stacks).enumerate();
-    let others = others.filter(|(_, (record, stack))| !is_coded(&record.call) && !stack.is_none());
+    let others = sites.iter().enumerate().filter(|(_, site)| !site.is_coded() && !site.stack.is_none());
     put(&mut columns[Column::Stacks], others.clone().count() as u64);
     let (mut next, mut past) = (0, Past::new());
-    for (at, (_, stack)) in others {
+    for (at, site) in others {
         put(&mut columns[Column::Stacks], (at - next) as u64);
-        past.say(*stack, columns);
+        past.say(site.stack, columns);
         next = at + 1;
     }
-    for (record, stack) in records.zip(stacks).filter(|(record, _)| is_coded(&record.call)) {
-        let places = past.places(record);
-        let code = if past.by_request[places.by_request] == stack.0 {
+    for site in sites.iter().filter(|site| site.is_coded()) {
+        let places = past.places(site.place(), site.request);
+        let stack = site.stack.0;
+        let code = if past.by_request[places.by_request] == stack {
             BY_REQUEST
-        } else if past.by_stack[places.by_stack] == stack.0 {
+        } else if past.by_stack[places.by_stack] == stack {
             BY_STACK
         } else {
-            past.say(*stack, columns);
+            past.say(site.stack, columns);
             SAID
         };
         columns[Column::Sites].push(code);
-        past.learn(record, places, stack.0);
+        past.learn(site.place(), places, stack);
     }
 }
 
@@ -127,15 +142,16 @@ pub(super) fn take_stacks(
         *place.ok_or_else(|| cursors.mistaken(Column::Stacks))? = Stack(stack);
         next = at + 1;
     }
-    for (record, stack) in records.iter().zip(into).filter(|(record, _)| is_coded(&record.call)) {
-        let places = past.places(record);
+    let sites = records.iter().map(|record| Site::new(record, Stack::NONE));
+    for (site, stack) in sites.zip(into).filter(|(site, _)| site.is_coded()) {
+        let places = past.places(site.place(), site.request);
         *stack = Stack(match cursors.byte(Column::Sites)? {
             BY_REQUEST => past.by_request[places.by_request],
             BY_STACK => past.by_stack[places.by_stack],
             SAID => past.hear(cursors)?,
             _ => return Err(cursors.mistaken(Column::Sites)),
         });
-        past.learn(record, places, stack.0);
+        past.learn(site.place(), places, stack.0);
     }
     Ok(())
 }
