@@ -140,8 +140,9 @@ fn entry<'table>(table: usize, place: usize) -> &'table Entry {
 
 #[inline(always)]
 fn home(caller: u32, pc: u64, size_log2: u32) -> usize {
-    let key = pc ^ u64::from(caller).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - size_log2)) as usize
+    // One frame's number is looked up after the other: nothing more should be done with it than this.
+    let key = pc.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(caller).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    (key >> (u64::BITS - size_log2)) as usize
 }
 
 fn bytes(size_log2: u32) -> usize {

@@ -9,6 +9,8 @@
 //! whether it can be read, once: a module with wrong tables must not be the end of the program.
 
 use core::cell::Cell;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 
 use crate::cfi::{Kind, Rule};
 use crate::modules;
@@ -78,15 +80,91 @@ impl Passed {
     }
 }
 
+/// Where a frame is kept. Each word is written and read by itself, which is what atomics are here for: two that
+/// were just written cannot be read as one without the processor waiting for both.
+struct Place {
+    pc: AtomicUsize,
+    sp: AtomicUsize,
+    rbp: AtomicUsize,
+    pc_at: AtomicUsize,
+    rbp_at: AtomicUsize,
+    sp_at: AtomicUsize,
+    /// The flags, and above them the number.
+    rest: AtomicU64,
+}
+
+impl Place {
+    /// Keeps where a frame was read.
+    #[inline(always)]
+    fn set_origin(&self, pc_at: usize, sp_at: usize, rbp_at: usize) {
+        self.pc_at.store(pc_at, Relaxed);
+        self.sp_at.store(sp_at, Relaxed);
+        self.rbp_at.store(rbp_at, Relaxed);
+    }
+
+    /// Keeps what it is.
+    #[inline(always)]
+    fn set_frame(&self, frame: &Frame) {
+        self.pc.store(frame.pc, Relaxed);
+        self.sp.store(frame.sp, Relaxed);
+        self.rbp.store(frame.rbp, Relaxed);
+    }
+
+    #[inline(always)]
+    fn frame(&self) -> Frame {
+        Frame { pc: self.pc.load(Relaxed), sp: self.sp.load(Relaxed), rbp: self.rbp.load(Relaxed) }
+    }
+
+    #[inline(always)]
+    fn get(&self) -> Passed {
+        let rest = self.rest.load(Relaxed);
+        Passed {
+            frame: self.frame(),
+            pc_at: self.pc_at.load(Relaxed),
+            rbp_at: self.rbp_at.load(Relaxed),
+            sp_at: self.sp_at.load(Relaxed),
+            flags: rest as u32,
+            number: (rest >> 32) as u32,
+        }
+    }
+
+    /// Whether the frame is still there, if the one before is.
+    #[inline(always)]
+    fn is_intact(&self) -> bool {
+        if word(self.pc_at.load(Relaxed)) != self.pc.load(Relaxed) {
+            return false;
+        }
+        let flags = self.rest.load(Relaxed) as u32;
+        flags & (CHECKS_RBP | CHECKS_SP) == 0 || self.is_intact_otherwise(flags)
+    }
+
+    #[inline(always)]
+    fn is_intact_otherwise(&self, flags: u32) -> bool {
+        let rbp_is_there =
+            flags & CHECKS_RBP == 0 || word(self.rbp_at.load(Relaxed)) == self.rbp.load(Relaxed);
+        rbp_is_there && (flags & CHECKS_SP == 0 || word(self.sp_at.load(Relaxed)) == self.sp.load(Relaxed))
+    }
+
+    /// Whether it is this frame, as far as the way on goes.
+    #[inline(always)]
+    fn is(&self, frame: &Frame, flags: u32) -> bool {
+        let own = self.rest.load(Relaxed) as u32;
+        self.sp.load(Relaxed) == frame.sp
+            && self.pc.load(Relaxed) == frame.pc
+            && (own & NEEDS_RBP == 0 || self.rbp.load(Relaxed) == frame.rbp)
+            && (own ^ flags) & EXACT == 0
+    }
+}
+
 /// A thread's last stack, and the memory it lies in.
 pub struct Walk {
     /// The outermost frame first, so that what stays the same stays where it is.
-    passed: [Cell<Passed>; MOST],
+    passed: [Place; MOST],
     count: Cell<usize>,
     /// Whether it was walked to its end, and not only as far as was wanted.
     is_whole: Cell<bool>,
     /// What is walked anew of the next stack, the innermost frame first.
-    next: [Cell<Passed>; MOST],
+    next: [Place; MOST],
     made: Cell<usize>,
     /// From where to where memory around the stack pointer can be read.
     readable: Cell<(usize, usize)>,
@@ -112,111 +190,90 @@ impl Walk {
     /// The number of the stack whose innermost frame this is. `None` if the recorder cannot be told of it.
     #[inline(always)]
     pub fn number(&self, innermost: Frame, terms: Terms, tree: &Tree) -> Option<u32> {
-        let count = self.count.get();
-        if let Some(first) = self.old(count)
-            && is_same(first, innermost, EXACT)
-            && self.intact_down_to(count - 1) == 0
+        let intact = self.intact(innermost.sp);
+        // The innermost frame was not read.
+        if intact + 1 == self.count.get()
+            && let Some(last) = self.old(intact + 1)
+            && last.is(&innermost, EXACT)
         {
-            return Some(first.number);
+            return Some(last.get().number);
         }
-        self.number_anew(innermost, terms, tree)
+        self.number_anew(innermost, intact, terms, tree)
     }
 
-    /// How many frames, counted from the outermost, the last stack has outside of the first that is not there
-    /// any more, if those before the first `count` are.
+    /// How many frames of the last stack, from the outermost on, look as they did.
+    ///
+    /// That alone does not mean that they are there: the words may be what an earlier call has left behind. But
+    /// if a walk comes to one of them, all further out are.
     #[inline(always)]
-    fn intact_down_to(&self, count: usize) -> usize {
-        let frames = self.passed.get(..count).unwrap_or_default();
-        let changed = frames.iter().rposition(|passed| {
-            let passed = look(passed);
-            let is_there = word(passed.pc_at) == passed.frame.pc
-                && (!passed.is(CHECKS_RBP | CHECKS_SP)
-                    || ((!passed.is(CHECKS_RBP) || word(passed.rbp_at) == passed.frame.rbp)
-                        && (!passed.is(CHECKS_SP) || word(passed.sp_at) == passed.frame.sp)));
-            !is_there
-        });
-        changed.map_or(0, |changed| changed + 1)
+    fn intact(&self, sp: usize) -> usize {
+        let (low, high) = self.readable.get();
+        let outermost = self.passed.first().map_or(0, |first| first.pc_at.load(Relaxed));
+        // What is known of the memory must hold for all of them: it does around the stack pointer.
+        if sp < low || outermost < sp || outermost >= high {
+            return 0;
+        }
+        let frames = self.passed.get(..self.count.get().saturating_sub(1)).unwrap_or_default();
+        let changed = frames.iter().position(|place| place.pc_at.load(Relaxed) < sp || !place.is_intact());
+        changed.unwrap_or(frames.len())
     }
 
     #[inline(never)]
-    fn number_anew(&self, innermost: Frame, terms: Terms, tree: &Tree) -> Option<u32> {
+    fn number_anew(&self, innermost: Frame, intact: usize, terms: Terms, tree: &Tree) -> Option<u32> {
         self.made.set(0);
-        let (joined, is_whole) = self.walk(innermost, terms)?;
+        let intact = if self.is_whole.get() { intact } else { 0 };
+        let (joined, is_whole) = self.walk(innermost, intact, terms)?;
         let number = self.keep(joined, tree)?;
         self.is_whole.set(is_whole);
         Some(number)
     }
 
-    /// Walks from this frame outward. Returns how many frames of the last stack, counted from the outermost,
-    /// come next, and whether the end was reached. `None` if the recorder cannot be told of a module.
-    fn walk(&self, innermost: Frame, terms: Terms) -> Option<(usize, bool)> {
+    /// Walks from this frame outward, until it comes to one of the first `old` frames of the last stack.
+    /// Returns how many of them are left then, and whether the end was reached. `None` if the recorder
+    /// cannot be told of a module.
+    fn walk(&self, innermost: Frame, mut old: usize, terms: Terms) -> Option<(usize, bool)> {
         self.look_around(innermost.sp);
         let own_length = terms.own.1 - terms.own.0;
-        let own_code = |pc: usize| if pc.wrapping_sub(terms.own.0) < own_length { OWN_CODE } else { 0 };
-        let mut current = Passed { frame: innermost, flags: EXACT, ..Passed::default() };
-        // How many frames of the last stack may still be met, and down to how many those are there that
-        // come behind the one that was met.
-        let mut old = self.count.get();
-        let mut left = old;
-        let mut own = 0;
+        let (mut frame, mut exact) = (innermost, EXACT);
+        let (mut made, mut own) = (0, 0);
+        self.next.first()?.set_origin(0, 0, 0);
+        self.next.first()?.set_frame(&innermost);
         loop {
-            let made = self.made.get();
-            if made - own >= terms.depth || made == MOST {
+            self.made.set(made);
+            if made - own >= terms.depth || made + 1 == MOST {
                 return Some((0, false));
             }
             while let Some(passed) = self.old(old)
-                && passed.frame.sp < current.frame.sp
+                && passed.sp.load(Relaxed) < frame.sp
             {
                 old -= 1;
             }
-            let is_met = self.old(old).is_some_and(|passed| is_same(passed, current.frame, current.flags));
-            if is_met {
-                if left >= old {
-                    left = self.intact_down_to(old - 1);
-                }
-                let fits = made + old - own <= terms.depth && made + old <= MOST;
-                if left == 0 && self.is_whole.get() && fits {
-                    return Some((old, true));
-                }
-                // As far as the frames are the same, no rule is needed.
-                if left < old - 1 {
-                    let passed = self.old(old)?;
-                    current.flags = current.flags & EXACT | passed.flags & (USES_RBP | OWN_CODE);
-                    own += usize::from(current.is(OWN_CODE));
-                    self.push(&current);
-                    old -= 1;
-                    let rbp = current.frame.rbp;
-                    current = *self.old(old)?;
-                    current.frame.rbp = if current.rbp_at == 0 { rbp } else { word(current.rbp_at) };
-                    continue;
-                }
-                old -= 1;
+            let is_met = self.old(old).is_some_and(|passed| passed.is(&frame, exact));
+            if is_met && made + old - own <= terms.depth && made + old <= MOST {
+                return Some((old, true));
             }
-            let lookup = current.frame.pc - usize::from(!current.is(EXACT));
-            let rule = rules::rule(lookup, terms.generation)?;
-            let uses_rbp = if rule.uses_rbp() { USES_RBP } else { 0 };
-            current.flags = current.flags & EXACT | own_code(current.frame.pc) | uses_rbp;
-            own += usize::from(current.is(OWN_CODE));
-            self.push(&current);
-            match self.follow(&current, rule) {
-                Some(next) => current = next,
-                None => return Some((0, true)),
+            let rule = rules::rule(frame.pc - usize::from(exact == 0), terms.generation)?;
+            let is_own = frame.pc.wrapping_sub(terms.own.0) < own_length;
+            let flags =
+                exact | if rule.uses_rbp() { USES_RBP } else { 0 } | if is_own { OWN_CODE } else { 0 };
+            own += usize::from(is_own);
+            self.next.get(made)?.rest.store(flags.into(), Relaxed);
+            made += 1;
+            // What is found is found where it will be kept.
+            let place = self.next.get(made)?;
+            if self.follow(&frame, rule, place).is_none() {
+                self.made.set(made);
+                return Some((0, true));
             }
+            frame = place.frame();
+            exact = if rule.is(Kind::Signal) { EXACT } else { 0 };
         }
     }
 
     /// The innermost of so many frames of the last stack, counted from the outermost.
     #[inline(always)]
-    fn old(&self, count: usize) -> Option<&Passed> {
-        self.passed.get(count.wrapping_sub(1)).map(look)
-    }
-
-    #[inline(always)]
-    fn push(&self, passed: &Passed) {
-        if let Some(place) = self.next.get(self.made.get()) {
-            place.set(*passed);
-            self.made.set(self.made.get() + 1);
-        }
+    fn old(&self, count: usize) -> Option<&Place> {
+        self.passed.get(count.wrapping_sub(1))
     }
 
     /// Keeps what was walked as the last stack, outside of which so many frames of the one before come. Each
@@ -226,10 +283,10 @@ impl Walk {
         // While frames are written there are none: it may be left for good.
         self.count.set(0);
         let made = self.made.get();
-        let mut outer = self.old(joined).copied().unwrap_or_default();
+        let mut outer = self.old(joined).map(Place::get).unwrap_or_default();
         let places = self.passed.get(joined..)?;
         for (from, to) in self.next.get(..made)?.iter().rev().zip(places) {
-            let mut passed = *look(from);
+            let mut passed = from.get();
             let mut flags = passed.flags & (EXACT | USES_RBP | OWN_CODE);
             if passed.is(USES_RBP) || (outer.is(NEEDS_RBP) && outer.rbp_at == 0) {
                 flags |= NEEDS_RBP | if passed.rbp_at != 0 { CHECKS_RBP } else { 0 };
@@ -242,85 +299,93 @@ impl Walk {
                 let address = passed.frame.pc + usize::from(passed.is(EXACT));
                 tree.number(outer.number, address as u64)?
             };
-            to.set(passed);
+            to.set_origin(passed.pc_at, passed.sp_at, passed.rbp_at);
+            to.set_frame(&passed.frame);
+            to.rest.store(u64::from(passed.flags) | u64::from(passed.number) << 32, Relaxed);
             outer = passed;
         }
         self.count.set(joined + made);
         Some(outer.number)
     }
 
-    /// The frame of the caller; `None` if there is none, or it cannot be found.
+    /// Finds the frame of the caller, and where it was read: both go into `place`. `None` if there is none, or
+    /// it cannot be found.
     #[inline(always)]
-    fn follow(&self, from: &Passed, rule: Rule) -> Option<Passed> {
-        let Frame { sp, rbp, .. } = from.frame;
-        let (sp_at, address) = if rule.is(Kind::Stack) {
-            (0, sp.wrapping_add_signed(rule.offset()))
+    fn follow(&self, frame: &Frame, rule: Rule, place: &Place) -> Option<()> {
+        let from = if rule.is(Kind::Stack) {
+            frame.sp
         } else if rule.is(Kind::Frame) {
-            (0, rbp.wrapping_add_signed(rule.offset()))
+            frame.rbp
         } else {
-            return self.follow_rarer(from, rule);
+            return self.follow_rarer(frame, rule, place);
         };
+        let address = from.wrapping_add_signed(rule.offset());
         let rbp_at = rule.saved().map_or(0, |saved| address.wrapping_add_signed(saved));
-        self.caller(sp, address, sp_at, rbp_at, rbp)
+        self.caller(frame, address, [0, rbp_at], place)
     }
 
     /// The same, by rules that few frames have.
     #[inline(never)]
-    fn follow_rarer(&self, from: &Passed, rule: Rule) -> Option<Passed> {
-        let Frame { pc, sp, rbp } = from.frame;
+    fn follow_rarer(&self, frame: &Frame, rule: Rule, place: &Place) -> Option<()> {
         if rule.is(Kind::Saved) {
-            let sp_at = rbp.wrapping_add_signed(rule.offset());
-            return self.caller(sp, self.read(sp_at)?, sp_at, rbp, rbp);
+            let sp_at = frame.rbp.wrapping_add_signed(rule.offset());
+            return self.caller(frame, self.read(sp_at)?, [sp_at, frame.rbp], place);
         }
         if rule.is(Kind::Signal) {
-            return self.interrupted(sp);
+            return self.interrupted(frame.sp, place);
         }
-        if rule.is(Kind::Unknown) { self.linked(pc, sp, rbp) } else { None }
+        if rule.is(Kind::Unknown) { self.linked(frame, place) } else { None }
     }
 
-    /// The caller of a frame with this stack pointer and this address, which was read at `sp_at`; its `rbp` is
-    /// at `rbp_at`, or is still this one.
+    /// The caller of a frame whose own address is this, which was read at `sp_at`; where the caller's `rbp`
+    /// is read, if it is not still the same.
     #[inline(always)]
-    fn caller(&self, sp: usize, address: usize, sp_at: usize, rbp_at: usize, rbp: usize) -> Option<Passed> {
-        if address <= sp || !address.is_multiple_of(WORD) {
+    fn caller(
+        &self,
+        frame: &Frame,
+        address: usize,
+        [sp_at, rbp_at]: [usize; 2],
+        place: &Place,
+    ) -> Option<()> {
+        if address <= frame.sp || !address.is_multiple_of(WORD) {
             return None;
         }
-        let frame = Frame {
-            pc: self.read(address - WORD).filter(|pc| *pc != 0)?,
-            sp: address,
-            rbp: if rbp_at == 0 { rbp } else { self.read(rbp_at)? },
-        };
-        Some(Passed { frame, pc_at: address - WORD, rbp_at, sp_at, ..Passed::default() })
+        let pc_at = address - WORD;
+        place.set_origin(pc_at, sp_at, rbp_at);
+        let pc = self.read(pc_at).filter(|pc| *pc != 0)?;
+        let rbp = if rbp_at == 0 { frame.rbp } else { self.read(rbp_at)? };
+        place.set_frame(&Frame { pc, sp: address, rbp });
+        Some(())
     }
 
     /// What a signal interrupted, when its handler's caller has this stack pointer: the kernel's `ucontext`
     /// is there (`struct sigcontext` of x86-64 begins 40 bytes into it).
-    fn interrupted(&self, sp: usize) -> Option<Passed> {
+    fn interrupted(&self, sp: usize, place: &Place) -> Option<()> {
         const RBP: usize = 120;
         const RSP: usize = 160;
         const RIP: usize = 168;
-        let [rbp, frame_sp, pc] = [self.read(sp + RBP)?, self.read(sp + RSP)?, self.read(sp + RIP)?];
+        let frame = Frame { pc: self.read(sp + RIP)?, sp: self.read(sp + RSP)?, rbp: self.read(sp + RBP)? };
+        place.set_origin(sp + RIP, sp + RSP, sp + RBP);
         // The handler may have a stack of its own.
-        self.look_around_if_readable(frame_sp)?;
-        let frame = Frame { pc, sp: frame_sp, rbp };
-        let (pc_at, rbp_at, sp_at) = (sp + RIP, sp + RBP, sp + RSP);
-        Some(Passed { frame, pc_at, rbp_at, sp_at, flags: EXACT, ..Passed::default() })
+        place.set_frame(&frame);
+        self.look_around_if_readable(frame.sp)
     }
 
     /// The caller of code that nothing is known of, if it keeps frame pointers: what they lead to must be
     /// code that something is known of, or lie near.
     #[cold]
     #[inline(never)]
-    fn linked(&self, pc: usize, sp: usize, rbp: usize) -> Option<Passed> {
+    fn linked(&self, frame: &Frame, place: &Place) -> Option<()> {
         const NEAR: usize = 1 << 26;
+        let Frame { pc, sp, rbp } = *frame;
         if rbp < sp || rbp - sp > FARTHEST || !rbp.is_multiple_of(WORD) {
             return None;
         }
-        let frame = Frame { pc: self.read(rbp + WORD)?, sp: rbp + 2 * WORD, rbp: self.read(rbp)? };
-        if frame.pc.abs_diff(pc) > NEAR && modules::known(frame.pc).is_none() {
-            return None;
-        }
-        Some(Passed { frame, pc_at: rbp + WORD, rbp_at: rbp, ..Passed::default() })
+        let caller = Frame { pc: self.read(rbp + WORD)?, sp: rbp + 2 * WORD, rbp: self.read(rbp)? };
+        place.set_origin(rbp + WORD, 0, rbp);
+        place.set_frame(&caller);
+        let is_likely = caller.pc.abs_diff(pc) <= NEAR || modules::known(caller.pc).is_some();
+        is_likely.then_some(())
     }
 
     /// The word at an address, if it can be read.
@@ -377,23 +442,6 @@ impl Walk {
         }
         Some(())
     }
-}
-
-/// What is in a place that only this thread writes to.
-#[inline(always)]
-fn look(place: &Cell<Passed>) -> &Passed {
-    // SAFETY: nothing here keeps this over a write to the same place; a signal handler does not come
-    // here: see `Callers::busy`.
-    unsafe { &*place.as_ptr() }
-}
-
-/// Whether a frame is one of the last stack, as far as the way on goes.
-#[inline(always)]
-fn is_same(passed: &Passed, frame: Frame, flags: u32) -> bool {
-    passed.frame.sp == frame.sp
-        && passed.frame.pc == frame.pc
-        && (!passed.is(NEEDS_RBP) || passed.frame.rbp == frame.rbp)
-        && (passed.flags ^ flags) & EXACT == 0
 }
 
 /// The word at an address that can be read.
