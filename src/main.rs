@@ -33,6 +33,7 @@ enum Command {
     Info(commands::info::Args),
     Dump(commands::dump::Args),
     Import(commands::import::Args),
+    Export(commands::export::Args),
     Generate(commands::generate::Args),
     /// Run one replay for another malloscope process
     #[command(name = commands::WORK, hide = true)]
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Info(args) => commands::info::run(args),
         Command::Dump(args) => commands::dump::run(args),
         Command::Import(args) => commands::import::run(args),
+        Command::Export(args) => commands::export::run(args),
         Command::Generate(args) => commands::generate::run(args),
         Command::Work => malloscope_replayer::worker::work().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod engine;
+pub mod export;
 pub mod fidelity;
 pub mod introspection;
 pub mod machine;

@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod dump;
+pub mod export;
 pub mod generate;
 pub mod import;
 pub mod info;

@@ -1,0 +1,382 @@
+//! One pass over a trace, which finds all that the formats say.
+//!
+//! What it keeps in memory is 32 bytes for every slot, some for every stack that allocated, and what the
+//! modules beside this one bound: nothing grows with the number of records.
+
+use super::Profile;
+use super::counters::{Counters, Point};
+use super::lives::{self, Lives, Step};
+use super::sites::{Amount, Dump, Sites, real};
+use crate::run::Progress;
+use malloscope_traces::header::ClockSource;
+use malloscope_traces::stacks::Sampling;
+use malloscope_traces::{Call, Placed, Pointer, Reader, Record, Slot, Stack};
+use std::io::{Read, Seek};
+
+/// Dumps of the sites on the way, before the one at the end.
+const DUMPS: u64 = 15;
+
+/// Threads that have a lane of their own; all later ones share the last.
+const LANES: usize = 1024;
+
+/// What a trace without a clock has instead: nanoseconds a record.
+const TICK: u64 = 1000;
+
+/// The bits of a head that are no size, and the one that says that a chunk has a mapping of its own.
+const FLAGS: u64 = 7;
+const MAPPED: u64 = 2;
+
+/// No site: the call has no stack and nobody stands for it.
+const NO_SITE: u32 = u32::MAX;
+
+/// What of a [`Profile`] is wanted beside what costs next to nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// [`Profile::dumps`].
+    pub dumps: bool,
+    /// [`Profile::lives`].
+    pub lives: bool,
+}
+
+impl Wanted {
+    /// What a format needs.
+    pub fn for_format(format: super::Format) -> Wanted {
+        Wanted { dumps: format == super::Format::Perfetto, lives: format == super::Format::Firefox }
+    }
+}
+
+/// A moment, and what was live then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Nanoseconds since the trace began.
+    pub time: u64,
+    /// Bytes asked for and not given back.
+    pub live: u64,
+}
+
+/// A thread, or all those that have no lane of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lane {
+    /// The kernel's name for it; 0 where unknown.
+    pub id: u32,
+    /// When it was first seen, and when last.
+    pub seen: (u64, u64),
+    /// Records it made.
+    pub records: u64,
+}
+
+/// Why there is no profile.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The trace cannot be read.
+    #[error(transparent)]
+    Trace(#[from] malloscope_traces::Error),
+    /// It can, but says nothing of stacks.
+    #[error("the trace has no stacks, and this format is about them; record it anew with `--stacks all`")]
+    NoStacks,
+}
+
+/// Reads a trace to its end. With `needs_stacks`, one that has none is an error, found at once. `progress` is
+/// told after every batch.
+///
+/// # Errors
+///
+/// See [`Error`]. What of the trace is damaged is no error, but in [`Profile::damage`].
+pub fn collect<R: Read + Seek>(
+    reader: &mut Reader<R>,
+    needs_stacks: bool,
+    wanted: Wanted,
+    mut progress: impl FnMut(Progress),
+) -> Result<Profile, Error> {
+    let mut pass = Pass::new(reader, wanted)?;
+    if needs_stacks && !pass.profile.has_stacks() {
+        return Err(Error::NoStacks);
+    }
+    let total = reader.totals().map(|totals| totals.records);
+    let mut records = Vec::new();
+    loop {
+        let first = match reader.next_batch(&mut records) {
+            Ok(Some(first)) => first,
+            Ok(None) => break,
+            Err(error @ malloscope_traces::Error::Damaged { .. }) => {
+                pass.profile.damage.push(error.to_string());
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let stacks = reader.batch_stacks();
+        let stacks = stacks.iter().copied().chain(std::iter::repeat(Stack::NONE));
+        for ((number, record), stack) in (first..).zip(&records).zip(stacks) {
+            pass.record(number, record, stack);
+        }
+        progress(Progress { done: first.saturating_add(records.len() as u64), total });
+    }
+    Ok(pass.finish(reader.ending().map_or(0, |ending| ending.duration.0)))
+}
+
+/// What lives in a slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct Living {
+    request: u64,
+    /// The size of its chunk, with the bit for a mapping of its own; and the lowest bit if something lives.
+    chunk: u64,
+    born: u64,
+    site: u32,
+    /// Its number among the lives that are kept, plus one.
+    life: u32,
+}
+
+struct Pass {
+    profile: Profile,
+    wanted: Wanted,
+    sampling: Sampling,
+    slots: Vec<Living>,
+    sites: Sites,
+    counters: Counters,
+    now: u64,
+    live: u128,
+    most_live: u128,
+    held: u128,
+    mapped: u128,
+    initial_break: u64,
+    program_break: u64,
+    calls: u64,
+    next_dump: u64,
+    between_dumps: u64,
+}
+
+impl Pass {
+    fn new<R: Read + Seek>(reader: &mut Reader<R>, wanted: Wanted) -> Result<Pass, Error> {
+        let header = reader.header().clone();
+        let stacks = reader.stacks()?;
+        let has_clock = header.clock.source != ClockSource::None;
+        let expected = expected_duration(reader, has_clock)?;
+        let between_dumps = if wanted.dumps { (expected / (DUMPS + 1)).max(1) } else { u64::MAX };
+        let initial_break = header.heap.initial_break;
+        let sites = Sites::new(stacks.frames.len());
+        let profile = Profile {
+            header,
+            duration: 0,
+            has_clock,
+            stacks,
+            sites: Vec::new(),
+            dumps: Vec::new(),
+            lives: Lives::default(),
+            counters: Vec::new(),
+            lanes: Vec::new(),
+            peak: Moment::default(),
+            end: Moment::default(),
+            damage: Vec::new(),
+        };
+        Ok(Pass {
+            sampling: profile.sampling(),
+            profile,
+            wanted,
+            slots: Vec::new(),
+            sites,
+            counters: Counters::new(),
+            now: 0,
+            live: 0,
+            most_live: 0,
+            held: 0,
+            mapped: 0,
+            initial_break,
+            program_break: initial_break,
+            calls: 0,
+            next_dump: between_dumps,
+            between_dumps,
+        })
+    }
+
+    fn record(&mut self, number: u64, record: &Record, stack: Stack) {
+        let time = if self.profile.has_clock { record.time.0 } else { number.saturating_mul(TICK) };
+        self.now = self.now.max(time.min(i64::MAX as u64));
+        let step = Step { record: number, time: self.now, thread: record.thread.0 };
+        self.lane(step, record);
+        if record.program_break != 0 {
+            self.program_break = record.program_break;
+            if self.initial_break == 0 {
+                self.initial_break = record.program_break;
+            }
+        }
+        self.calls += u64::from(record.call.is_of_malloc());
+        self.call(step, &record.call, stack);
+        self.counters.note(self.point());
+        if self.now >= self.next_dump {
+            self.profile.dumps.push(self.sites.dump(self.now));
+            self.next_dump = (self.now / self.between_dumps + 1).saturating_mul(self.between_dumps);
+        }
+    }
+
+    fn lane(&mut self, step: Step, record: &Record) {
+        let lane = lane_of(step.thread);
+        let lanes = &mut self.profile.lanes;
+        if lane >= lanes.len() {
+            lanes.resize(lane + 1, Lane::default());
+        }
+        let lane = &mut lanes[lane];
+        if lane.records == 0 {
+            lane.seen.0 = step.time;
+        }
+        lane.seen.1 = step.time;
+        lane.records += 1;
+        if let Call::ThreadStart { id } = record.call {
+            lane.id = id;
+        }
+    }
+
+    fn call(&mut self, step: Step, call: &Call, stack: Stack) {
+        let request = call.request().unwrap_or(0);
+        match *call {
+            Call::Free { pointer } => self.end(step, pointer.slot),
+            Call::Realloc { old, to, .. } | Call::Reallocarray { old, to, .. } => {
+                // A call that fails leaves what it was handed as it was; one for nothing frees it.
+                if !to.pointer.is_null() || request == 0 {
+                    self.end(step, old.slot);
+                }
+                self.begin(step, request, to, stack);
+            }
+            _ => {
+                if let Some(to) = call.placed() {
+                    self.begin(step, request, to, stack);
+                }
+            }
+        }
+    }
+
+    /// An allocation is made, unless the call failed.
+    fn begin(&mut self, step: Step, request: u64, to: Placed, stack: Stack) {
+        if to.pointer.is_null() {
+            return;
+        }
+        // A call without a stack is a site like another where all have one; where few have, others stand for it.
+        let site = match self.sampling {
+            Sampling::Bytes { .. } if stack.is_none() => NO_SITE,
+            _ => self.sites.of(stack),
+        };
+        if site != NO_SITE {
+            self.sites.allocate(site, self.amount(request));
+        }
+        let Slot(slot) = to.pointer.slot;
+        if to.pointer.slot == Slot::NONE {
+            return;
+        }
+        // In a part of the trace that is lost, it may have been freed unseen.
+        self.end(step, to.pointer.slot);
+        let life = self.bear(step, (slot, site, request), to.pointer);
+        let chunk = to.head & !FLAGS | to.head & MAPPED | 1;
+        let living = Living { request, chunk, born: step.time, site, life };
+        let index = slot as usize;
+        if index >= self.slots.len() {
+            self.slots.resize(index + 1, Living::default());
+        }
+        self.slots[index] = living;
+        self.live += u128::from(request);
+        self.hold(chunk, |total, bytes| total.wrapping_add(bytes));
+        if self.live > self.most_live {
+            self.most_live = self.live;
+            self.profile.peak = Moment { time: step.time, live: bounded(self.live) };
+            self.sites.peak();
+        }
+    }
+
+    fn bear(&mut self, step: Step, (slot, site, request): (u32, u32, u64), pointer: Pointer) -> u32 {
+        if !self.wanted.lives || site == NO_SITE {
+            return 0;
+        }
+        let is_known = self.profile.header.heap.placements && pointer.address != Pointer::UNKNOWN;
+        let address = if is_known { pointer.address } else { u64::from(slot) + 1 };
+        let slots = &mut self.slots;
+        let moved = |slot: u32, life: u32| {
+            if let Some(living) = slots.get_mut(slot as usize) {
+                living.life = life;
+            }
+        };
+        self.profile.lives.bear((slot, site, request, address), step, lives::MOST, moved)
+    }
+
+    /// What lives in the slot is freed, if anything does.
+    fn end(&mut self, step: Step, slot: Slot) {
+        let Some(living) = self.slots.get_mut(slot.0 as usize).filter(|living| living.chunk & 1 == 1) else {
+            return;
+        };
+        let living = std::mem::take(living);
+        if living.site != NO_SITE {
+            let amount = self.amount(living.request);
+            self.sites.free(living.site, amount, step.time - living.born);
+        }
+        self.profile.lives.bury(living.life, step);
+        self.live -= u128::from(living.request);
+        self.hold(living.chunk, |total, bytes| total.wrapping_sub(bytes));
+    }
+
+    /// How much the calls are that an allocation stands for.
+    fn amount(&self, request: u64) -> Amount {
+        let blocks = self.sampling.weight(request);
+        Amount { blocks, bytes: blocks * real(request) }
+    }
+
+    fn hold(&mut self, chunk: u64, change: impl Fn(u128, u128) -> u128) {
+        let bytes = u128::from(chunk & !FLAGS);
+        self.held = change(self.held, bytes);
+        if chunk & MAPPED != 0 {
+            self.mapped = change(self.mapped, bytes);
+        }
+    }
+
+    fn point(&self) -> Point {
+        Point {
+            time: self.now,
+            live: bounded(self.live),
+            held: bounded(self.held),
+            mapped: bounded(self.mapped),
+            program_break: self.program_break.saturating_sub(self.initial_break),
+            calls: self.calls,
+        }
+    }
+
+    fn finish(mut self, recorded: u64) -> Profile {
+        let recorded = if self.profile.has_clock { recorded.min(i64::MAX as u64) } else { 0 };
+        let end = self.now.max(recorded);
+        for index in 0..self.slots.len() {
+            let living = self.slots[index];
+            if living.chunk & 1 == 1 && living.site != NO_SITE {
+                let amount = self.amount(living.request);
+                self.sites.outlive(living.site, amount, end - living.born);
+            }
+        }
+        let mut profile = self.profile;
+        if self.wanted.dumps {
+            let last: Dump = self.sites.dump(end);
+            profile.dumps.push(last);
+        }
+        profile.duration = end;
+        profile.end = Moment { time: end, live: bounded(self.live) };
+        profile.sites = self.sites.finish();
+        profile.counters = self.counters.finish();
+        profile
+    }
+}
+
+/// The lane of a thread.
+pub(super) fn lane_of(thread: u32) -> usize {
+    (thread as usize).min(LANES - 1)
+}
+
+/// Sums of what a hostile trace claims may be greater than any number of bytes.
+fn bounded(sum: u128) -> u64 {
+    u64::try_from(sum).unwrap_or(u64::MAX).min(i64::MAX as u64)
+}
+
+/// How long the trace goes on, as it says itself; it need not be true.
+fn expected_duration<R: Read + Seek>(reader: &mut Reader<R>, has_clock: bool) -> Result<u64, Error> {
+    let said = match has_clock {
+        true => reader.ending().map(|ending| ending.duration.0).filter(|duration| *duration > 0),
+        false => reader.totals().map(|totals| totals.records.saturating_mul(TICK)),
+    };
+    if let Some(said) = said {
+        return Ok(said);
+    }
+    let last = reader.index()?.batches.last().copied().unwrap_or_default();
+    Ok(if has_clock { last.time.0 } else { last.first.saturating_mul(TICK) })
+}
