@@ -8,6 +8,8 @@ use clap::ValueEnum;
 use malloscope_replayer::export::collect::{Wanted, collect};
 use malloscope_replayer::export::names::Offsets;
 use malloscope_replayer::export::{Format, Profile, firefox, write};
+use malloscope_replayer::run::Job;
+use malloscope_replayer::trial::Trial;
 use malloscope_traces::Reader;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -24,6 +26,10 @@ pub struct Args {
     /// The tool's format
     #[arg(long, value_name = "FORMAT")]
     to: Target,
+    /// Replay the trace too, and add counters of what only a replay knows: resident memory, memory from the
+    /// kernel, pinned and cached memory; for Perfetto
+    #[arg(long)]
+    replay: bool,
     /// Write into a file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -64,13 +70,20 @@ pub fn run(args: Args) -> Outcome {
     if goes_to_stdout && !format.is_text() && io::stdout().is_terminal() {
         bail!("this format is not text; name a file with `-o`");
     }
+    if args.replay && format != Format::Perfetto {
+        bail!("`--replay` adds counters, and of these formats Perfetto's alone has some");
+    }
     let mut reader = Reader::open_file(&args.trace)?;
     let mut meter = Meter::new("reading");
     let profile = collect(&mut reader, format.needs_stacks(), Wanted::for_format(format), |progress| {
         meter.update(progress)
     });
     meter.finish();
-    let profile = profile.with_context(|| format!("while reading {}", args.trace.display()))?;
+    let mut profile = profile.with_context(|| format!("while reading {}", args.trace.display()))?;
+    if args.replay {
+        let job = Job { trace: args.trace.clone(), trial: Trial::default(), compare: false, lines: None };
+        profile.replayed = super::replay::replay(&job, &mut io::sink())?.measured.series;
+    }
     tell(&profile);
     // The file is made when all that can be wrong with the trace is known.
     let mut out = output::open(args.output.as_deref())?;

@@ -20,7 +20,7 @@ const DUMPS: u64 = 15;
 const LANES: usize = 1024;
 
 /// What a trace without a clock has instead: nanoseconds a record.
-const TICK: u64 = 1000;
+pub(super) const TICK: u64 = 1000;
 
 /// The bits of a head that are no size, and the one that says that a chunk has a mapping of its own.
 const FLAGS: u64 = 7;
@@ -163,6 +163,7 @@ impl Pass {
             dumps: Vec::new(),
             lives: Lives::default(),
             counters: Vec::new(),
+            replayed: Vec::new(),
             lanes: Vec::new(),
             peak: Moment::default(),
             end: Moment::default(),
@@ -189,8 +190,7 @@ impl Pass {
     }
 
     fn record(&mut self, number: u64, record: &Record, stack: Stack) {
-        let time = if self.profile.has_clock { record.time.0 } else { number.saturating_mul(TICK) };
-        self.now = self.now.max(time.min(i64::MAX as u64));
+        self.now = self.now.max(self.profile.time_of(number, record.time.0));
         let step = Step { record: number, time: self.now, thread: record.thread.0 };
         self.lane(step, record);
         if record.program_break != 0 {

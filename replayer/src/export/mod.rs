@@ -39,6 +39,7 @@ mod sequence;
 pub mod sites;
 pub mod speedscope;
 
+use crate::metrics::series::Sample;
 use code::Code;
 use collect::{Lane, Moment};
 use counters::Point;
@@ -97,6 +98,8 @@ pub struct Profile {
     pub lives: Lives,
     /// How the heap went.
     pub counters: Vec<Point>,
+    /// How it went in a replay, which knows more of it; empty unless somebody made one.
+    pub replayed: Vec<Sample>,
     /// The threads.
     pub lanes: Vec<Lane>,
     /// When the most bytes were live.
@@ -132,6 +135,13 @@ impl Profile {
     /// The program's process id. Imported traces have none, and 0 is the idle process to most tools.
     pub fn pid(&self) -> u32 {
         self.header.program.pid.max(1)
+    }
+
+    /// When a record was: at its time, or at the tick of its number where there is no clock.
+    pub fn time_of(&self, record: u64, time: u64) -> u64 {
+        let time = if self.has_clock { time } else { record.saturating_mul(collect::TICK) };
+        // Formats' times have a sign.
+        time.min(i64::MAX as u64)
     }
 
     /// What a reader of the file should know, in sentences.

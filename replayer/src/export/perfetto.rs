@@ -16,6 +16,7 @@ use super::collect::Lane;
 use super::counters::Point;
 use super::protobuf::Message;
 use super::sites::{Dump, whole};
+use crate::metrics::series::Sample;
 use malloscope_traces::stacks::Sampling;
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -72,18 +73,27 @@ const ENOUGH: usize = 1 << 16;
 const PROCESS: u64 = 1;
 
 /// A counter: its name, whether it counts bytes, and what it is at a point.
-struct Counter {
+struct Counter<T> {
     name: &'static str,
     is_bytes: bool,
-    value: fn(&Point) -> u64,
+    value: fn(&T) -> u64,
 }
 
-const COUNTERS: [Counter; 5] = [
+/// What the trace itself says.
+const COUNTERS: [Counter<Point>; 5] = [
     Counter { name: "malloc live", is_bytes: true, value: |point| point.live },
     Counter { name: "malloc held", is_bytes: true, value: |point| point.held },
     Counter { name: "malloc mapped", is_bytes: true, value: |point| point.mapped },
     Counter { name: "program break", is_bytes: true, value: |point| point.program_break },
     Counter { name: "malloc calls", is_bytes: false, value: |point| point.calls },
+];
+
+/// What only a replay can say.
+const REPLAYED: [Counter<Sample>; 4] = [
+    Counter { name: "replayed resident", is_bytes: true, value: |sample| sample.resident },
+    Counter { name: "replayed from the kernel", is_bytes: true, value: |sample| sample.system },
+    Counter { name: "replayed pinned", is_bytes: true, value: |sample| sample.pinned },
+    Counter { name: "replayed cached", is_bytes: true, value: |sample| sample.cached },
 ];
 
 /// Writes a trace.
@@ -139,7 +149,7 @@ fn track_of_counter(counter: usize) -> u64 {
 }
 
 fn track_of_lane(lane: usize) -> u64 {
-    track_of_counter(COUNTERS.len()) + lane as u64
+    track_of_counter(COUNTERS.len() + REPLAYED.len()) + lane as u64
 }
 
 /// The kernel's name for a thread; where that is unknown, one that no other of the process has.
@@ -160,17 +170,13 @@ fn write_tracks(profile: &Profile, out: &mut Packets<'_>) -> io::Result<()> {
             });
         });
     })?;
-    for (number, counter) in COUNTERS.iter().enumerate() {
-        out.write(|packet| {
-            packet.number(packet::SEQUENCE, TRACKS);
-            packet.message(packet::TRACK_DESCRIPTOR, |track| {
-                track.number(1, track_of_counter(number)).text(2, counter.name).number(5, PROCESS);
-                // Bytes, or a number.
-                track.message(8, |descriptor| {
-                    descriptor.number(3, if counter.is_bytes { 3 } else { 2 });
-                });
-            });
-        })?;
+    for (number, counter) in (0..).zip(&COUNTERS) {
+        write_counter_track(number, counter, out)?;
+    }
+    if !profile.replayed.is_empty() {
+        for (number, counter) in (COUNTERS.len()..).zip(&REPLAYED) {
+            write_counter_track(number, counter, out)?;
+        }
     }
     for (number, lane) in threads(profile) {
         out.write(|packet| {
@@ -184,6 +190,19 @@ fn write_tracks(profile: &Profile, out: &mut Packets<'_>) -> io::Result<()> {
         })?;
     }
     Ok(())
+}
+
+fn write_counter_track<T>(number: usize, counter: &Counter<T>, out: &mut Packets<'_>) -> io::Result<()> {
+    out.write(|packet| {
+        packet.number(packet::SEQUENCE, TRACKS);
+        packet.message(packet::TRACK_DESCRIPTOR, |track| {
+            track.number(1, track_of_counter(number)).text(2, counter.name).number(5, PROCESS);
+            // Bytes, or a number.
+            track.message(8, |descriptor| {
+                descriptor.number(3, if counter.is_bytes { 3 } else { 2 });
+            });
+        });
+    })
 }
 
 /// The threads that did anything.
@@ -205,21 +224,32 @@ fn write_events(profile: &Profile, out: &mut Packets<'_>) -> io::Result<()> {
             });
         })?;
     }
-    for (number, counter) in COUNTERS.iter().enumerate() {
-        let mut before = None;
-        for point in &profile.counters {
-            let value = (counter.value)(point);
-            if before == Some(value) {
-                continue;
-            }
-            before = Some(value);
-            out.at(point.time, TRACKS, |packet| {
-                packet.message(packet::TRACK_EVENT, |message| {
-                    message.number(9, event::COUNTER).number(11, track_of_counter(number));
-                    message.number(30, value);
-                });
-            })?;
-        }
+    for (number, counter) in (0..).zip(&COUNTERS) {
+        let values = profile.counters.iter().map(|point| (point.time, (counter.value)(point)));
+        write_values(number, values, out)?;
+    }
+    for (number, counter) in (COUNTERS.len()..).zip(&REPLAYED) {
+        let values = profile.replayed.iter();
+        let values =
+            values.map(|sample| (profile.time_of(sample.record, sample.time), (counter.value)(sample)));
+        write_values(number, values, out)?;
+    }
+    Ok(())
+}
+
+/// Writes the values of a counter, but for those that are what they were before.
+fn write_values(
+    number: usize,
+    values: impl Iterator<Item = (u64, u64)>,
+    out: &mut Packets<'_>,
+) -> io::Result<()> {
+    let mut before = None;
+    for (time, value) in values.filter(|(_, value)| before.replace(*value) != Some(*value)) {
+        out.at(time, TRACKS, |packet| {
+            packet.message(packet::TRACK_EVENT, |message| {
+                message.number(9, event::COUNTER).number(11, track_of_counter(number)).number(30, value);
+            });
+        })?;
     }
     Ok(())
 }
