@@ -10,9 +10,9 @@ use malloscope_traces::Stack;
 use malloscope_traces::stacks::{Frame, Stacks};
 use std::collections::HashMap;
 
-/// Frames of a stack that are written at most, from the innermost on: four times what a recorder captures.
-/// A hostile trace may have a stack as deep as it is long, and a site on each of its frames.
-pub const DEPTH: usize = 1024;
+/// Places of a stack that are written at most, from the innermost on, where stacks are lists: as many as
+/// a recorder captures. A hostile trace may have a stack as deep as it is long, and a site on each frame.
+pub const DEPTH: usize = 256;
 
 /// The number of the place that stands for calls without a stack.
 pub const NO_STACK: u32 = 0;

@@ -76,6 +76,21 @@ pub fn without_stacks(header: &Header) -> Vec<u8> {
     writer.finish(&Ending::default()).unwrap()
 }
 
+/// A trace with a stack of so many frames, and an allocation of 100 bytes at each of them.
+pub fn deep(frames: u32) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), &header()).unwrap();
+    writer.capture(Capture { sampling: Sampling::All, depth: u32::MAX });
+    let mut caller = Stack::NONE;
+    for number in 0..frames {
+        caller = writer.frame(Frame { caller, module: None, address: 0x1000 + u64::from(number) });
+        let to = Placed { pointer: Pointer::seen(0x20_0000 + u64::from(number) * 128), head: 113 };
+        let call = Call::Malloc { request: 100, to };
+        let record = Record { time: Nanos(0), thread: Thread(0), program_break: 0, call };
+        writer.record_from(&record, caller).unwrap();
+    }
+    writer.finish(&Ending::default()).unwrap()
+}
+
 /// Numbers that look drawn by chance.
 pub struct Random(u64);
 
