@@ -187,7 +187,8 @@ fn meta(profile: &Profile) -> Value {
         "sampleUnits": { "time": "ms", "eventDelay": "ms", "threadCPUDelta": "µs" },
         "startTime": real(profile.header.clock.began) / MILLISECOND,
         "profilingStartTime": 0,
-        "profilingEndTime": real(profile.duration) / MILLISECOND,
+        // The end itself is not in the range that is shown, and the last calls may be at it.
+        "profilingEndTime": real(profile.duration.saturating_add(1000)) / MILLISECOND,
         // What has no name is named after its module and offset: nobody should look for others.
         "symbolicated": true,
         "pausedRanges": [],

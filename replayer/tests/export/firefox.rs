@@ -123,6 +123,7 @@ fn every_allocation_is_in_the_profile_and_every_free_finds_its_own() {
             }
         }
         rows += length;
+        assert!(before < file["meta"]["profilingEndTime"].as_f64().unwrap(), "the end is not shown");
     }
     truth.check("allocated", u64::try_from(allocated).unwrap(), |site| site.allocated.1);
     truth.check("live", u64::try_from(allocated - freed).unwrap(), |site| site.live.1);

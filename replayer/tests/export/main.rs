@@ -118,6 +118,15 @@ fn a_stack_as_deep_as_the_trace_is_long_is_cut_where_stacks_are_lists() {
     assert_eq!(bytes.sum::<u64>(), 300_000);
 }
 
+#[test]
+fn calls_at_the_very_end_are_in_what_firefox_shows() {
+    // All at time 0, as long as it goes on.
+    let firefox = json(&trace::deep(5), Format::Firefox);
+    let times = firefox["threads"][0]["nativeAllocations"]["time"].as_array().unwrap();
+    let end = firefox["meta"]["profilingEndTime"].as_f64().unwrap();
+    assert!(times.iter().all(|time| time.as_f64().unwrap() < end), "{end}");
+}
+
 /// The frames of the deepest stack of `trace::deep(5)`, the outermost first: each is named after its address.
 const DEEP: [&str; 5] = ["0xfff", "0x1000", "0x1001", "0x1002", "0x1003"];
 
