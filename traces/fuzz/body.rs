@@ -35,7 +35,17 @@ fn read(trace: &[u8]) {
         let _ = reader.seek_batch(batch as u32);
         all_records(&mut reader);
     }
+    if let Ok(Some(symbols)) = reader.symbols() {
+        embed_again(trace, &symbols);
+    }
     export(trace);
+}
+
+/// Puts symbols that were read into the trace once more.
+fn embed_again(trace: &[u8], symbols: &Symbols) {
+    let again = embed(Cursor::new(trace), symbols, Vec::new()).expect("they were read from it");
+    let mut reader = Reader::open(Cursor::new(again)).expect("it could be opened before");
+    assert_eq!(reader.symbols().expect("memory can be read").as_ref(), Some(symbols));
 }
 
 /// Reads to the end, and makes sure that there is one and that slots stay as few as they can be.

@@ -45,11 +45,13 @@ pub(crate) enum Kind {
     Probe,
     /// What the tree of stacks grew by.
     Stacks,
+    /// The names of the frames of stacks.
+    Symbols,
     Unknown(u32),
 }
 
 /// The kinds there are, their codes, and what they are called in messages.
-const KINDS: [(Kind, u32, &str); 7] = [
+const KINDS: [(Kind, u32, &str); 8] = [
     (Kind::Header, 1, "header"),
     (Kind::Records, 2, "batch"),
     (Kind::Index, 3, "index"),
@@ -57,6 +59,7 @@ const KINDS: [(Kind, u32, &str); 7] = [
     (Kind::Tail, 5, "tail"),
     (Kind::Probe, 6, "probe"),
     (Kind::Stacks, 7, "part of the stacks"),
+    (Kind::Symbols, 8, "symbols"),
 ];
 
 impl Kind {
@@ -98,6 +101,11 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// A frame before the first record, with nothing in it.
+    pub fn of_nothing(kind: Kind) -> Frame {
+        Frame { kind, batch: 0, records: 0, unpacked: 0, stored: 0, first: 0, time: 0, body_checksum: 0 }
+    }
+
     /// The frame as it stands in the file.
     pub fn to_bytes(self) -> [u8; LENGTH] {
         let mut bytes = [0; LENGTH];

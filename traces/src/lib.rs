@@ -49,6 +49,7 @@
 //! | [`Reader`], `source`, `salvage`, [`Damage`] | how they come out again, or do not |
 //! | [`stacks`], `growth` | from where it was asked: call stacks, and how they get into a trace |
 //! | `columns` | what is said of a record, and what goes without saying |
+//! | [`symbols`], [`embed()`] | the names of a trace's frames, and how they get into it |
 //! | `probe` | what tells one C library from another of the same version |
 //! | `preamble`, `frame`, `batch`, [`Index`], `encoding`, `varint` | the bytes around it |
 //! | [`ops`], [`text`] | scripts of calls in and out, records as lines |
@@ -58,6 +59,7 @@ mod addresses;
 mod batch;
 mod columns;
 mod damage;
+mod embed;
 mod encoding;
 mod ending;
 mod error;
@@ -74,6 +76,7 @@ pub mod record;
 mod salvage;
 mod source;
 pub mod stacks;
+pub mod symbols;
 pub mod text;
 mod varint;
 mod write;
@@ -81,6 +84,7 @@ mod write;
 pub use batch::ColumnSize;
 pub use columns::Column;
 pub use damage::{Damage, Fault};
+pub use embed::embed;
 pub use ending::{Cause, Ending, Observed, Totals};
 pub use error::{Error, Name};
 pub use header::Header;
@@ -89,4 +93,5 @@ pub use index::{Entry, Index};
 pub use read::{Reader, Records};
 pub use record::{Call, Nanos, Placed, Pointer, Record, Slot, Thread};
 pub use stacks::{Stack, Stacks};
+pub use symbols::Symbols;
 pub use write::Writer;

@@ -17,6 +17,7 @@ use crate::preamble;
 use crate::record::Record;
 use crate::source::Source;
 use crate::stacks::{Stack, Stacks};
+use crate::symbols::Symbols;
 
 /// Reads one trace.
 ///
@@ -99,6 +100,12 @@ impl<R: Read + Seek> Reader<R> {
         Ok(self.index.as_ref().expect("it was just put there"))
     }
 
+    /// The names of the trace's frames; `None` if they were not [embedded](crate::embed()), or cannot be read.
+    pub fn symbols(&mut self) -> Result<Option<Symbols>, Error> {
+        let from = self.last_parts()?;
+        self.source.symbols(from)
+    }
+
     /// How many bytes each column takes in what was read so far.
     pub fn column_sizes(&self) -> [(Column, ColumnSize); Column::ALL.len()] {
         Column::ALL.map(|column| (column, self.unpacker.size(column)))
@@ -132,6 +139,17 @@ impl<R: Read + Seek> Reader<R> {
     /// All stacks of the trace, wherever it is being read.
     pub fn stacks(&mut self) -> Result<Stacks, Error> {
         self.source.stacks()
+    }
+
+    /// Where the last batch but one begins, or the first frame: symbols are behind it, so that not every
+    /// frame need be looked at. They may be in front of the last batch, if that was broken off.
+    pub(crate) fn last_parts(&mut self) -> Result<u64, Error> {
+        Ok(self.index()?.batches.iter().rev().nth(1).map_or(preamble::LENGTH, |entry| entry.at))
+    }
+
+    /// Where its bytes come from, for whoever wants them as they are.
+    pub(crate) fn into_source(self) -> Source<R> {
+        self.source
     }
 
     /// All records from here on, one by one. After an [`Error::Damaged`] the iteration goes on; after
