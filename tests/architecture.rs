@@ -10,13 +10,14 @@ use std::{env, fs};
 
 /// The packages, and all that each may import of ours: the arrows of the drawing.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("malloscope", &["malloscope-recorder", "malloscope-replayer", "malloscope-traces"]),
-    ("malloscope-gui", &["malloscope-replayer", "malloscope-traces"]),
-    ("malloscope-replayer", &["malloscope-allocator", "malloscope-traces"]),
+    ("malloscope", &["malloscope-recorder", "malloscope-replayer", "malloscope-symbols", "malloscope-traces"]),
+    ("malloscope-gui", &["malloscope-replayer", "malloscope-symbols", "malloscope-traces"]),
+    ("malloscope-replayer", &["malloscope-allocator", "malloscope-symbols", "malloscope-traces"]),
     ("malloscope-recorder", &["malloscope-traces", "malloscope-wire"]),
     ("malloscope-agent", &["malloscope-wire"]),
     ("malloscope-dropin", &["malloscope-allocator"]),
     ("malloscope-allocator", &[]),
+    ("malloscope-symbols", &["malloscope-traces"]),
     ("malloscope-traces", &[]),
     ("malloscope-wire", &[]),
 ];
