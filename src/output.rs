@@ -57,6 +57,13 @@ pub fn print_comparison(comparison: &Comparison, format: Format) -> anyhow::Resu
     Ok(out.flush()?)
 }
 
+/// Prints sections that are only for people.
+pub fn print_for_people(sections: &[Section]) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    print_sections(sections, Format::Terminal, &mut out)?;
+    Ok(out.flush()?)
+}
+
 fn print_sections(sections: &[Section], format: Format, out: &mut dyn Write) -> io::Result<()> {
     match format {
         Format::Markdown => markdown::write(sections, out),

@@ -42,6 +42,37 @@ impl Meter {
     }
 }
 
+/// A line on standard error that says what is waited for, where nobody knows how long it takes.
+pub struct Waiting {
+    bar: ProgressBar,
+    started: Instant,
+}
+
+impl Waiting {
+    pub fn new() -> Waiting {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        bar.set_style(
+            ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        Waiting { bar, started: Instant::now() }
+    }
+
+    /// It is this now.
+    pub fn say(&mut self, what: &str) {
+        if self.bar.is_hidden() && self.started.elapsed() > PATIENCE && io::stderr().is_terminal() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        // A path of a stranger's could move the cursor.
+        let shown = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
+        self.bar.set_message(what.chars().map(shown).collect::<String>());
+    }
+
+    /// It is over; the line goes away.
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 fn style(has_total: bool) -> ProgressStyle {
     let template = if has_total {
         "{msg} {wide_bar} {human_pos} of {human_len} calls, {per_sec}, {eta} left"

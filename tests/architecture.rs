@@ -10,7 +10,10 @@ use std::{env, fs};
 
 /// The packages, and all that each may import of ours: the arrows of the drawing.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("malloscope", &["malloscope-recorder", "malloscope-replayer", "malloscope-symbols", "malloscope-traces"]),
+    (
+        "malloscope",
+        &["malloscope-recorder", "malloscope-replayer", "malloscope-symbols", "malloscope-traces"],
+    ),
     ("malloscope-gui", &["malloscope-replayer", "malloscope-symbols", "malloscope-traces"]),
     ("malloscope-replayer", &["malloscope-allocator", "malloscope-symbols", "malloscope-traces"]),
     ("malloscope-recorder", &["malloscope-traces", "malloscope-wire"]),

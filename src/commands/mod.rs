@@ -9,6 +9,7 @@ pub mod info;
 pub mod profile;
 pub mod record;
 pub mod replay;
+pub mod symbolize;
 pub mod verify;
 
 use malloscope_replayer::worker::Launcher;

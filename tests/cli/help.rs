@@ -4,8 +4,19 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 10] =
-    ["profile", "record", "replay", "verify", "compare", "info", "dump", "import", "export", "generate"];
+pub const SUBCOMMANDS: [&str; 11] = [
+    "profile",
+    "record",
+    "replay",
+    "verify",
+    "compare",
+    "info",
+    "symbolize",
+    "dump",
+    "import",
+    "export",
+    "generate",
+];
 
 fn check_help(name: &str, text: &str) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help").join(format!("{name}.txt"));

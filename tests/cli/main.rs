@@ -6,6 +6,7 @@ mod exports;
 mod formats;
 mod help;
 mod run;
+mod symbolize;
 mod trouble;
 
 use run::{answer, built, folder, imported, malloscope, program, said, trace};

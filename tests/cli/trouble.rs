@@ -7,7 +7,7 @@ use std::process::Command;
 use std::process::Stdio;
 
 /// Every subcommand that reads a trace.
-const READERS: [&[&str]; 8] = [
+const READERS: [&[&str]; 9] = [
     &["replay"],
     &["replay", "--memory", "real"],
     &["replay", "--placements"],
@@ -15,6 +15,7 @@ const READERS: [&[&str]; 8] = [
     &["verify"],
     &["compare", "--top-pad", "0"],
     &["info"],
+    &["symbolize"],
     &["dump"],
 ];
 
