@@ -275,11 +275,19 @@ impl Lookup<'_> {
             functions.push(Inlined { name: Some(symbol.to_owned()), ..Inlined::default() });
             return;
         };
-        let says_more = |name: &str| !is_mangled(name) && is_mangled(symbol) && symbol.contains(name);
+        // Another function's symbol, at an address that folded functions share, does not have its name in it.
+        let says_more =
+            |name: &str| !is_mangled(name) && is_mangled(symbol) && symbol.contains(own_name(name));
         if outermost.name.as_deref().is_none_or(says_more) {
             outermost.name = Some(symbol.to_owned());
         }
     }
+}
+
+/// The name that a function has for itself, without type parameters: `new` of `new<u8>`, `closure` of
+/// `{closure#0}`. Debug information that is only for lines has no more of the outer names.
+fn own_name(name: &str) -> &str {
+    name.trim_start_matches('{').split(['<', '#', '}']).next().filter(|own| !own.is_empty()).unwrap_or(name)
 }
 
 fn is_mangled(name: &str) -> bool {
@@ -290,4 +298,24 @@ fn is_mangled(name: &str) -> bool {
 pub(crate) fn file_name(module: &Module) -> String {
     let name = Path::new(&module.path).file_name().map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| module.path.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_symbol_completes_the_name_that_it_has_in_it() {
+        let cases = [
+            ("new<u8>", "new"),
+            ("{closure#0}<u8>", "closure"),
+            ("main", "main"),
+            ("<", "<"),
+            ("{", "{"),
+            ("", ""),
+        ];
+        for (name, own) in cases {
+            assert_eq!(own_name(name), own, "{name}");
+        }
+    }
 }

@@ -2,19 +2,27 @@
 //! that names and lines can be kept, or lost.
 //!
 //! `BINARIES=/lib/x86_64-linux-gnu/libc.so.6:… cargo test -p malloscope-symbols --test addr2line -- --ignored --nocapture`
-//! does the same for any files, and prints where they differ.
+//! does the same for any files, and prints where they differ; `ADDR2LINE` names another program to hold them against.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod programs;
 
 use malloscope_symbols::Search;
-use programs::{Line, Program, addresses_of_code, compile, ours, run, theirs};
+use programs::{Aliases, Line, Program, addresses_of_code, compile, ours, theirs};
 
 /// Programs, the commands that make them, and whether lines are found.
 struct Case {
     name: &'static str,
     commands: &'static [&'static str],
     has_lines: bool,
+}
+
+impl Case {
+    /// How many addresses of a hundred may be told otherwise. cpp_demangle 0.5.1 takes the first parameter of
+    /// constructors that are templates for a result, and leaves it out; all else is the same.
+    fn most_differ_percent(&self) -> usize {
+        if matches!(self.name, "cpp" | "linked") { 5 } else { 0 }
+    }
 }
 
 const CASES: &[Case] = &[
@@ -50,11 +58,34 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// Names with spaces as nobody agrees on them, and files without where they are.
+/// Names without spaces, which nobody agrees on, and files without where they are. And without references:
+/// cpp_demangle 0.5.1 forgets those of a parameter pack (`DpOT_`).
 fn plain(lines: &[Line]) -> Vec<(String, String, u32)> {
-    let squeezed = |name: &str| name.chars().filter(|char| !char.is_whitespace()).collect();
+    let squeezed = |name: &str| name.chars().filter(|char| !char.is_whitespace() && *char != '&').collect();
     let file = |file: &str| file.rsplit('/').next().unwrap_or_default().to_owned();
     lines.iter().map(|line| (squeezed(&line.function), file(&line.file), line.line)).collect()
+}
+
+/// Lines to be read by a person: names of templates are long, and differ at the end.
+fn short(lines: &[Line]) -> Vec<String> {
+    let tail =
+        |name: &str| name.chars().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<String>();
+    plain(lines).iter().map(|(name, file, line)| format!("{} {file}:{line}", tail(name))).collect()
+}
+
+/// Whether two tools mean the same. addr2line(1) names addresses behind the end of a function after it,
+/// and what has no lines after the file that a symbol came from; both are guesses, and we make none.
+/// Of several symbols at one address either may be told.
+fn agree(ours: &[Line], theirs: &[Line], aliases: &Aliases) -> bool {
+    let knows_lines = |lines: &[Line]| lines.iter().any(|line| line.line > 0);
+    match (ours, theirs) {
+        ([], theirs) => !knows_lines(theirs),
+        ([ours], [theirs]) if ours.line == 0 && theirs.line == 0 => {
+            plain(std::slice::from_ref(ours))[0].0 == plain(std::slice::from_ref(theirs))[0].0
+                || aliases.are_one(&ours.function, &theirs.function)
+        }
+        _ => plain(ours) == plain(theirs),
+    }
 }
 
 #[test]
@@ -65,11 +96,30 @@ fn programs_built_here_are_read_as_addr2line_reads_them() {
         let addresses: Vec<u64> = addresses_of_code(&program.path).into_iter().take(20_000).collect();
         let (ours, theirs) =
             (ours(&program, &addresses, Search::default()), theirs(&program.path, &addresses));
+        let aliases = Aliases::of(&program.path);
         let with_lines = ours.iter().filter(|lines| lines.iter().any(|line| line.line > 0)).count();
         assert_eq!(with_lines > 0, case.has_lines, "{}", case.name);
-        let same = ours.iter().zip(&theirs).filter(|(ours, theirs)| plain(ours) == plain(theirs)).count();
-        let share = same as f64 / addresses.len() as f64;
-        println!("{}: {share:.4} of {} addresses, {with_lines} with a line", case.name, addresses.len());
+        let differ = addresses
+            .iter()
+            .zip(ours.iter().zip(&theirs))
+            .filter(|(_, (ours, theirs))| !agree(ours, theirs, &aliases));
+        let differ: Vec<_> = differ.collect();
+        let shown = differ.first().map(|(address, (ours, theirs))| {
+            format!("{address:#x}\n  ours   {:?}\n  theirs {:?}", short(ours), short(theirs))
+        });
+        println!(
+            "{}: {} of {} differ: {}",
+            case.name,
+            differ.len(),
+            addresses.len(),
+            shown.as_deref().unwrap_or("")
+        );
+
+        assert!(
+            differ.len() * 100 <= addresses.len() * case.most_differ_percent(),
+            "{}: {shown:?}",
+            case.name
+        );
     }
 }
 
@@ -85,15 +135,16 @@ fn any_files_are_read_as_addr2line_reads_them() {
         let began = std::time::Instant::now();
         let ours = ours(&program, &addresses, Search::default());
         let took = began.elapsed();
+        let aliases = Aliases::of(&program.path);
         let theirs = theirs(&program.path, &addresses);
         let mut differences =
-            addresses.iter().zip(ours.iter().zip(&theirs)).filter(|(_, (a, b))| plain(a) != plain(b));
+            addresses.iter().zip(ours.iter().zip(&theirs)).filter(|(_, (a, b))| !agree(a, b, &aliases));
         let shown: usize = std::env::var("SHOW").ok().and_then(|show| show.parse().ok()).unwrap_or(5);
         let mut count = 0;
         for (address, (ours, theirs)) in differences.by_ref() {
             count += 1;
             if count % 97 == 1 && count / 97 < shown {
-                println!("{address:#x}\n  ours   {:?}\n  theirs {:?}", plain(ours), plain(theirs));
+                println!("{address:#x}\n  ours   {:?}\n  theirs {:?}", short(ours), short(theirs));
             }
         }
         let same = |part: fn(&Line) -> String| {
@@ -104,10 +155,9 @@ fn any_files_are_read_as_addr2line_reads_them() {
             same(|line| format!("{}:{}", line.file.rsplit('/').next().unwrap_or_default(), line.line));
         let names = same(|line| line.function.chars().filter(|char| !char.is_whitespace()).collect());
         println!(
-            "{file}: {} addresses in {took:?}; {} the same in every frame, innermost name {names}, line {lines}",
+            "{file}: {} addresses in {took:?}; {} agree in every frame, innermost name {names}, line {lines}",
             addresses.len(),
             addresses.len() - count
         );
     }
-    run("true", std::path::Path::new("/"));
 }

@@ -1,6 +1,7 @@
 //! Programs that are built for a test, and what is said of their addresses, by us and by addr2line(1).
 #![allow(dead_code, reason = "every test uses a part of it")]
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use malloscope_symbols::{Resolution, Search, Symbolizer};
 use malloscope_traces::stacks::{Module, ModuleId};
-use object::{Object, ObjectSection, ObjectSegment, SectionKind};
+use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SectionKind};
 
 /// A program, as a trace would speak of it.
 pub struct Program {
@@ -133,6 +134,27 @@ pub fn addresses_of_code(path: &Path) -> Vec<u64> {
     sections.flat_map(|section| (section.address()..section.address() + section.size()).step_by(7)).collect()
 }
 
+/// Which addresses each symbol of a file has.
+pub struct Aliases(HashMap<String, HashSet<u64>>);
+
+impl Aliases {
+    pub fn of(path: &Path) -> Aliases {
+        let bytes = fs::read(path).unwrap();
+        let file = object::File::parse(&*bytes).unwrap();
+        let mut all: HashMap<String, HashSet<u64>> = HashMap::new();
+        for symbol in file.symbols().chain(file.dynamic_symbols()) {
+            all.entry(symbol.name().unwrap().to_owned()).or_default().insert(symbol.address());
+        }
+        Aliases(all)
+    }
+
+    /// Whether two names are of one address.
+    pub fn are_one(&self, a: &str, b: &str) -> bool {
+        let (a, b) = (self.0.get(a), self.0.get(b));
+        a.zip(b).is_some_and(|(a, b)| !a.is_disjoint(b))
+    }
+}
+
 /// A function at an address; empty and 0 is what is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -165,7 +187,7 @@ pub fn ours(program: &Program, addresses: &[u64], search: Search) -> Vec<Vec<Lin
 
 /// The same as addr2line says it.
 pub fn theirs(path: &Path, addresses: &[u64]) -> Vec<Vec<Line>> {
-    let mut command = Command::new("addr2line");
+    let mut command = Command::new(std::env::var_os("ADDR2LINE").unwrap_or("addr2line".into()));
     command.args(["-a", "-C", "-f", "-i", "-e"]).arg(path);
     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = process.stdin.take().unwrap();
@@ -175,11 +197,16 @@ pub fn theirs(path: &Path, addresses: &[u64]) -> Vec<Vec<Line>> {
     writer.join().unwrap().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let (mut all, mut lines) = (Vec::new(), text.lines().peekable());
-    let is_address = |line: &str| line.len() == 18 && line.starts_with("0x");
+    let is_address =
+        |line: &str| line.starts_with("0x") && line[2..].bytes().all(|byte| byte.is_ascii_hexdigit());
     while let Some(line) = lines.next() {
         assert!(is_address(line), "{line}");
         let mut functions = Vec::new();
         while let Some(name) = lines.next_if(|line| !is_address(line)) {
+            // llvm-addr2line ends each answer with an empty line.
+            if name.is_empty() {
+                continue;
+            }
             let place = lines.next().unwrap().split(" (discriminator").next().unwrap().to_owned();
             let (file, line) = place.rsplit_once(':').unwrap();
             let unknown = |text: &str| if text == "??" { String::new() } else { text.to_owned() };
