@@ -129,6 +129,10 @@ corruptions! {
     /// Remapping: the mapping is not made of whole pages. An assertion, not a check; glibc puts the
     /// program's name and a line number before it.
     RemapAssertion => "mremap_chunk: Assertion `((size + offset) & (GLRO (dl_pagesize) - 1)) == 0' failed.",
+    /// `MALLOC_CHECK_`: the top chunk does not end where the heap does, or cannot be a chunk.
+    BrokenTop => "malloc: top chunk is corrupt",
+    /// `MALLOC_CHECK_`, asked for a chunk's size: the program wrote behind its bytes.
+    ChunkOverrun => "malloc_check_get_size: memory corruption",
     /// A stack of the cache goes round. glibc would follow it for ever.
     CacheGoesRound => "the cache goes round",
     /// The chunk claims an arena that there is not. glibc would read a wild pointer here.
@@ -203,6 +207,8 @@ impl core::error::Error for Corruption {}
 pub enum Refusal {
     /// There is no memory for it (`ENOMEM`).
     OutOfMemory,
+    /// There is no memory for it, and `errno` is left as it was (a slip in `realloc_check`).
+    Unsaid,
     /// The arguments make no sense (`EINVAL`).
     Invalid,
     /// The heap is corrupted: glibc would have aborted.
@@ -218,7 +224,7 @@ impl From<Corruption> for Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::OutOfMemory => out.write_str("out of memory"),
+            Refusal::OutOfMemory | Refusal::Unsaid => out.write_str("out of memory"),
             Refusal::Invalid => out.write_str("invalid argument"),
             Refusal::Corrupted(corruption) => corruption.fmt(out),
         }

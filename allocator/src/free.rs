@@ -19,6 +19,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if payload.is_null() {
             return Ok(());
         }
+        if self.is_checked(thread) {
+            return self.free_checked(thread, payload);
+        }
         let chunk = Chunk::of(&self.cx.memory, payload);
         let head = chunk.head(&self.cx.memory);
         let checks_place_first = self.cx.release.checks.freed == FreedChecks::PlaceFirst;
@@ -67,6 +70,9 @@ impl Arena {
         cx: &mut Context<M, O>,
         pad: u64,
     ) -> Result<bool, Corruption> {
+        if self.is_corrupted {
+            return Ok(false);
+        }
         self.consolidate(cx)?;
         let page_size = cx.memory.page_size();
         let first = bins::number(cx.geometry(), ChunkSize(page_size));

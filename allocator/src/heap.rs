@@ -84,6 +84,13 @@ impl<M: Memory, O: Observer> Context<M, O> {
         head.size().0.wrapping_sub(M::Layout::HEADER).wrapping_add(borrowed)
     }
 
+    /// The bytes the program may use of a chunk, none if it is free.
+    #[inline]
+    pub(crate) fn usable_if_in_use(&self, chunk: Chunk) -> u64 {
+        let head = chunk.head(&self.memory);
+        if head.is_mapped() || chunk.is_in_use(&self.memory) { self.usable(head) } else { 0 }
+    }
+
     /// Fills memory about to be handed out, if that was asked for (glibc: `alloc_perturb`).
     #[inline]
     pub(crate) fn perturb_allocated(&mut self, chunk: Chunk, request: Request) {
@@ -207,13 +214,17 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     }
 
     /// `malloc_usable_size(payload)`
-    pub fn usable_size(&self, payload: Address) -> u64 {
-        if payload.is_null() {
-            return 0;
-        }
+    ///
+    /// # Errors
+    ///
+    /// If every chunk is checked, that the program wrote behind the bytes it had asked for.
+    pub fn usable_size(&self, payload: Address) -> Result<u64, Corruption> {
         let chunk = Chunk::of(&self.cx.memory, payload);
-        let head = chunk.head(&self.cx.memory);
-        if head.is_mapped() || chunk.is_in_use(&self.cx.memory) { self.cx.usable(head) } else { 0 }
+        match payload {
+            Address::NULL => Ok(0),
+            _ if self.cx.parameters.checks_chunks => self.cx.requested(chunk),
+            _ => Ok(self.cx.usable_if_in_use(chunk)),
+        }
     }
 
     /// `malloc_trim(pad)`: whether anything was given back.

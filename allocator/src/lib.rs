@@ -21,6 +21,8 @@
 //! A release goes the other way: unmapped, or into the tcache, or into a fastbin, or merged with its
 //! neighbours into the unsorted bin or the top chunk, which may then be trimmed.
 //!
+//! Where `MALLOC_CHECK_` counts, other functions stand in front of all that: `check_hooks.rs`.
+//!
 //! # Words
 //!
 //! A *request* is the bytes a program asks for; a *payload* is the address it is given; a *chunk* is
@@ -69,6 +71,7 @@ pub mod address;
 pub mod arena;
 pub mod bins;
 pub mod check;
+mod check_hooks;
 pub mod chunk;
 pub mod corruption;
 mod free;

@@ -19,6 +19,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     #[inline]
     pub fn malloc(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
         let request = Request(M::Layout::cut(request.0));
+        if self.is_checked(thread) {
+            return self.malloc_checked(thread, request);
+        }
         let Some(size) = self.asked(request) else {
             return self.malloc_too_large(thread, request);
         };
@@ -35,6 +38,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let product = M::Layout::cut(count).checked_mul(M::Layout::cut(size));
         let product = product.filter(|&product| product == M::Layout::cut(product));
         let request = Request(product.ok_or(Refusal::OutOfMemory)?);
+        if self.is_checked(thread) {
+            return self.calloc_checked(thread, request);
+        }
         let Some(size) = self.asked(request) else {
             if self.cx.release.first_calloc_is_malloc && !self.was_called {
                 return self.malloc_too_large(thread, request);

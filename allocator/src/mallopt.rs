@@ -7,7 +7,7 @@
 //! | `M_TOP_PAD` | -2 | `top_pad` | any | |
 //! | `M_MMAP_THRESHOLD` | -3 | `mmap_threshold` | up to 32 MiB; from 2.35 on any | beyond |
 //! | `M_MMAP_MAX` | -4 | `mmap_max` | any; a negative one maps nothing | |
-//! | `M_CHECK_ACTION` | -5 | nothing any more | | |
+//! | `M_CHECK_ACTION` | -5 | what is done about corruption, until 2.26; then nothing | any | |
 //! | `M_PERTURB` | -6 | `perturb` | any; the low byte counts | |
 //! | `M_ARENA_TEST` | -7 | `arena_test` | 1 or more, others do nothing | |
 //! | `M_ARENA_MAX` | -8 | `arena_max` | 1 or more, others do nothing | |
@@ -31,6 +31,7 @@ fn meant(release: &Release, parameter: i32, value: i32) -> Option<Tunable> {
         -2 => Some(Tunable::TopPad),
         -3 => Some(Tunable::MmapThreshold),
         -4 => Some(Tunable::MmapMax),
+        -5 => Some(Tunable::Check),
         -6 => Some(Tunable::Perturb),
         -7 if value > 0 => Some(Tunable::ArenaTest),
         -8 if value > 0 => Some(release.meant_by(Tunable::ArenaMax)),
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
     use crate::memory::Processors;
     use crate::memory::simulated::{DEFAULT_BREAK, Simulated};
-    use crate::release::{V2_31, V2_36};
+    use crate::release::{V2_23, V2_31, V2_36};
     use crate::tunables::Tunables;
 
     fn heap(release: Release) -> Heap<Simulated> {
@@ -79,6 +80,7 @@ mod tests {
             (V2_36, -3, (32 << 20) + 1, 1, true),
             (V2_36, -4, -1, 1, true),
             (V2_36, -5, 3, 1, false),
+            (V2_23, -5, 1, 1, true),
             (V2_36, -6, 0x1234, 1, true),
             (V2_36, -7, 0, 1, false),
             (V2_36, -7, 1, 1, true),

@@ -31,6 +31,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             return Err(Refusal::Invalid);
         }
         let alignment = alignment.max(M::Layout::SMALLEST_CHUNK.0);
+        if self.is_checked(thread) {
+            return self.memalign_checked(thread, alignment, request);
+        }
         if self.would_wrap(request.0, alignment) {
             return Err(Refusal::OutOfMemory);
         }
@@ -39,7 +42,6 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if size.is_none() && self.cx.release.refuses_early.memalign {
             return Err(Refusal::OutOfMemory);
         }
-        self.meet(thread);
         if let Some(size) = size {
             self.ensure_tcache(thread, Wants::Aligned(size))?;
             if self.cx.release.tcache.serves_memalign
@@ -120,7 +122,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
     /// An aligned chunk from an arena, or from a mapping if there is no arena to be had (glibc:
     /// `_int_memalign`). No size is one too large.
-    fn align_in(
+    pub(crate) fn align_in(
         &mut self,
         thread: ThreadId,
         arena: Option<crate::arena::ArenaId>,

@@ -8,8 +8,13 @@ use crate::bins::tcache;
 use crate::huge_pages::Huge;
 use crate::layout::Geometry;
 use crate::memory::HugePages;
-use crate::release::{LargeTcache, Release, TcacheMade};
+use crate::release::{CheckHooks, LargeTcache, Release, TcacheMade};
 use crate::tunables::{Tunable, Tunables, int};
+
+/// What is done about corruption unless something else is set: `DEFAULT_CHECK_ACTION`.
+const SAY_AND_ABORT: i32 = 3;
+/// The bit of it that ends the process.
+const ABORT: i32 = 2;
 
 /// The limits in force. glibc: `struct malloc_par`, `global_max_fast`, `perturb_byte`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,11 @@ pub struct Parameters {
     pub greatest_fast: u64,
     /// If not 0: its low byte fills freed memory, and the complement allocated memory.
     pub perturb: i32,
+    /// Whether every chunk is checked by the functions that `check` puts in front of malloc's own.
+    pub checks_chunks: bool,
+    /// What is done about corruption, in bits: 1 to say so, 2 to abort, 4 to say it in few words. glibc:
+    /// `check_action`.
+    pub check_action: i32,
     /// The huge pages that are used.
     pub huge: Huge,
     /// Chunks that have a mapping of their own now.
@@ -77,6 +87,9 @@ impl Parameters {
             tcache_unsorted_limit: 0,
             greatest_fast: if release.has_fastbins { greatest_fast(geometry, 16 * geometry.word) } else { 0 },
             perturb: 0,
+            checks_chunks: release.check_hooks != CheckHooks::Absent
+                && tunables.get(Tunable::Check).is_some_and(|value| value != 0),
+            check_action: SAY_AND_ABORT,
             huge: Huge::none(geometry.longest_segment()),
             mapped_chunks: 0,
             greatest_mapped_chunks: 0,
@@ -124,6 +137,7 @@ impl Parameters {
             Tunable::Mxfast if release.has_fastbins => {
                 self.greatest_fast = greatest_fast(geometry, value);
             }
+            Tunable::Check if release.corruption_can_be_survived => self.check_action = int(value),
             // Read once, when malloc starts, or nothing to set.
             Tunable::Check | Tunable::Hugetlb | Tunable::Mxfast => {}
         }
@@ -140,6 +154,11 @@ impl Parameters {
         }
         let excluded = if rules.excludes_greatest { geometry.alignment } else { 0 };
         self.greatest_cached = size - ChunkSize(excluded);
+    }
+
+    /// Whether the process ends when something is found to be corrupted.
+    pub fn corruption_is_the_end(&self) -> bool {
+        self.check_action & ABORT != 0
     }
 
     /// One of the four thresholds is set by hand: from now on none of them moves by itself.

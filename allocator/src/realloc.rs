@@ -26,11 +26,13 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             return self.malloc(thread, request);
         }
         let request = Request(M::Layout::cut(request.0));
+        if self.is_checked(thread) {
+            return self.realloc_checked(thread, payload, request);
+        }
         if request.0 == 0 {
             self.free(thread, payload)?;
             return Ok(Address::NULL);
         }
-        self.meet(thread);
         let chunk = Chunk::of(&self.cx.memory, payload);
         let head = chunk.head(&self.cx.memory);
         if self.should_keep(chunk, head, request) {
@@ -66,7 +68,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if rule == KeptByRealloc::Nothing {
             return false;
         }
-        let usable = self.usable_size(chunk.payload(&self.cx.memory));
+        let usable = self.cx.usable_if_in_use(chunk);
         if request.0 > usable {
             return false;
         }
@@ -142,7 +144,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 
 impl Arena {
     /// Makes a chunk `size` long, where it lies if that can be (glibc: `_int_realloc`).
-    fn reallocate<M: Memory, O: Observer>(
+    pub(crate) fn reallocate<M: Memory, O: Observer>(
         &mut self,
         cx: &mut Context<M, O>,
         tcache: &mut Tcache,

@@ -67,6 +67,10 @@ pub struct Release {
     pub segments_reserve_no_swap: bool,
     /// How long a mapping in place of the program break is.
     pub break_fallback: BreakFallback,
+    /// The functions that `check` puts in front of malloc's own.
+    pub check_hooks: CheckHooks,
+    /// Whether `check` also says what is done about corruption: `check_action`.
+    pub corruption_can_be_survived: bool,
     /// How the environment is read.
     pub environment: Reader,
     /// The tunables that malloc reads.
@@ -95,6 +99,17 @@ pub struct Release {
     pub mallinfo2: bool,
     /// What it checks before it goes on.
     pub checks: Checks,
+}
+
+/// The functions that `check` puts in front of malloc's own, to look at every chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckHooks {
+    /// There are none.
+    Absent,
+    /// A block that was to grow to more than any can have is taken for damaged from then on.
+    Spoiling,
+    /// Such a block is as it was, and so is `errno`.
+    Mending,
 }
 
 /// Where things are in `struct malloc_state`, the structure at the head of a secondary arena.
@@ -308,6 +323,8 @@ pub const V2_23: Release = Release {
     mapped_head: MappedHead::ToTheEnd,
     segments_reserve_no_swap: true,
     break_fallback: BreakFallback { rounded_to: PAGE, at_least: MEBIBYTE, counts_old_top: true },
+    check_hooks: CheckHooks::Spoiling,
+    corruption_can_be_survived: true,
     environment: Reader::Variables,
     tunables: Known::VARIABLES,
     tunables_are_copied_onto_break: false,
@@ -409,6 +426,8 @@ pub const V2_26_BRANCH: Release = Release {
     refuses_early: RefusesEarly { malloc: true, ..V2_26.refuses_early },
     // 5ad533e8e6: no more than a char can count.
     greatest_tcache_count: 127,
+    // 2.27, ac3ed168d0 and before: what is corrupted ends the process, whatever was set.
+    corruption_can_be_survived: false,
     // 2.27, cebcb9f864: what has no greatest value may have any.
     tunables: V2_26.tunables.with(Tunable::ArenaMax).with(Tunable::ArenaTest),
     ..V2_26
@@ -478,6 +497,8 @@ pub const V2_30: Release = Release {
     greatest_request: GreatestRequest::HalfAddressSpace,
     refuses_early: RefusesEarly { calloc: true, ..V2_29.refuses_early },
     pvalloc_keeps_a_bit: true,
+    // In the same commit: whether a size is too large is asked by a function that can be heard.
+    check_hooks: CheckHooks::Mending,
     greatest_tcache_count: V2_28_BRANCH.greatest_tcache_count,
     tcache_counts_overflow: V2_28_BRANCH.tcache_counts_overflow,
     ..V2_29
@@ -516,6 +537,7 @@ pub const V2_34: Release = Release {
     name: "2.34",
     // 1e5a5866cb: MALLOC_CHECK_ does nothing unless libc_malloc_debug.so is loaded too.
     tunables: V2_33.tunables.without(Tunable::Check),
+    check_hooks: CheckHooks::Absent,
     // 2d2d9f2b48: no hooks.
     first_calloc_is_malloc: false,
     // 228f30ab47.

@@ -158,7 +158,7 @@ impl<M: Memory> Pair<M> {
             }
             self.heap.memory_mut().store(payload + offset, self.stamp);
         }
-        assert!(self.heap.usable_size(payload) >= size);
+        assert!(self.heap.usable_size(payload).expect("a live payload has a size") >= size);
         self.live.insert(payload.0, (size, self.stamp));
     }
 

@@ -260,7 +260,7 @@ impl<M: Machine, O: Observer> Engine<M, O> {
             }
             Call::UsableSize { pointer } => {
                 let payload = self.held(pointer).unwrap_or_default().payload;
-                Answer::Number(self.heap.usable_size(payload))
+                Answer::Number(self.heap.usable_size(payload)?)
             }
             Call::MoveBreak { by } => Answer::Number(self.heap.move_foreign_break(by).is_none().into()),
             Call::ThreadStart { .. } => {
@@ -374,7 +374,10 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     #[inline]
     fn touch(&mut self, payload: Address, request: u64, already: u64) {
         // A request near the end of the address space may have gone round it to a small chunk.
-        let request = if request > FARTHEST { self.heap.usable_size(payload) } else { request };
+        let request = match request {
+            ..=FARTHEST => request,
+            _ => self.heap.usable_size(payload).unwrap_or(0),
+        };
         if request <= already {
             return;
         }

@@ -322,8 +322,8 @@ impl Machine for Metered {
         let end = at + length;
         let mut at = at;
         while at < end {
-            // A word at a multiple of 8 that begins inside a payload ends inside its chunk.
-            self.process.store(at, 0);
+            // Not a word: where every chunk is checked, what follows the program's bytes must stay.
+            self.process.fill(at, 1, 0);
             at = at.align_down(page_size) + page_size;
         }
     }

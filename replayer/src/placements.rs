@@ -64,6 +64,7 @@ impl Placements {
             }
             // The call freed its allocation.
             Answer::Payload(_) => writeln!(out, "{index} {name} 0 0 {moved:x} E0"),
+            Answer::Refused(Refusal::Unsaid) => writeln!(out, "{index} {name} 0 0 {moved:x} E0"),
             Answer::Refused(Refusal::Invalid) => writeln!(out, "{index} {name} 0 0 {moved:x} E22"),
             Answer::Refused(_) => writeln!(out, "{index} {name} 0 0 {moved:x} E12"),
             Answer::Number(number) => writeln!(out, "{index} {name} - {number:x} {moved:x}"),

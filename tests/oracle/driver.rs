@@ -4,10 +4,10 @@
 //! among their files, listed in `MALLOSCOPE_LIBCS` like the folders in `PATH`:
 //! `MALLOSCOPE_LIBCS=libcs/2.31:libcs/2.42-branch`. Those built for i386 in `MALLOSCOPE_LIBCS_I386`.
 
-use super::replay::MEMORIES;
+use super::replay::{DIES, MEMORIES};
 use super::{Settings, folder, golden};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
@@ -159,7 +159,9 @@ impl Driver {
             (!has_tunables).then(|| (format!("MALLOC_{}{end}", name.to_uppercase()), value.to_string()))
         };
         let variables = settings.tunables.iter().filter_map(variable);
-        settings.variables.iter().cloned().chain(string).chain(variables).collect()
+        // Older ones would look for a terminal to complain on, and leave their errno.
+        let complains_on_2 = ("LIBC_FATAL_STDERR_".to_owned(), "1".to_owned());
+        settings.variables.iter().cloned().chain([complains_on_2]).chain(string).chain(variables).collect()
     }
 
     /// Where the C library puts every chunk of a script, and the settings with which it did.
@@ -176,19 +178,20 @@ impl Driver {
     fn play(&self, options: &[&str], script: &Path, settings: &Settings) -> (String, Settings) {
         let mut command = self.command();
         command.args(options).args(arguments(settings)).arg(script).envs(self.environment(settings));
-        let (text, as_it_was) = told(&run(&mut command), settings);
+        let output = command.output().expect("the program runs");
+        let text = lines(&output).unwrap_or_else(|| panic!("{command:?}: {}", output.status));
+        let (text, as_it_was) = told(&text, settings);
         (text, Settings { bits: self.architecture.bits, ..as_it_was })
     }
 
-    /// The same, unless the C library does not survive the script, or takes many seconds.
-    pub fn placements_if_it_survives(&self, script: &Path, settings: &Settings) -> Option<String> {
+    /// The same, unless the C library crashes over the script, or takes many seconds.
+    pub fn placements_unless_it_crashes(&self, script: &Path, settings: &Settings) -> Option<String> {
         let driver = self.command();
         let mut command = Command::new("timeout");
         command.arg("10").arg(driver.get_program()).args(driver.get_args());
         let output = command.args(arguments(settings)).arg(script).envs(self.environment(settings)).output();
         let output = output.expect("there is a timeout command");
-        let text = String::from_utf8(output.stdout).expect("the lines are text");
-        output.status.success().then(|| told(&text, settings).0)
+        lines(&output).map(|text| told(&text, settings).0)
     }
 
     /// What it asks of the kernel, as `strace` sees it; `None` where there is no strace.
@@ -208,6 +211,20 @@ impl Driver {
             .envs(self.environment(settings));
         run(&mut command);
         Some(std::fs::read_to_string(log.path()).expect("strace has written its log"))
+    }
+}
+
+/// The lines of a driver that came to its end, or to that of the C library, which is then told in one more.
+fn lines(output: &Output) -> Option<String> {
+    const ABORTED: i32 = 128 + 6;
+    let mut text = String::from_utf8(output.stdout.clone()).expect("the lines are text");
+    match output.status.code()? {
+        0 => Some(text),
+        ABORTED => {
+            text.push_str(DIES);
+            Some(text)
+        }
+        _ => None,
     }
 }
 

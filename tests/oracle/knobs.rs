@@ -1,24 +1,25 @@
 //! Every setting malloc has, in every spelling, within its bounds, at them and beyond.
 //!
 //! The judge is every C library that is here (see `driver`). What they did is kept like that of other
-//! scripts, in `RELEASE.knobs`.
+//! scripts, in `RELEASE.knobs`, and `RELEASE-i386.knobs` of those built for i386.
 
-use super::driver::Driver;
+use super::driver::{Architecture, Driver, I386, X86_64};
 use super::generate::{SENSITIVE, script};
 use super::replay::{MEMORIES, Trace};
-use super::{AS_USUAL, READ, Settings, check_golden, golden, kept, processors_online, settled, written};
+use super::{AS_USUAL, READ, Settings, check_golden, goldens, kept, processors_online, settled, written};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs;
-use std::path::PathBuf;
 use std::thread;
+
+/// What the names of these goldens end with.
+const SUFFIX: &str = ".knobs";
 
 /// Calls that are made under each setting.
 const LINES: usize = 1600;
 
 /// Values for each tunable.
 const TUNABLES: &[(&str, &[&str])] = &[
-    ("check", &["0"]),
+    ("check", &["0", "1", "2", "3", "4", "-1", "0x3"]),
     ("top_pad", &["0", "1", "4096", "131072", "1000000", "-1", "0x20000", "010000", " 77"]),
     ("perturb", &["0", "165", "255", "256", "-1"]),
     (
@@ -78,6 +79,15 @@ const VARIABLES: &[&[(&str, &str)]] = &[
     &[("MALLOC_ARENA_MAX", "2")],
     &[("MALLOC_ARENA_TEST", "3")],
     &[("MALLOC_CHECK_", "0")],
+    &[("MALLOC_CHECK_", "1")],
+    &[("MALLOC_CHECK_", "3")],
+    &[("MALLOC_CHECK_", "03")],
+    &[("MALLOC_CHECK_", "7")],
+    &[("MALLOC_CHECK_", "x")],
+    &[("MALLOC_CHECK_", "")],
+    &[("MALLOC_CHECK_", "3"), ("MALLOC_PERTURB_", "165")],
+    &[("MALLOC_CHECK_", "3"), ("MALLOC_MMAP_THRESHOLD_", "4096")],
+    &[("MALLOC_CHECK_", "3"), ("MALLOC_MMAP_MAX_", "0")],
     &[("MALLOC_ARENA_MAX", "2"), ("GLIBC_TUNABLES", "glibc.malloc.arena_max=4")],
     &[("GLIBC_TUNABLES", "glibc.malloc.arena_max=4"), ("MALLOC_ARENA_MAX", "2")],
     &[("GLIBC_TUNABLES", "glibc.malloc.arena_max=0"), ("MALLOC_ARENA_MAX", "2")],
@@ -140,7 +150,7 @@ fn sensitive() -> String {
 }
 
 /// All of them, the first of which sets nothing.
-fn cases(release: &str) -> Vec<Case> {
+fn cases(release: &str, architecture: &Architecture) -> Vec<Case> {
     let script = sensitive();
     let mut cases = vec![set_by(&[], &script)];
     for (name, values) in TUNABLES {
@@ -157,6 +167,9 @@ fn cases(release: &str) -> Vec<Case> {
             cases.extend([0, 4].map(|eighths| set_after(eighths, parameter, value, &script)));
         }
     }
+    for case in &mut cases {
+        case.settings.bits = architecture.bits;
+    }
     cases
 }
 
@@ -169,19 +182,6 @@ fn line(case: &Case, placements: Option<&str>) -> String {
 /// What is kept where the C library itself fails: 2.41 and older look for pages of a given size in a way
 /// that may end in a crash.
 const NOT_SURVIVED: &str = "is not survived";
-
-/// What each release did under every setting, by its name.
-fn goldens() -> Vec<(String, String)> {
-    let entries = fs::read_dir(golden("")).expect("the goldens are there");
-    let paths = entries.map(|entry| entry.expect("it can be read").path());
-    let release = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?.strip_suffix(".knobs")?.to_owned();
-        Some((name, fs::read_to_string(&path).expect("a golden can be read")))
-    };
-    let mut all: Vec<_> = paths.filter_map(release).collect();
-    all.sort();
-    all
-}
 
 /// Imports every script but once.
 #[derive(Default)]
@@ -196,49 +196,92 @@ impl Traces {
 
 #[test]
 fn settings_do_what_they_do_in_glibc() {
-    let goldens = goldens();
+    check_releases(&X86_64);
+}
+
+#[test]
+fn i386_settings_do_what_they_do_in_glibc() {
+    check_releases(&I386);
+}
+
+fn check_releases(architecture: &Architecture) {
+    let goldens = goldens(SUFFIX, architecture);
     assert!(goldens.iter().any(|(release, _)| release == READ), "there are goldens");
     thread::scope(|scope| {
         for (release, golden) in &goldens {
-            scope.spawn(|| check_release(release, golden));
+            scope.spawn(|| check_release(release, architecture, golden));
         }
     });
 }
 
-fn check_release(release: &str, golden: &str) {
-    let cases = cases(release);
+fn check_release(release: &str, architecture: &Architecture, golden: &str) {
+    let cases = cases(release, architecture);
     assert_eq!(golden.lines().count(), cases.len(), "{release}: bless it");
     let mut traces = Traces::default();
     for ((number, case), real) in cases.iter().enumerate().zip(golden.lines()) {
-        let both = release == READ && !case.settings.begins_with_a_huge_page;
-        let memory = if both { MEMORIES[number % 2] } else { MEMORIES[0] };
+        let all = release == READ && !case.settings.begins_with_a_huge_page;
+        let memories = if all { architecture.memories } else { &MEMORIES[..1] };
+        let memory = memories[number % memories.len()];
         let ours = traces.of(&case.script).replay(release, &["--placements"], memory, &case.settings);
         let ours = line(case, Some(&settled(&ours)));
-        assert!(ours == real || real.ends_with(NOT_SURVIVED), "{release}, {memory} memory\n{ours}\n{real}");
+        assert!(
+            ours == real || real.ends_with(NOT_SURVIVED),
+            "{release}, {} bits, {memory} memory\n{ours}\n{real}",
+            architecture.bits
+        );
     }
 }
 
 #[test]
 fn settings_in_the_goldens_are_what_glibc_does() {
+    check_goldens(Driver::all());
+}
+
+#[test]
+fn i386_settings_in_the_goldens_are_what_glibc_does() {
+    check_goldens(Driver::all_for_i386());
+}
+
+fn check_goldens(drivers: &[Driver]) {
     if processors_online() != AS_USUAL.processors {
         eprintln!("skipped: another number of processors allows another number of arenas");
         return;
     }
-    for driver in Driver::all() {
+    for driver in drivers {
         let mut golden = String::new();
-        for case in cases(&driver.release) {
-            let real = driver.placements_if_it_survives(written(&case.script).path(), &case.settings);
+        for case in cases(&driver.release, driver.architecture) {
+            let real = driver.placements_unless_it_crashes(written(&case.script).path(), &case.settings);
             let real = real.map(|real| settled(&real));
             writeln!(golden, "{}", line(&case, real.as_deref())).expect("a string takes all");
         }
-        check_golden(&format!("{}.knobs", driver.release), &golden);
+        check_golden(&format!("{}{}{SUFFIX}", driver.release, driver.architecture.suffix), &golden);
+    }
+}
+
+/// Until there were no hooks any more, `check` counted: any value that is one but 0.
+#[test]
+fn checking_moves_everything_while_there_are_hooks() {
+    for (release, golden) in goldens(SUFFIX, &X86_64) {
+        let hashes_of = |value: &str| {
+            let name = format!("MALLOC_CHECK_={value} ");
+            let line = golden.lines().find(|line| line.starts_with(&name));
+            line.and_then(|line| line.rsplit(": ").next()).expect("there is a golden").to_owned()
+        };
+        let counts = hashes_of("3") != hashes_of("0");
+        assert_eq!(
+            counts,
+            ["2.23", "2.26", "2.26-branch", "2.27", "2.31"].contains(&release.as_str()),
+            "{release}"
+        );
+        assert_eq!(hashes_of("1"), hashes_of("3"), "{release}");
     }
 }
 
 /// The script is such that what counts shows.
 #[test]
 fn a_setting_that_counts_moves_something() {
-    let (_, golden) = goldens().into_iter().find(|(release, _)| release == READ).expect("there is one");
+    let (_, golden) =
+        goldens(SUFFIX, &X86_64).into_iter().find(|(release, _)| release == READ).expect("there is one");
     let hashes = |line: &str| line.rsplit(": ").next().expect("a line has hashes").to_owned();
     let hashes_of = |name: &str| {
         let line = golden.lines().find(|line| line.starts_with(&format!("{name} ")));

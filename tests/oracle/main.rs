@@ -25,7 +25,7 @@ mod shrink;
 
 use driver::{Architecture, Driver, I386, X86_64};
 use generate::{KINDS, Kind, Random, script};
-use replay::{MEMORIES, Trace};
+use replay::{DIES, MEMORIES, Trace};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -324,9 +324,14 @@ fn check_kept(what: &str, name: &str, ours: &str, golden: &str) {
 
 /// The releases of which hashes are kept, and these.
 fn hashed_releases(architecture: &Architecture) -> Vec<(String, String)> {
+    goldens(".hashes", architecture)
+}
+
+/// The releases of which there are goldens whose names end so, and these.
+fn goldens(end: &str, architecture: &Architecture) -> Vec<(String, String)> {
     let entries = fs::read_dir(golden("")).expect("the goldens are there");
     let release = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?.strip_suffix(".hashes")?;
+        let name = path.file_name()?.to_str()?.strip_suffix(end)?;
         let (name, suffix) = name.split_at(name.find(I386.suffix).unwrap_or(name.len()));
         let text = || fs::read_to_string(&path).expect("a golden can be read");
         (suffix == architecture.suffix).then(|| (name.to_owned(), text()))
@@ -407,6 +412,9 @@ fn check_live(driver: &Driver, seed: u64) {
     if ours != settled(&real) {
         tell_shortest(driver, &text, memory, (&settings, &as_it_was), &what(memory));
     }
+    if real.ends_with(DIES) {
+        return;
+    }
     let (real, as_it_was) = driver.introspection(file.path(), &settings);
     let ours = trace.replay(&driver.release, introspection(&real), memory, &as_it_was);
     check_same(&what(memory), "", &ours, &real);
@@ -436,7 +444,7 @@ fn tell_shortest(
 ) -> ! {
     let both = |text: &str| {
         let file = written(text);
-        let real = settled(&driver.placements_if_it_survives(file.path(), settings)?);
+        let real = settled(&driver.placements_unless_it_crashes(file.path(), settings)?);
         let trace = Trace::import(file.path());
         Some((settled(&trace.replay(&driver.release, PLACEMENTS, memory, as_it_was)), real))
     };
@@ -463,6 +471,9 @@ fn drawn(seed: u64) -> (Kind, Settings) {
     }
     if kind.break_limit != 0 {
         settings.break_limit = random.range(0x40, 0x200) << 12;
+    }
+    if let value @ 0..4 = random.range(0, 16) {
+        settings.variables.push(("MALLOC_CHECK_".to_owned(), value.to_string()));
     }
     (kind, settings)
 }

@@ -8,6 +8,9 @@ use tempfile::TempDir;
 /// Both kinds of memory a heap can live in.
 pub const MEMORIES: [&str; 2] = ["simulated", "real"];
 
+/// The last line where malloc finds something corrupted and ends the process.
+pub const DIES: &str = "- dies -\n";
+
 /// A script that has been imported.
 pub struct Trace {
     folder: TempDir,
@@ -25,7 +28,8 @@ impl Trace {
         self.folder.path().join("script.mscope")
     }
 
-    /// The lines the replay as a release prints for these options, such as `--placements`.
+    /// The lines the replay as a release prints for these options, such as `--placements`, and [`DIES`] if it
+    /// ends with a corrupted heap.
     pub fn replay(&self, release: &str, lines: &[&str], memory: &str, settings: &Settings) -> String {
         let mut command = malloscope();
         command.arg("replay").args(lines).args(["--memory", memory, "--glibc", release]);
@@ -47,6 +51,12 @@ impl Trace {
         for (name, value) in &settings.tunables {
             command.args(["--set", &format!("{name}={value}")]);
         }
-        answer(command.arg(self.path()))
+        let output = command.arg(self.path()).output().expect("the command runs");
+        let [text, said] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+        if said.contains("the heap is corrupted") {
+            return text.into_owned() + DIES;
+        }
+        assert!(output.status.success() && said.is_empty(), "{command:?}: {}: {said}", output.status);
+        text.into_owned()
     }
 }

@@ -6,12 +6,17 @@ use core::ptr;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::corruption::{Corruption, Refusal};
 
+/// No error that there is, for a refusal that leaves `errno` alone.
+const UNSAID: i32 = 0;
+
 /// As functions that return memory answer: the address, or null and `errno`.
 pub fn pointer(answer: Result<Address, Refusal>) -> *mut c_void {
     match whole_or_refused(answer) {
         Ok(Address(at)) => address(at),
         Err(errno) => {
-            system::set_errno(errno);
+            if errno != UNSAID {
+                system::set_errno(errno);
+            }
             ptr::null_mut()
         }
     }
@@ -22,6 +27,7 @@ pub fn whole_or_refused(answer: Result<Address, Refusal>) -> Result<Address, i32
     match answer {
         Ok(address) => Ok(address),
         Err(Refusal::OutOfMemory) => Err(libc::ENOMEM),
+        Err(Refusal::Unsaid) => Err(UNSAID),
         Err(Refusal::Invalid) => Err(libc::EINVAL),
         Err(Refusal::Corrupted(corruption)) => die(corruption),
     }

@@ -118,7 +118,7 @@ functions! {
     /// `malloc_usable_size`
     malloc_usable_size(payload: *mut c_void) -> usize {
         let payload = at(payload);
-        let usable = twin::call(|heap, _| heap.usable_size(payload));
+        let usable = answer::whole(twin::call(|heap, _| heap.usable_size(payload)));
         usize::try_from(usable).unwrap_or(0)
     }
 

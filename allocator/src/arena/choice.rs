@@ -210,6 +210,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// The first step of a thread's exit, or the next: one chunk that it cached is freed. Between
     /// two, other threads may call. Returns whether there was one (glibc: `tcache_thread_shutdown`).
     pub fn thread_gives_back(&mut self, thread: ThreadId) -> Result<bool, Corruption> {
+        if self.is_checked(thread) {
+            return Ok(false);
+        }
         let rules = self.cx.release.tcache;
         let Thread { tcache, closing, .. } = self.meet(thread);
         let mut rest = closing.take().unwrap_or_else(|| Box::new(tcache.close(&rules)));

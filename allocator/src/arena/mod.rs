@@ -50,6 +50,8 @@ pub struct Arena {
     /// Whether everything up to the break is this arena's: true of the main arena until it first
     /// has to take a mapping instead. glibc: the absence of `NONCONTIGUOUS_BIT`.
     pub(crate) contiguous: bool,
+    /// Whether it was found to be corrupted and the process lives on. glibc: `ARENA_CORRUPTION_BIT`.
+    pub(crate) is_corrupted: bool,
     /// glibc: `system_mem`.
     pub(crate) system_bytes: u64,
     /// glibc: `max_system_mem`.
@@ -76,6 +78,7 @@ impl Arena {
             top: Chunk::NONE,
             last_remainder: Chunk::NONE,
             contiguous: main,
+            is_corrupted: false,
             system_bytes: 0,
             greatest_system_bytes: 0,
             next: ArenaId::MAIN,

@@ -2,7 +2,8 @@
 //! one release but for a field.
 
 use super::{
-    ArenaLimit, GreatestRequest, KeptByRealloc, LargeTcache, MappedHead, Release, Remainders, TcacheMade,
+    ArenaLimit, CheckHooks, GreatestRequest, KeptByRealloc, LargeTcache, MappedHead, Release, Remainders,
+    TcacheMade,
 };
 use crate::corruption::{FreedChecks, UnsortedChecks};
 use crate::tunables::environment::Reader;
@@ -145,6 +146,11 @@ named!(ArenaLimit {
     ArenaLimit::OneEachOnline => "one_each",
 });
 
+named!(CheckHooks {
+    CheckHooks::Absent => "absent",
+    CheckHooks::Spoiling => "spoiling",
+    CheckHooks::Mending => "mending",
+});
 named!(Reader {
     Reader::Variables => "variables",
     Reader::Lenient => "lenient",
@@ -229,6 +235,8 @@ fields! {
     "break_fallback_rounded_to" => break_fallback.rounded_to,
     "break_fallback_at_least" => break_fallback.at_least,
     "break_fallback_counts_old_top" => break_fallback.counts_old_top,
+    "check_hooks" => check_hooks,
+    "corruption_can_be_survived" => corruption_can_be_survived,
     "environment" => environment,
     "tunables" => tunables,
     "tunables_are_copied_onto_break" => tunables_are_copied_onto_break,

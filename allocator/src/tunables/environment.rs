@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// The variables alone, each by a `mallopt` of its own as `atoi` reads it: an `int`, decimal.
-    /// The last of several counts. (`ptmalloc_init` until 2.25)
+    /// The last of several counts; of `MALLOC_CHECK_` only the first digit. (`ptmalloc_init` until 2.25)
     Variables,
     /// `GLIBC_TUNABLES` from left to right; what is no `name=value` is passed over, and of a value
     /// the number it begins with counts. A variable counts where nothing has been set yet.
@@ -102,7 +102,11 @@ impl Loader<'_> {
             let why = if name == GLIBC_TUNABLES { Why::NoTunables } else { Why::UnknownName };
             return self.ignore(setting, why);
         };
-        let number = atoi(text);
+        if tunable == Tunable::Check && text.is_empty() {
+            self.tunables.values[tunable as usize] = None;
+            return self.ignore(setting, Why::NoValue);
+        }
+        let number = if tunable == Tunable::Check { first_digit(text) } else { atoi(text) };
         let value = i64::from(number).cast_unsigned();
         let is_no_limit = number <= 0 && matches!(tunable, Tunable::ArenaMax | Tunable::ArenaTest);
         if is_no_limit || !tunable.is_taken(self.release, value) {
@@ -226,8 +230,6 @@ impl Loader<'_> {
                 self.tunables.values[tunable as usize] = None;
                 let why = Why::out_of_bounds(tunable, self.release);
                 self.ignore(format!("{}={}", tunable.name(), shown(value)), why);
-            } else if tunable == Tunable::Check && value != 0 {
-                self.ignore(format!("{}={value}", tunable.name()), Why::NotModelled);
             }
         }
     }
@@ -304,6 +306,11 @@ fn atoi(text: &str) -> i32 {
         value = if is_negative { value.saturating_sub(digit) } else { value.saturating_add(digit) };
     }
     int(value.cast_unsigned())
+}
+
+/// What the first character of a text is as a digit, whatever it is.
+fn first_digit(text: &str) -> i32 {
+    text.bytes().next().map_or(0, |byte| i32::from(byte) - i32::from(b'0'))
 }
 
 #[cfg(test)]
@@ -491,6 +498,18 @@ mod tests {
     }
 
     #[test]
+    fn of_the_check_variable_alone_the_first_digit_counts() {
+        let set = |variables: &[_]| read(&OLD, variables.iter().copied()).0.get(Tunable::Check);
+        for (text, value) in
+            [("3", Some(3)), ("71", Some(7)), ("05", Some(0)), ("-1", Some(u64::MAX - 2)), ("", None)]
+        {
+            assert_eq!(set(&[("MALLOC_CHECK_", text)]), value, "{text}");
+        }
+        assert_eq!(set(&[("MALLOC_CHECK_", "3"), ("MALLOC_CHECK_", "")]), None);
+        assert_eq!(set(&[("MALLOC_CHECK_", ""), ("MALLOC_CHECK_", "1")]), Some(1));
+    }
+
+    #[test]
     fn one_release_takes_the_limit_on_arenas_for_the_test() {
         let release = Release { arena_max_sets_arena_test: true, ..OLD };
         let (tunables, _) = read(&release, [("MALLOC_ARENA_MAX", "2")]);
@@ -522,8 +541,7 @@ mod tests {
             ("MALLOC_TOP_PAD=1".to_owned(), Why::UnknownName),
         ];
         assert_eq!(told, expected);
-        assert_eq!(why(&V2_31, &[("MALLOC_CHECK_", "3")]), [("check=3".to_owned(), Why::NotModelled)]);
-        assert_eq!(why(&V2_31, &[("MALLOC_CHECK_", "0")]), []);
+        assert_eq!(why(&V2_31, &[("MALLOC_CHECK_", "3")]), []);
     }
 
     #[test]

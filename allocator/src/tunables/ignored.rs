@@ -44,8 +44,6 @@ pub enum Why {
     SetAgain,
     /// `glibc.rtld.enable_secure=1` has the loader pass over all tunables.
     Secure,
-    /// It would have an effect in glibc, and has none here.
-    NotModelled,
 }
 
 impl Why {
@@ -74,9 +72,6 @@ impl fmt::Display for Ignored {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ignored { setting, release, why } = self;
         match why {
-            Why::NotModelled => {
-                write!(out, "{setting} is ignored: what glibc {release} does then is not modelled")
-            }
             Why::UnknownName => write!(out, "glibc ignores {setting}: malloc has no such setting"),
             _ => write!(out, "glibc {release} ignores {setting}: {why}"),
         }
@@ -99,7 +94,6 @@ impl fmt::Display for Why {
             Why::SetBefore => out.write_str("it has been set before"),
             Why::SetAgain => out.write_str("it is set again after that"),
             Why::Secure => out.write_str("glibc.rtld.enable_secure=1 has it ignore every tunable"),
-            Why::NotModelled => out.write_str("that is not modelled"),
         }
     }
 }

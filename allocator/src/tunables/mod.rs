@@ -6,7 +6,7 @@
 //!
 //! | `glibc.malloc.` | variable | values | read by | beyond the bounds |
 //! |---|---|---|---|---|
-//! | `check` | `MALLOC_CHECK_` | 0 to 3 | up to 2.33 | ignored |
+//! | `check` | `MALLOC_CHECK_` | 0 to 3; before 2.26 the variable's first digit | up to 2.33 | ignored |
 //! | `top_pad` | `MALLOC_TOP_PAD_` | any | all | |
 //! | `perturb` | `MALLOC_PERTURB_` | 0 to 255; before 2.26 any | all | ignored |
 //! | `mmap_threshold` | `MALLOC_MMAP_THRESHOLD_` | up to 32 MiB; from 2.35 on any | all | ignored |
@@ -24,8 +24,8 @@
 //! to what it is anyway, ends the moving of the thresholds. `hugetlb` 2 and more sets
 //! `mmap_threshold` too from 2.39 on. `arena_max` does nothing any more once the limit on arenas
 //! has been found: at the second thread's first request, if it was set by then, otherwise when
-//! there are more arenas than `arena_test`. `check` other than 0 gives every chunk another place and
-//! nothing to the tcache; that is not modelled, and said. Before 2.30 any `tcache_count` is taken but
+//! there are more arenas than `arena_test`. `check` other than 0 asks for a byte more for every request,
+//! serves all threads from the main arena and caches nothing (`check_hooks.rs`). Before 2.30 any `tcache_count` is taken but
 //! a `char` counts, so that a stack holds no more than about 128 chunks; on the branches of 2.26 and
 //! 2.27 a greater one than 127 is ignored. A `tcache_max` above 1032 has chunks cached that are large,
 //! in twelve more stacks of a power of two each.

@@ -10,6 +10,8 @@
  *     -i  print instead what malloc_info, malloc_stats, mallinfo and mallinfo2 say after the last call
  *   driver -v  print the C library's version
  *
+ * If the C library aborts, the lines of all calls before are there, and the program ends with 134.
+ *
  * The first line is not of a call: `# OFFSET`, where in its page the program break was.
  * The lines are described in ../../../replayer/src/placements.rs, the script in ../../../traces/src/ops.
  * What is watched must not be disturbed: between the first call and the last nothing here allocates,
@@ -21,6 +23,7 @@
 #include <gnu/libc-version.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -452,6 +455,12 @@ static void *thread_main(void *thread)
 	return NULL;
 }
 
+static void die(int signal)
+{
+	flush();
+	_exit(128 + signal);
+}
+
 int main(int count, char **arguments)
 {
 	uint64_t offset = 0, wall = 0;
@@ -488,6 +497,7 @@ int main(int count, char **arguments)
 	if (kernel_break(0) != initial_break)
 		fail("somebody allocated before the first call");
 	mark("break %zx", initial_break);
+	signal(SIGABRT, die);
 	run(0);
 	flush();
 	if (asks)
