@@ -181,7 +181,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if self.cx.top_is_sound(&self.arenas[0]) {
             return Ok(true);
         }
-        self.live_with(Corruption::BrokenTop)?;
+        let top = self.arenas[0].top().0;
+        let broken = self.cx.blame(top, Corruption::BrokenTop);
+        self.live_with(broken)?;
         Ok(self.cx.begin_new_top(&mut self.arenas[0]))
     }
 
@@ -189,7 +191,11 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// `malloc_printerr`).
     fn live_with(&mut self, corruption: Corruption) -> Result<(), Corruption> {
         self.arenas[0].is_corrupted = true;
-        if self.cx.parameters.corruption_is_the_end() { Err(corruption) } else { Ok(()) }
+        if self.cx.parameters.corruption_is_the_end() {
+            return Err(corruption);
+        }
+        self.cx.blamed = None;
+        Ok(())
     }
 
     fn tell_asked(&mut self, request: Request, padded: Request) {

@@ -108,8 +108,7 @@ corruptions! {
     /// Growing: the break lies below the top chunk's end.
     BreakBelowTop => "break adjusted to free malloc space",
     /// Growing past a hole: the break is where no chunk may begin. An assertion, not a check.
-    BreakMisaligned => "Fatal glibc error: malloc assertion failure in sysmalloc: \
-                        ((unsigned long) chunk2mem (brk) & MALLOC_ALIGN_MASK) == 0",
+    BreakMisaligned => "sysmalloc: Assertion `((unsigned long) chunk2mem (brk) & MALLOC_ALIGN_MASK) == 0' failed.",
     /// Allocating an aligned chunk: a bin holds what cannot be a chunk.
     MemalignUnaligned => "_int_memalign(): unaligned chunk detected",
     /// `mallinfo` and `malloc_stats`: a fastbin leads nowhere.
@@ -126,8 +125,7 @@ corruptions! {
     UnmapPointer => "munmap_chunk(): invalid pointer",
     /// Remapping: the mapping is not made of whole pages.
     RemapPointer => "mremap_chunk(): invalid pointer",
-    /// Remapping: the mapping is not made of whole pages. An assertion, not a check; glibc puts the
-    /// program's name and a line number before it.
+    /// Remapping: the mapping is not made of whole pages. An assertion, not a check.
     RemapAssertion => "mremap_chunk: Assertion `((size + offset) & (GLRO (dl_pagesize) - 1)) == 0' failed.",
     /// `MALLOC_CHECK_`: the top chunk does not end where the heap does, or cannot be a chunk.
     BrokenTop => "malloc: top chunk is corrupt",
@@ -137,6 +135,14 @@ corruptions! {
     CacheGoesRound => "the cache goes round",
     /// The chunk claims an arena that there is not. glibc would read a wild pointer here.
     WildArena => "the chunk belongs to no arena",
+}
+
+impl Corruption {
+    /// Of an assertion: the function it stands in, and what it asserts.
+    pub fn assertion(self) -> Option<(&'static str, &'static str)> {
+        let (function, rest) = self.message().split_once(": Assertion `")?;
+        Some((function, rest.strip_suffix("' failed.")?))
+    }
 }
 
 /// Which of its checks a release makes; those that all releases make are not listed.

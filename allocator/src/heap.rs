@@ -40,6 +40,8 @@ pub struct Context<M, O> {
     pub(crate) left_over_segment: Option<Address>,
     /// What arrives on fastbins while a call is under way.
     pub(crate) lockless: Lockless,
+    /// The pointer that is told with what is corrupted, if it is not that of the call.
+    pub(crate) blamed: Option<Address>,
 }
 
 impl<M: Words, O> Context<M, O> {
@@ -47,6 +49,13 @@ impl<M: Words, O> Context<M, O> {
     #[inline(always)]
     pub(crate) fn geometry(&self) -> Geometry {
         M::Layout::geometry(&self.release)
+    }
+
+    /// Something is corrupted, and this is to be told with it.
+    #[cold]
+    pub(crate) fn blame(&mut self, at: Address, corruption: Corruption) -> Corruption {
+        self.blamed = Some(at);
+        corruption
     }
 
     /// What every payload and every chunk size is a multiple of.
@@ -150,6 +159,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
                 threaded: !release.has_single_thread_path,
                 left_over_segment: None,
                 lockless: Lockless::default(),
+                blamed: None,
             },
             arenas: vec![main],
             threads: Threads::new(),

@@ -41,7 +41,7 @@
 //! `_int_malloc` → `malloc.rs` and one method per bin; `_int_free`, `malloc_consolidate` →
 //! `arena/merge.rs`; `arena_get2`, `reused_arena` → `arena/choice.rs`; `mp_` →
 //! [`Tunables`](tunables::Tunables) and [`Parameters`](parameters::Parameters); `malloc_printerr` →
-//! [`Corruption`](corruption::Corruption); `int_mallinfo`, `__malloc_info`, `__malloc_stats` →
+//! [`Corruption`](corruption::Corruption) and [`last_words`]; `int_mallinfo`, `__malloc_info`, `__malloc_stats` →
 //! [`statistics`].
 //!
 //! ```
@@ -77,6 +77,7 @@ pub mod corruption;
 mod free;
 pub mod heap;
 pub mod huge_pages;
+pub mod last_words;
 pub mod layout;
 mod list;
 mod malloc;

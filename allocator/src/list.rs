@@ -89,20 +89,20 @@ pub(crate) fn insert(words: &mut impl Words, behind: Chunk, chunk: Chunk, before
 #[inline]
 pub(crate) fn unlink<M: Words, O>(cx: &mut Context<M, O>, chunk: Chunk) -> Result<(), Corruption> {
     let geometry = cx.geometry();
-    let words = &mut cx.memory;
-    let size = chunk.size(words);
-    if cx.release.checks.unlinked_foot && chunk.at(size).previous_size(words) != size {
-        return Err(Corruption::SizeDiffersFromFoot);
+    let size = chunk.size(&cx.memory);
+    if cx.release.checks.unlinked_foot && chunk.at(size).previous_size(&cx.memory) != size {
+        return Err(cx.blame(chunk.0, Corruption::SizeDiffersFromFoot));
     }
+    let words = &mut cx.memory;
     let forward = chunk.forward(words);
     let backward = chunk.backward(words);
     if forward.backward(words) != chunk || backward.forward(words) != chunk {
-        return Err(Corruption::ListLinks);
+        return Err(cx.blame(chunk.0, Corruption::ListLinks));
     }
     forward.set_backward(words, backward);
     backward.set_forward(words, forward);
     if geometry.is_large(size) && chunk.smaller(words) != Chunk::NONE {
-        leave_skip_list(words, chunk, forward)?;
+        leave_skip_list(words, chunk, forward).map_err(|broken| cx.blame(chunk.0, broken))?;
     }
     Ok(())
 }

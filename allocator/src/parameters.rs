@@ -12,7 +12,7 @@ use crate::release::{CheckHooks, LargeTcache, Release, TcacheMade};
 use crate::tunables::{Tunable, Tunables, int};
 
 /// What is done about corruption unless something else is set: `DEFAULT_CHECK_ACTION`.
-const SAY_AND_ABORT: i32 = 3;
+pub(crate) const SAY_AND_ABORT: i32 = 3;
 /// The bit of it that ends the process.
 const ABORT: i32 = 2;
 

@@ -5,6 +5,7 @@
 //! the head of a release's branch, which may behave otherwise than the release: where it does, the
 //! branch has a row of its own, `2.26-branch`.
 
+mod assertions;
 pub mod field;
 
 use crate::address::{Request, align_up};
@@ -69,6 +70,10 @@ pub struct Release {
     pub break_fallback: BreakFallback,
     /// The functions that `check` puts in front of malloc's own.
     pub check_hooks: CheckHooks,
+    /// How it is said that a check fired.
+    pub complaints: Complaints,
+    /// How it is said that an assertion failed.
+    pub assertions: Assertions,
     /// Whether `check` also says what is done about corruption: `check_action`.
     pub corruption_can_be_survived: bool,
     /// How the environment is read.
@@ -110,6 +115,28 @@ pub enum CheckHooks {
     Spoiling,
     /// Such a block is as it was, and so is `errno`.
     Mending,
+}
+
+/// How it is said that a check fired (`malloc_printerr`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complaints {
+    /// Between stars, with the program's name and a pointer; a backtrace and the memory map follow.
+    Framed,
+    /// In a line of its own.
+    Plain,
+}
+
+/// How it is said that an assertion of malloc's failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assertions {
+    /// As of a program's own, with its name and the line.
+    OfProgram,
+    /// The same, where a payload is told from its tag (`chunk2rawmem`).
+    OfProgramUntagged,
+    /// With the function (`__malloc_assert`).
+    OfMalloc,
+    /// As of the whole library, with file, line and function (`__libc_assert_fail`).
+    OfLibrary,
 }
 
 /// Where things are in `struct malloc_state`, the structure at the head of a secondary arena.
@@ -324,6 +351,8 @@ pub const V2_23: Release = Release {
     segments_reserve_no_swap: true,
     break_fallback: BreakFallback { rounded_to: PAGE, at_least: MEBIBYTE, counts_old_top: true },
     check_hooks: CheckHooks::Spoiling,
+    complaints: Complaints::Framed,
+    assertions: Assertions::OfProgram,
     corruption_can_be_survived: true,
     environment: Reader::Variables,
     tunables: Known::VARIABLES,
@@ -428,6 +457,8 @@ pub const V2_26_BRANCH: Release = Release {
     greatest_tcache_count: 127,
     // 2.27, ac3ed168d0 and before: what is corrupted ends the process, whatever was set.
     corruption_can_be_survived: false,
+    // 2.27, ec2c1fcefb: and in few words.
+    complaints: Complaints::Plain,
     // 2.27, cebcb9f864: what has no greatest value may have any.
     tunables: V2_26.tunables.with(Tunable::ArenaMax).with(Tunable::ArenaTest),
     ..V2_26
@@ -525,6 +556,8 @@ pub const V2_32: Release = Release {
 /// 2.33.
 pub const V2_33: Release = Release {
     name: "2.33",
+    // 3784dfc098: memory can be tagged.
+    assertions: Assertions::OfProgramUntagged,
     // e3960d1c57: mallinfo's numbers in 64 bits.
     mallinfo2: true,
     // 0e00b35704: a cache that goes round.
@@ -538,6 +571,8 @@ pub const V2_34: Release = Release {
     // 1e5a5866cb: MALLOC_CHECK_ does nothing unless libc_malloc_debug.so is loaded too.
     tunables: V2_33.tunables.without(Tunable::Check),
     check_hooks: CheckHooks::Absent,
+    // No tags in what is asserted.
+    assertions: Assertions::OfProgram,
     // 2d2d9f2b48: no hooks.
     first_calloc_is_malloc: false,
     // 228f30ab47.
@@ -564,11 +599,18 @@ pub const V2_35: Release = Release {
 };
 
 /// 2.36: Debian 12.
-pub const V2_36: Release = Release { name: "2.36", ..V2_35 };
+pub const V2_36: Release = Release {
+    name: "2.36",
+    // ac8047cdf3: an assertion is told without a stream.
+    assertions: Assertions::OfMalloc,
+    ..V2_35
+};
 
 /// 2.37.
 pub const V2_37: Release = Release {
     name: "2.37",
+    // The library's own assertions are all told alike.
+    assertions: Assertions::OfLibrary,
     // f4f2ca1509: realloc in place, with a generous rule that lasted one release.
     realloc_keeps: KeptByRealloc::WithinTrimThreshold,
     // 85860ad6ea: no MAP_NORESERVE.

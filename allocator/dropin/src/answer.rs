@@ -1,6 +1,6 @@
 //! What becomes of the twin's answer: an address, an `errno`, or the end of the process.
 
-use crate::system;
+use crate::{system, twin};
 use core::ffi::c_void;
 use core::ptr;
 use malloscope_allocator::address::Address;
@@ -11,7 +11,12 @@ const UNSAID: i32 = 0;
 
 /// As functions that return memory answer: the address, or null and `errno`.
 pub fn pointer(answer: Result<Address, Refusal>) -> *mut c_void {
-    match whole_or_refused(answer) {
+    pointer_for(Address::NULL, answer)
+}
+
+/// The same, of a call that was given a pointer.
+pub fn pointer_for(payload: Address, answer: Result<Address, Refusal>) -> *mut c_void {
+    match whole_or_refused_for(payload, answer) {
         Ok(Address(at)) => address(at),
         Err(errno) => {
             if errno != UNSAID {
@@ -24,30 +29,35 @@ pub fn pointer(answer: Result<Address, Refusal>) -> *mut c_void {
 
 /// The address, or what `errno` is to be.
 pub fn whole_or_refused(answer: Result<Address, Refusal>) -> Result<Address, i32> {
+    whole_or_refused_for(Address::NULL, answer)
+}
+
+fn whole_or_refused_for(payload: Address, answer: Result<Address, Refusal>) -> Result<Address, i32> {
     match answer {
         Ok(address) => Ok(address),
         Err(Refusal::OutOfMemory) => Err(libc::ENOMEM),
         Err(Refusal::Unsaid) => Err(UNSAID),
         Err(Refusal::Invalid) => Err(libc::EINVAL),
-        Err(Refusal::Corrupted(corruption)) => die(corruption),
+        Err(Refusal::Corrupted(corruption)) => die(corruption, payload),
     }
 }
 
 /// What a call answers that only fails if the heap is corrupted.
 pub fn whole<T>(answer: Result<T, Corruption>) -> T {
-    answer.unwrap_or_else(|corruption| die(corruption))
+    whole_for(Address::NULL, answer)
 }
 
-/// Says what is wrong and aborts (glibc: `malloc_printerr`). The lock is free by now: what runs on
-/// `SIGABRT` may allocate.
+/// The same, of a call that was given a pointer.
+pub fn whole_for<T>(payload: Address, answer: Result<T, Corruption>) -> T {
+    answer.unwrap_or_else(|corruption| die(corruption, payload))
+}
+
+/// Says what is wrong and aborts (glibc: `malloc_printerr`), even where glibc could be told to go on: this
+/// heap cannot. The lock is free by now: what runs on `SIGABRT` may allocate.
 #[cold]
-fn die(corruption: Corruption) -> ! {
-    let message = corruption.message();
-    let mut line = [0; 256];
-    let length = message.len().min(line.len() - 1);
-    line[..length].copy_from_slice(&message.as_bytes()[..length]);
-    line[length] = b'\n';
-    system::say(core::str::from_utf8(&line[..=length]).unwrap_or(message));
+fn die(corruption: Corruption, payload: Address) -> ! {
+    let words = twin::call(|heap, _| heap.last_words(corruption, payload, system::program()));
+    system::say(&words.text);
     system::abort()
 }
 

@@ -51,7 +51,7 @@ functions! {
     /// `realloc`
     realloc(payload: *mut c_void, size: usize) -> *mut c_void {
         let payload = at(payload);
-        answer::pointer(twin::call(|heap, thread| heap.realloc(thread, payload, Request(size as u64))))
+        answer::pointer_for(payload, twin::call(|heap, thread| heap.realloc(thread, payload, Request(size as u64))))
     }
 
     /// `reallocarray`: `ENOMEM` where the product is no size.
@@ -61,14 +61,14 @@ functions! {
             system::set_errno(libc::ENOMEM);
             return core::ptr::null_mut();
         };
-        answer::pointer(twin::call(|heap, thread| heap.realloc(thread, payload, Request(size as u64))))
+        answer::pointer_for(payload, twin::call(|heap, thread| heap.realloc(thread, payload, Request(size as u64))))
     }
 
     /// `free`, which leaves `errno` as it is.
     free(payload: *mut c_void) -> () {
         if !payload.is_null() {
             let payload = at(payload);
-            answer::whole(twin::call(|heap, thread| heap.free(thread, payload)));
+            answer::whole_for(payload, twin::call(|heap, thread| heap.free(thread, payload)));
         }
     }
 
@@ -118,7 +118,7 @@ functions! {
     /// `malloc_usable_size`
     malloc_usable_size(payload: *mut c_void) -> usize {
         let payload = at(payload);
-        let usable = answer::whole(twin::call(|heap, _| heap.usable_size(payload)));
+        let usable = answer::whole_for(payload, twin::call(|heap, _| heap.usable_size(payload)));
         usize::try_from(usable).unwrap_or(0)
     }
 

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 use core::arch::asm;
-use core::ffi::{CStr, c_int, c_long};
+use core::ffi::{CStr, c_char, c_int, c_long};
 use core::sync::atomic::AtomicU32;
 
 /// The address that tells this thread from all others alive.
@@ -89,6 +89,23 @@ fn place_of_errno() -> *mut c_int {
 /// Writes to stderr.
 pub fn say(text: &str) {
     write(libc::STDERR_FILENO, text.as_bytes());
+}
+
+unsafe extern "C" {
+    /// What the process was started as (`argv[0]`).
+    static program_invocation_name: *const c_char;
+}
+
+/// What the process was started as; nothing if that is no text.
+pub fn program() -> &'static str {
+    // SAFETY: libc's variable, written only when the process starts.
+    let name = unsafe { program_invocation_name };
+    if name.is_null() {
+        return "";
+    }
+    // SAFETY: it is not null, so it is the C string `argv[0]`, which stays.
+    let name = unsafe { CStr::from_ptr(name) };
+    name.to_str().unwrap_or_default()
 }
 
 /// Ends the process by `SIGABRT`.

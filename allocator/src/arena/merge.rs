@@ -42,6 +42,20 @@ impl Arena {
         tcache: &mut Tcache,
         chunk: Chunk,
     ) -> Result<(), Corruption> {
+        let released = self.release_own(cx, tcache, chunk);
+        released.map_err(|broken| {
+            let at = cx.blamed.unwrap_or(chunk.payload(&cx.memory));
+            cx.blame(at, broken)
+        })
+    }
+
+    #[inline]
+    fn release_own<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        chunk: Chunk,
+    ) -> Result<(), Corruption> {
         let size = chunk.size(&cx.memory);
         if cx.release.own_frees_are_cached {
             check_freed(cx, chunk, size)?;

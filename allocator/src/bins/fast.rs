@@ -78,7 +78,7 @@ impl Arena {
             return Err(Corruption::FastUnalignedNext);
         }
         if cx.geometry().fast_number(victim.size(&cx.memory)) != number {
-            return Err(Corruption::FastSize);
+            return Err(cx.blame(victim.payload(&cx.memory), Corruption::FastSize));
         }
         self.stash_fast(cx, tcache, size)?;
         Ok(Some(Found { chunk: victim, source: Source::Fast(narrow(number)) }))

@@ -42,7 +42,7 @@ impl Arena {
         }
         let next_to_last = victim.backward(&cx.memory);
         if next_to_last.forward(&cx.memory) != victim {
-            return Err(Corruption::SmallLinks);
+            return Err(cx.blame(victim.payload(&cx.memory), Corruption::SmallLinks));
         }
         list.drop_last(&mut cx.memory, next_to_last);
         self.hand_out_whole(cx, victim, size);

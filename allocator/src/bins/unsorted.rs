@@ -40,7 +40,8 @@ impl Arena {
                 break;
             }
             let behind = victim.backward(&cx.memory);
-            let whole = self.checked_size(cx, unsorted, victim, behind)?;
+            let whole = self.checked_size(cx, unsorted, victim, behind);
+            let whole = whole.map_err(|broken| cx.blame(victim.payload(&cx.memory), broken))?;
 
             let alone = behind == unsorted.sentinel;
             if alone && victim == self.last_remainder && self.remainder_serves(cx, whole, size) {
@@ -174,7 +175,8 @@ impl Arena {
         size: ChunkSize,
         broken: Corruption,
     ) -> Result<(), Corruption> {
-        self.unsorted().push_front(&mut cx.memory, chunk, broken)?;
+        let pushed = self.unsorted().push_front(&mut cx.memory, chunk, broken);
+        pushed.map_err(|broken| cx.blame(chunk.payload(&cx.memory), broken))?;
         write_free(cx, chunk, size);
         cx.tell(Event::Released { chunk, size, into: Bin::Unsorted });
         Ok(())
@@ -202,7 +204,8 @@ impl Arena {
         broken: Corruption,
     ) -> Result<Chunk, Corruption> {
         let remainder = chunk.at(size);
-        self.unsorted().push_front(&mut cx.memory, remainder, broken)?;
+        let pushed = self.unsorted().push_front(&mut cx.memory, remainder, broken);
+        pushed.map_err(|broken| cx.blame(chunk.payload(&cx.memory), broken))?;
         self.finish_split(cx, chunk, size, remainder, whole - size);
         Ok(remainder)
     }

@@ -2,8 +2,8 @@
 //! one release but for a field.
 
 use super::{
-    ArenaLimit, CheckHooks, GreatestRequest, KeptByRealloc, LargeTcache, MappedHead, Release, Remainders,
-    TcacheMade,
+    ArenaLimit, Assertions, CheckHooks, Complaints, GreatestRequest, KeptByRealloc, LargeTcache, MappedHead,
+    Release, Remainders, TcacheMade,
 };
 use crate::corruption::{FreedChecks, UnsortedChecks};
 use crate::tunables::environment::Reader;
@@ -151,6 +151,16 @@ named!(CheckHooks {
     CheckHooks::Spoiling => "spoiling",
     CheckHooks::Mending => "mending",
 });
+named!(Complaints {
+    Complaints::Framed => "framed",
+    Complaints::Plain => "plain",
+});
+named!(Assertions {
+    Assertions::OfProgram => "of_program",
+    Assertions::OfProgramUntagged => "of_program_untagged",
+    Assertions::OfMalloc => "of_malloc",
+    Assertions::OfLibrary => "of_library",
+});
 named!(Reader {
     Reader::Variables => "variables",
     Reader::Lenient => "lenient",
@@ -236,6 +246,8 @@ fields! {
     "break_fallback_at_least" => break_fallback.at_least,
     "break_fallback_counts_old_top" => break_fallback.counts_old_top,
     "check_hooks" => check_hooks,
+    "complaints" => complaints,
+    "assertions" => assertions,
     "corruption_can_be_survived" => corruption_can_be_survived,
     "environment" => environment,
     "tunables" => tunables,

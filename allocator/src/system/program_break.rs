@@ -54,7 +54,7 @@ impl Arena {
         if grant.from_break && grant.start == old_top.at(old_size).0 {
             old_top.set_head(&mut cx.memory, Head::new(old_size + ChunkSize(grant.length), PREVIOUS_IN_USE));
         } else if self.contiguous && old_size.0 != 0 && grant.start < old_top.at(old_size).0 {
-            return Err(Corruption::BreakBelowTop);
+            return Err(cx.blame(grant.start, Corruption::BreakBelowTop));
         } else {
             self.begin_anew(cx, tcache, &grant, old_top, old_size)?;
         }

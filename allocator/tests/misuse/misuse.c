@@ -3,6 +3,8 @@
  *   misuse FILE SCENE
  *   misuse            prints the C library's version
  *
+ * The first eight bytes it writes are where the program break was at first.
+ *
  * It begins without the C runtime's help, so that one build runs with older C libraries too, and never
  * allocates but where the scene does. */
 #define _GNU_SOURCE
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall begin\n\thlt");
@@ -22,6 +25,9 @@ __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16,
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 static char *slots[64];
+
+/* Where the program break was at first. */
+static uint64_t start;
 
 static void fail(const char *why)
 {
@@ -34,6 +40,14 @@ static uint64_t mangled(uint64_t *at, uint64_t link)
 {
 	int mangles = strcmp(gnu_get_libc_version(), "2.32") >= 0;
 	return mangles ? link ^ (uint64_t)at >> 12 : link;
+}
+
+/* A page that the program break cannot pass, so far above where it was at first. */
+static void wall(uint64_t bytes)
+{
+	void *at = (void *)((start + bytes) & -4096UL);
+	if (mmap(at, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		fail("the wall could not be put\n");
 }
 
 static void make(const char *name, char *rest)
@@ -67,8 +81,12 @@ static void make(const char *name, char *rest)
 		*word = mangled(word, (uint64_t)(other + number[3]));
 	else if (IS("mallinfo"))
 		(void)mallinfo();
+	else if (IS("usable"))
+		(void)malloc_usable_size(*slot);
 	else if (IS("sbrk"))
 		sbrk(number[0]);
+	else if (IS("wall"))
+		wall(number[0]);
 	else
 		fail("the scene has a line that is not known\n");
 }
@@ -106,6 +124,8 @@ __attribute__((used)) static void begin(long *stack)
 	prctl(PR_SET_DUMPABLE, 0);
 	/* A list that goes round keeps some releases busy for ever. */
 	alarm(2);
+	start = syscall(SYS_brk, 0);
+	(void)!write(1, &start, sizeof start);
 	play(text, arguments[2]);
 	_exit(0);
 }

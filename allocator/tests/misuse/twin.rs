@@ -1,6 +1,6 @@
 //! A scene, played on the twin.
 
-use crate::{CRASHES, LIVES, NEVER_ENDS, Scene};
+use crate::{CRASHES, LIVES, NEVER_ENDS, PROGRAM, Scene, settled};
 use malloscope_allocator::address::{Address, Request};
 use malloscope_allocator::corruption::{Corruption, Refusal};
 use malloscope_allocator::heap::Heap;
@@ -11,7 +11,7 @@ use malloscope_allocator::thread::ThreadId;
 use malloscope_allocator::tunables::{Ignored, Tunable, Tunables};
 
 /// What malloc says, or that it says nothing.
-pub fn play(scene: &Scene, release: Release) -> &'static str {
+pub fn play(scene: &Scene, release: Release) -> String {
     let mut tunables = Tunables::default();
     for (name, value) in &scene.tunables {
         // Not every release has every tunable.
@@ -19,21 +19,27 @@ pub fn play(scene: &Scene, release: Release) -> &'static str {
             tunables.set(&release, Tunable::named(name).unwrap(), value.parse().unwrap());
     }
     let machine = Simulated::new(DEFAULT_BREAK, Processors { online: 2, allowed: 2 });
-    let mut stage = Stage { heap: Heap::new(machine, (), release, &tunables), slots: [Address::NULL; 64] };
+    let heap = Heap::new(machine, (), release, &tunables);
+    let mut stage = Stage { heap, slots: [Address::NULL; 64], called_with: Address::NULL };
     for line in &scene.lines {
         match stage.make(line) {
             Ok(()) => {}
-            Err(Corruption::WildArena) => return CRASHES,
-            Err(Corruption::CacheGoesRound) => return NEVER_ENDS,
-            Err(corruption) => return corruption.message(),
+            Err(Corruption::WildArena) => return CRASHES.to_owned(),
+            Err(Corruption::CacheGoesRound) => return NEVER_ENDS.to_owned(),
+            Err(corruption) => {
+                let words = stage.heap.last_words(corruption, stage.called_with, PROGRAM);
+                return settled(&words.text, DEFAULT_BREAK.0);
+            }
         }
     }
-    LIVES
+    LIVES.to_owned()
 }
 
 struct Stage {
     heap: Heap<Simulated>,
     slots: [Address; 64],
+    /// The pointer of the latest call.
+    called_with: Address,
 }
 
 impl Stage {
@@ -45,6 +51,7 @@ impl Stage {
         let slot = usize::try_from(at(0)).unwrap_or(0) % 64;
         let place = self.slots[slot] + at(1);
         let other = |slots: &[Address; 64]| slots[usize::try_from(at(2)).unwrap_or(0) % 64] + at(3);
+        self.called_with = self.slots[slot];
         match name {
             "malloc" => {
                 let payload = self.heap.malloc(ThreadId::MAIN, Request(at(1)));
@@ -78,6 +85,10 @@ impl Stage {
             "mallinfo" => {
                 self.heap.mallinfo()?;
             }
+            "usable" => {
+                self.heap.usable_size(self.slots[slot])?;
+            }
+            "wall" => self.heap.memory_mut().limit_break(DEFAULT_BREAK + at(0)),
             "sbrk" => {
                 self.heap.move_foreign_break(i64::from_ne_bytes(at(0).to_ne_bytes()));
             }

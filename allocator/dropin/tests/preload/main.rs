@@ -82,6 +82,27 @@ fn a_corrupted_heap_is_named_and_the_process_aborts() {
     }
 }
 
+#[test]
+fn a_corrupted_heap_is_named_in_the_words_of_the_release() {
+    let program = build::program("broken");
+    let said = |release: &str, check: &str| {
+        let mut command = twin(Command::new(&program));
+        command.arg("pointer").env("MALLOSCOPE_GLIBC", release).env("MALLOC_CHECK_", check);
+        let run = Run::of(command);
+        assert_eq!(run.status.signal(), Some(6), "{release}");
+        run.err().clone()
+    };
+    let frame = format!("*** Error in `{}': free(): invalid pointer: 0x", program.display());
+    for check in ["", "3"] {
+        let framed = said("2.23", check);
+        assert!(framed.starts_with(&frame) && framed.ends_with(" ***\n"), "{framed}");
+        assert_eq!(framed.len(), frame.len() + 16 + " ***\n".len());
+    }
+    assert_eq!(said("2.23", "2"), "");
+    assert_eq!(said("2.23", "7"), "free(): invalid pointer\n");
+    assert_eq!(said("2.27", "2"), "free(): invalid pointer\n");
+}
+
 /// The C library's version, and what the program printed of its placements.
 fn placements(command: Command) -> (String, String) {
     let run = Run::of(command);
