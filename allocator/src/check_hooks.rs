@@ -17,8 +17,8 @@
 //! to be freed is not, and what was to be reallocated is allocated. What it would print of that nobody is
 //! told.
 //!
-//! All threads use the main arena, and none is given a cache; so whoever has none is asked whether he
-//! should come here ([`Heap::is_checked`]), and who has one pays nothing.
+//! All threads use the main arena, and none is given a cache; so `malloc` and `free` look whether to come
+//! here ([`Heap::is_checked`]) only where there is no cache, and cost no more than without these functions.
 
 use crate::address::{Address, ChunkSize, Request, align_down, index};
 use crate::arena::{Arena, ArenaId, first_chunk_from};
@@ -48,13 +48,14 @@ struct Vouched {
 impl<M: Memory, O: Observer> Heap<M, O> {
     /// Whether these functions stand in front of malloc's own. Then no thread ever has a cache.
     #[inline]
-    pub(crate) fn is_checked(&mut self, thread: ThreadId) -> bool {
-        self.meet(thread).tcache.is_wanted() && self.cx.parameters.checks_chunks
+    pub(crate) fn is_checked(&self) -> bool {
+        self.cx.parameters.checks_chunks
     }
 
     /// `malloc(request)` (glibc: `malloc_check`).
     #[cold]
     pub(crate) fn malloc_checked(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
+        self.meet(thread);
         let padded = padded::<M>(request)?;
         self.tell_asked(request, padded);
         let found = self.allocate_checked(thread, padded)?;
@@ -72,6 +73,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// `free(payload)` (glibc: `free_check`).
     #[cold]
     pub(crate) fn free_checked(&mut self, thread: ThreadId, payload: Address) -> Result<(), Corruption> {
+        self.meet(thread);
         let Some(vouched) = self.cx.vouch(&self.arenas[0], payload) else {
             return self.live_with(Corruption::FreePointer);
         };
@@ -93,6 +95,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         payload: Address,
         request: Request,
     ) -> Result<Address, Refusal> {
+        self.meet(thread);
         let padded = padded::<M>(request)?;
         if request.0 == 0 {
             self.free_checked(thread, payload)?;
@@ -160,6 +163,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if request.0 > M::Layout::cut(u64::MAX) - alignment - M::Layout::SMALLEST_CHUNK.0 {
             return Err(Refusal::OutOfMemory);
         }
+        self.meet(thread);
         let padded = padded::<M>(request)?;
         self.tell_asked(request, padded);
         let size = self.cx.size_for(padded);

@@ -19,9 +19,30 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if payload.is_null() {
             return Ok(());
         }
-        if self.is_checked(thread) {
+        if self.meet(thread).tcache.is_wanted() {
+            return self.free_uncached(thread, payload);
+        }
+        self.free_after(thread, payload, |_, _| Ok(()))
+    }
+
+    /// `free`, by a thread that has no cache yet, and perhaps is given one first.
+    #[cold]
+    #[inline(never)]
+    fn free_uncached(&mut self, thread: ThreadId, payload: Address) -> Result<(), Corruption> {
+        if self.is_checked() {
             return self.free_checked(thread, payload);
         }
+        self.free_after(thread, payload, |heap, size| heap.ensure_tcache(thread, Wants::Free(size)))
+    }
+
+    /// Frees a chunk after something that is done if it lies in an arena.
+    #[inline(always)]
+    fn free_after(
+        &mut self,
+        thread: ThreadId,
+        payload: Address,
+        prepare: impl FnOnce(&mut Heap<M, O>, ChunkSize) -> Result<(), Corruption>,
+    ) -> Result<(), Corruption> {
         let chunk = Chunk::of(&self.cx.memory, payload);
         let head = chunk.head(&self.cx.memory);
         let checks_place_first = self.cx.release.checks.freed == FreedChecks::PlaceFirst;
@@ -31,7 +52,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if head.is_mapped() && !self.cx.release.tcache.takes_mapped {
             return mapping::release(&mut self.cx, chunk, head);
         }
-        self.ensure_tcache(thread, Wants::Free(head.size()))?;
+        prepare(self, head.size())?;
         if !checks_place_first {
             merge::check_freed(&self.cx, chunk, head.size())?;
         }

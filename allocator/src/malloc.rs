@@ -19,9 +19,6 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     #[inline]
     pub fn malloc(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
         let request = Request(M::Layout::cut(request.0));
-        if self.is_checked(thread) {
-            return self.malloc_checked(thread, request);
-        }
         let Some(size) = self.asked(request) else {
             return self.malloc_too_large(thread, request);
         };
@@ -38,7 +35,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         let product = M::Layout::cut(count).checked_mul(M::Layout::cut(size));
         let product = product.filter(|&product| product == M::Layout::cut(product));
         let request = Request(product.ok_or(Refusal::OutOfMemory)?);
-        if self.is_checked(thread) {
+        if self.is_checked() {
             return self.calloc_checked(thread, request);
         }
         let Some(size) = self.asked(request) else {
@@ -84,10 +81,14 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         self.cx.memory.fill(chunk.payload(&self.cx.memory), stale.wrapping_sub(M::Layout::WORD), 0);
     }
 
-    /// The chunk size for a request, which the program asks for now; `None` if it is too large.
+    /// The chunk size for a request, which the program asks for now; `None` if it is too large, or to be
+    /// served by the functions that check.
     #[inline]
     pub(crate) fn asked(&mut self, request: Request) -> Option<ChunkSize> {
-        let size = self.cx.size_for(request)?;
+        if request.0 >= self.cx.parameters.requests_end {
+            return None;
+        }
+        let size = self.cx.geometry().chunk_for(request);
         self.cx.tell(Event::Asked { request, size });
         Some(size)
     }
@@ -95,6 +96,9 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// `malloc`, of more than the release looks at. One that first pads it may take it for a small one.
     #[cold]
     fn malloc_too_large(&mut self, thread: ThreadId, request: Request) -> Result<Address, Refusal> {
+        if self.is_checked() {
+            return self.malloc_checked(thread, request);
+        }
         self.was_called = true;
         let smallest = M::Layout::SMALLEST_CHUNK;
         let padding = M::Layout::WORD + self.cx.alignment() - 1;

@@ -31,7 +31,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             return Err(Refusal::Invalid);
         }
         let alignment = alignment.max(M::Layout::SMALLEST_CHUNK.0);
-        if self.is_checked(thread) {
+        if self.is_checked() {
             return self.memalign_checked(thread, alignment, request);
         }
         if self.would_wrap(request.0, alignment) {
@@ -42,6 +42,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if size.is_none() && self.cx.release.refuses_early.memalign {
             return Err(Refusal::OutOfMemory);
         }
+        self.meet(thread);
         if let Some(size) = size {
             self.ensure_tcache(thread, Wants::Aligned(size))?;
             if self.cx.release.tcache.serves_memalign

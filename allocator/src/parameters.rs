@@ -21,6 +21,9 @@ const ABORT: i32 = 2;
 pub struct Parameters {
     /// The greatest request that is looked at.
     pub greatest_request: u64,
+    /// The least request that malloc's own functions do not serve: one more, or 0 where the functions that
+    /// check stand in front of them. So what checks costs nothing where it is not wanted.
+    pub requests_end: u64,
     /// The main arena is trimmed when its top chunk has grown to this.
     pub trim_threshold: u64,
     /// Bytes to take from the kernel beyond what is needed.
@@ -74,6 +77,7 @@ impl Parameters {
         let geometry = release.geometry();
         let mut parameters = Parameters {
             greatest_request: release.greatest_request(),
+            requests_end: release.greatest_request() + 1,
             trim_threshold: 128 << 10,
             top_pad: 128 << 10,
             mmap_threshold: 128 << 10,
@@ -100,6 +104,9 @@ impl Parameters {
         };
         for (tunable, value) in tunables.iter() {
             parameters.set(release, tunable, value);
+        }
+        if parameters.checks_chunks {
+            parameters.requests_end = 0;
         }
         let mode = tunables.get(Tunable::Hugetlb);
         parameters.huge = Huge::new(&release.huge_pages, geometry.longest_segment(), mode, machine);

@@ -26,13 +26,14 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             return self.malloc(thread, request);
         }
         let request = Request(M::Layout::cut(request.0));
-        if self.is_checked(thread) {
+        if self.is_checked() {
             return self.realloc_checked(thread, payload, request);
         }
         if request.0 == 0 {
             self.free(thread, payload)?;
             return Ok(Address::NULL);
         }
+        self.meet(thread);
         let chunk = Chunk::of(&self.cx.memory, payload);
         let head = chunk.head(&self.cx.memory);
         if self.should_keep(chunk, head, request) {

@@ -210,7 +210,7 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// The first step of a thread's exit, or the next: one chunk that it cached is freed. Between
     /// two, other threads may call. Returns whether there was one (glibc: `tcache_thread_shutdown`).
     pub fn thread_gives_back(&mut self, thread: ThreadId) -> Result<bool, Corruption> {
-        if self.is_checked(thread) {
+        if self.is_checked() {
             return Ok(false);
         }
         let rules = self.cx.release.tcache;
