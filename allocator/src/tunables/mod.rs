@@ -153,7 +153,10 @@ impl Tunable {
     fn admitted(self, release: &Release, value: u64) -> Option<u64> {
         let Some(bounds) = self.int_bounds(release) else {
             let Kind::Size { least } = self.row().kind else { return None };
-            return (value >= least).then_some(value);
+            // Until numbers are cut to their length first, one that a size_t does not hold is out of bounds.
+            let is_held =
+                release.environment.truncates_to_int() || value <= release.geometry().greatest_word();
+            return (value >= least && is_held).then_some(value);
         };
         let mut number = value.cast_signed();
         if release.environment.truncates_to_int() {
