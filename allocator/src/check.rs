@@ -160,13 +160,7 @@ fn check_memory<M: Memory, O: Observer>(
     let mut chunk = if arena.is_main() {
         first_chunk_from(cx, cx.parameters.heap_start.unwrap_or(top.0))
     } else {
-        let segment = Segment::of(top, &cx.parameters);
-        let first = first_chunk_from(cx, arena.state() + cx.release.malloc_state().size);
-        if Segment::of(first, &cx.parameters) == segment {
-            first
-        } else {
-            Chunk(segment.0 + cx.release.heap_info())
-        }
+        Segment::of(top, &cx.parameters).lowest_chunk(cx)
     };
     while chunk != top {
         let size = chunk.size(words);

@@ -265,6 +265,17 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         self.threads.iter().filter_map(|(_, thread)| thread.tcache.own_chunk())
     }
 
+    /// The chunk that one thread's cache is kept in.
+    #[inline]
+    pub fn cache_chunk_of(&self, thread: ThreadId) -> Option<Chunk> {
+        self.threads.get(thread)?.tcache.own_chunk()
+    }
+
+    /// The lowest chunk of the segment that a chunk of a secondary arena lies in.
+    pub fn lowest_chunk_beside(&self, chunk: Chunk) -> Chunk {
+        Segment::of(chunk, &self.cx.parameters).lowest_chunk(&self.cx)
+    }
+
     /// The arena a chunk in use belongs to (glibc: `arena_for_chunk`).
     pub(crate) fn arena_of(&self, chunk: Chunk) -> Result<ArenaId, Corruption> {
         if !chunk.head(&self.cx.memory).is_foreign() {

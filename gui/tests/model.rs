@@ -16,7 +16,7 @@ type Spoil = fn(&mut Report);
 fn replayed(spoil: impl FnOnce(&mut Report)) -> Replayed {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/samples/xz.mscope");
     let trace = TraceInfo::of(&path).unwrap();
-    let job = Job { trace: path, trial: Trial::default(), compare: true, lines: None };
+    let job = Job { trace: path, trial: Trial::default(), compare: true, lines: None, blame: Vec::new() };
     let outcome = run(&job, &mut io::sink(), &mut |_| {}).unwrap();
     let mut report = Report { trace, outcome };
     spoil(&mut report);

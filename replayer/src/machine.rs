@@ -29,6 +29,9 @@ pub trait Machine: Memory {
     /// First touches so far, the replay's own included.
     fn faults_so_far(&self) -> u64;
 
+    /// First touches so far that were the heap's.
+    fn heap_faults(&self) -> u64;
+
     /// First touches since `mark` (see [`Machine::faults_so_far`]) were the replay's own doing.
     fn disown_faults_since(&mut self, mark: u64);
 }
@@ -59,6 +62,11 @@ impl<L: Layout> Machine for Simulated<L> {
         0
     }
 
+    #[inline]
+    fn heap_faults(&self) -> u64 {
+        Simulated::residency(self).faults
+    }
+
     fn disown_faults_since(&mut self, _: u64) {}
 }
 
@@ -83,6 +91,10 @@ impl Machine for Journal {
     }
 
     fn faults_so_far(&self) -> u64 {
+        0
+    }
+
+    fn heap_faults(&self) -> u64 {
         0
     }
 
@@ -330,11 +342,7 @@ impl Machine for Metered {
 
     fn residency(&mut self) -> Residency {
         self.count();
-        Residency {
-            pages: self.counted,
-            greatest_pages: self.greatest_pages,
-            faults: self.process.thread_faults() - self.own_faults,
-        }
+        Residency { pages: self.counted, greatest_pages: self.greatest_pages, faults: self.heap_faults() }
     }
 
     fn pages_now(&mut self) -> u64 {
@@ -343,6 +351,10 @@ impl Machine for Metered {
 
     fn faults_so_far(&self) -> u64 {
         self.process.thread_faults()
+    }
+
+    fn heap_faults(&self) -> u64 {
+        self.process.thread_faults() - self.own_faults
     }
 
     fn disown_faults_since(&mut self, mark: u64) {

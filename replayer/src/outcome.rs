@@ -1,5 +1,6 @@
 //! What came of a run: plain data, which knows nothing of how it is printed.
 
+use crate::blame::Blame;
 use crate::engine::Oddities;
 use crate::fidelity::Fidelity;
 use crate::metrics::Measured;
@@ -53,6 +54,9 @@ pub struct Outcome {
     pub damage: Vec<String>,
     /// What the replay itself took.
     pub cost: Cost,
+    /// What stacks were charged with, if that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blame: Vec<Blame>,
 }
 
 /// The settings of a run, all of them in the words of glibc.

@@ -1,5 +1,6 @@
 //! One run: a trace through one heap, from the first record to the last.
 
+use crate::blame::{Tally, What};
 use crate::engine::{Answer, Engine};
 use crate::fidelity::Comparison;
 use crate::introspection::Question;
@@ -23,8 +24,8 @@ use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, PAGE, Simulated};
 use malloscope_allocator::memory::{Kernel, Processors};
 use malloscope_allocator::release::Release;
 use malloscope_allocator::tunables::Tunables;
-use malloscope_traces::header::Origin;
-use malloscope_traces::{Call, Error as TraceError, Header, Record, Slot, Thread};
+use malloscope_traces::header::{Clock, Origin};
+use malloscope_traces::{Call, Error as TraceError, Header, Reader, Record, Slot, Stack, Thread};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -43,6 +44,9 @@ pub struct Job {
     pub compare: bool,
     /// Lines to write, besides the outcome.
     pub lines: Option<Lines>,
+    /// What stacks are to be charged with: of those that need a replay, and the peaks.
+    #[serde(default)]
+    pub blame: Vec<What>,
 }
 
 /// Lines about every call, or about the heap after the last.
@@ -262,6 +266,7 @@ struct Run<'a, M> {
     comparison: Option<Comparison>,
     placements: Option<Placements>,
     kernel_calls: Option<KernelCalls>,
+    tally: Option<Tally>,
     lines: &'a mut dyn Write,
     records: u64,
     calls: u64,
@@ -276,7 +281,7 @@ enum Stop {
 }
 
 fn drive<M: Machine>(
-    machine: M,
+    mut machine: M,
     job: &Job,
     mut line: Lineage,
     lines: &mut dyn Write,
@@ -293,6 +298,7 @@ fn drive<M: Machine>(
     let recorded_break = eldest.header.heap.initial_break;
     let exact = job.trial.memory == MemoryKind::Simulated;
     let metrics = Metrics::new(&machine, exact);
+    let tally = tally(job, &mut machine, header.clock)?;
     let compared = job.compare && header.heap.placements && recorded_break != 0;
     let source = match twin(eldest, &line.traces) {
         Some(twin) => source.ordered(&job.trace, twin, recorded_break),
@@ -313,6 +319,7 @@ fn drive<M: Machine>(
         placements: (job.lines == Some(Lines::Placements))
             .then(|| Placements::new(initial_break, longest_segment)),
         kernel_calls: (job.lines == Some(Lines::KernelCalls)).then(|| KernelCalls::new(initial_break)),
+        tally,
         lines,
         records: 0,
         calls: 0,
@@ -351,6 +358,15 @@ fn drive<M: Machine>(
     outcome.cost =
         Cost { seconds: started.elapsed().as_secs_f64(), processor_seconds: processor_seconds() - worked };
     Ok(outcome)
+}
+
+/// Who charges stacks with what is wanted of the job, if anything is.
+fn tally<M: Machine>(job: &Job, machine: &mut M, clock: Clock) -> Result<Option<Tally>, TraceError> {
+    if job.blame.is_empty() {
+        return Ok(None);
+    }
+    let stacks = Reader::open_file(&job.trace)?.stacks()?;
+    Ok(Some(Tally::new(machine, &job.blame, stacks.frames.len(), stacks.capture, clock)))
 }
 
 /// The questions malloc is to be asked in the end, if the release knows them all.
@@ -399,12 +415,15 @@ fn settings(
 impl<M: Machine> Run<'_, M> {
     /// Replays a batch, with everything that is to be known of it.
     fn replay(&mut self, batch: &Batch) -> Result<(), Stop> {
-        for (turn, record) in batch.turns() {
+        for (turn, record, stack) in batch.turns() {
             let index = turn.index;
             self.engine.heap_mut().observer_mut().record = index;
             if turn.extent == Extent::Step {
                 let given_back = self.engine.take_turn(&turn, record);
                 given_back.map_err(|corruption| Stop::Corrupted(index, corruption))?;
+                if let Some(tally) = &mut self.tally {
+                    tally.after_step(&mut self.engine);
+                }
                 continue;
             }
             let ending = self.metrics.before(&self.engine, record);
@@ -412,6 +431,9 @@ impl<M: Machine> Run<'_, M> {
                 .engine
                 .take_turn(&turn, record)
                 .map_err(|corruption| Stop::Corrupted(index, corruption))?;
+            if let Some(tally) = &mut self.tally {
+                tally.after(&mut self.engine, record, stack, &ending, answer);
+            }
             self.metrics.after(&mut self.engine, self.records, record, ending, answer);
             self.records += 1;
             self.calls += u64::from(record.call.is_of_malloc());
@@ -481,13 +503,17 @@ impl<M: Machine> Run<'_, M> {
         let mut threads = 1;
         'trace: while let Some(batch) = source.next_sound(damage)? {
             // An ancestor's calls are in the order of their stamps: no exit is in steps.
-            for (Turn { index, .. }, record) in batch.turns() {
+            for (Turn { index, .. }, record, _) in batch.turns() {
                 if index >= until {
                     break 'trace;
                 }
                 let ending = self.metrics.before(&self.engine, record);
                 // The parent lived on, so its heap was sound.
                 let Ok(answer) = self.engine.execute(record) else { break 'trace };
+                if let Some(tally) = &mut self.tally {
+                    // Its stacks are numbers of another tree.
+                    tally.after(&mut self.engine, record, Stack::NONE, &ending, answer);
+                }
                 self.metrics.after(&mut self.engine, index, record, ending, answer);
                 threads = threads.max(record.thread.0.saturating_add(1));
                 if let Call::Fork { child: forked } = record.call
@@ -502,10 +528,14 @@ impl<M: Machine> Run<'_, M> {
         self.metrics.restart();
         let watch = self.engine.heap_mut().observer_mut();
         *watch = Watch { calls: watch.calls.take(), ..Watch::default() };
+        if let Some(tally) = &mut self.tally {
+            tally.restart(&mut self.engine);
+        }
         Ok(())
     }
 
     fn finish(mut self, job: &Job, settings: Settings, first_mmap_threshold: u64) -> Outcome {
+        let blame = self.tally.map(|tally| tally.finish(&mut self.engine)).unwrap_or_default();
         let measured = self.metrics.finish(&mut self.engine, self.records, self.time);
         let heap = self.engine.heap();
         let watch = heap.observer();
@@ -537,6 +567,7 @@ impl<M: Machine> Run<'_, M> {
             reordering: None,
             damage: Vec::new(),
             cost: Cost::default(),
+            blame,
         }
     }
 }

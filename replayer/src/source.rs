@@ -6,7 +6,7 @@
 
 use crate::order::{Numbered, Orderer, Reordering, Twin};
 use crate::turn::Turn;
-use malloscope_traces::{Error, Header, Reader, Record, Thread};
+use malloscope_traces::{Error, Header, Reader, Record, Stack, Thread};
 use std::cell::RefCell;
 use std::fs::File;
 use std::panic;
@@ -24,16 +24,19 @@ pub(crate) struct Batch {
     /// The number of the first record.
     pub(crate) first: u64,
     pub(crate) records: Vec<Record>,
+    /// Their stacks; none, if no record has one.
+    pub(crate) stacks: Vec<Stack>,
     /// What they are, where they are not in order.
     pub(crate) order: Option<Vec<Turn>>,
 }
 
 impl Batch {
-    /// The records, and which they are.
-    pub(crate) fn turns(&self) -> impl Iterator<Item = (Turn, &Record)> {
+    /// The records, which they are, and their stacks.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = (Turn, &Record, Stack)> {
         self.records.iter().enumerate().map(|(place, record)| {
             let in_order = Turn::whole(self.first + place as u64);
-            (self.order.as_ref().map_or(in_order, |order| order[place]), record)
+            let turn = self.order.as_ref().map_or(in_order, |order| order[place]);
+            (turn, record, self.stacks.get(place).copied().unwrap_or_default())
         })
     }
 }
@@ -132,7 +135,10 @@ fn decode(
     loop {
         let mut records = unused.try_recv().unwrap_or_default();
         let batch = match reader.next_batch(&mut records) {
-            Ok(Some(first)) => Ok(Batch { first, records, order: None }),
+            Ok(Some(first)) => {
+                let stacks = reader.batch_stacks().to_vec();
+                Ok(Batch { first, records, stacks, order: None })
+            }
             Ok(None) => return,
             Err(error) => Err(error),
         };
@@ -188,7 +194,7 @@ fn catch_up(path: &Path, orderer: &mut Orderer, first: u64) -> Result<(), Error>
         match reader.next_batch(&mut records) {
             Ok(Some(number)) if number < first => {
                 for (index, &record) in (number..).zip(&records) {
-                    orderer.push(Numbered { turn: Turn::whole(index), record });
+                    orderer.push(Numbered { turn: Turn::whole(index), record, stack: Stack::NONE });
                 }
             }
             // The damage has been told before.
@@ -211,8 +217,8 @@ fn order(
     while let Some(batch) = batches.next().or_else(|| source.next()) {
         let sent = match batch {
             Ok(batch) => {
-                for (turn, &record) in batch.turns() {
-                    orderer.push(Numbered { turn, record });
+                for (turn, &record, stack) in batch.turns() {
+                    orderer.push(Numbered { turn, record, stack });
                 }
                 source.recycle(batch);
                 sender.send(Ok(collect(orderer.take())))
@@ -232,7 +238,8 @@ fn order(
 fn collect(numbered: Vec<Numbered>) -> Batch {
     let order = numbered.iter().map(|numbered| numbered.turn).collect();
     let records = numbered.iter().map(|numbered| numbered.record).collect();
-    Batch { first: 0, records, order: Some(order) }
+    let stacks = numbered.iter().map(|numbered| numbered.stack).collect();
+    Batch { first: 0, records, stacks, order: Some(order) }
 }
 
 #[cfg(test)]

@@ -41,8 +41,13 @@ pub fn sweep(
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(trial) = trials.get(number) else { return };
-                    let job =
-                        Job { trace: trace.to_owned(), trial: trial.clone(), compare: false, lines: None };
+                    let job = Job {
+                        trace: trace.to_owned(),
+                        trial: trial.clone(),
+                        compare: false,
+                        lines: None,
+                        blame: Vec::new(),
+                    };
                     let mut report = |at| progress(SweepProgress { trial: number, progress: at });
                     let outcome = run_in_worker(launcher, &job, &mut io::sink(), &mut report);
                     *results[number].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(outcome);

@@ -1,7 +1,7 @@
 //! What is listened to while a heap is replayed: counters, the moving thresholds, the kernel's calls.
 
 use malloscope_allocator::observe::counters::Counters;
-use malloscope_allocator::observe::{Event, KernelCall, Observer};
+use malloscope_allocator::observe::{Event, KernelCall, Observer, Source};
 use serde::{Deserialize, Serialize};
 
 /// The most moves of the threshold that are remembered, from the first on.
@@ -29,6 +29,8 @@ pub struct Watch {
     pub arenas_made: u64,
     /// Whether the kernel was called since this was last cleared.
     pub kernel_called: bool,
+    /// Where the latest request was served from, until somebody takes it.
+    pub served: Option<Source>,
     /// The kernel's calls since they were last taken, if they are wanted.
     pub calls: Option<Vec<KernelLine>>,
 }
@@ -57,6 +59,7 @@ impl Observer for Watch {
     fn event(&mut self, event: Event) {
         self.counters.event(event);
         match event {
+            Event::Served { from, .. } => self.served = Some(from),
             Event::Kernel(call) => self.note_kernel(call),
             Event::ForeignBreak { by, from } => self.note_kernel(KernelCall::MoveBreak { by, from }),
             Event::ThresholdMoved { to } if self.threshold_moves.len() < REMEMBERED_MOVES => {

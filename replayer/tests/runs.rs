@@ -15,7 +15,8 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 fn replayed(trace: &Path, compare: bool) -> Outcome {
-    let job = Job { trace: trace.to_owned(), trial: Trial::default(), compare, lines: None };
+    let job =
+        Job { trace: trace.to_owned(), trial: Trial::default(), compare, lines: None, blame: Vec::new() };
     run(&job, &mut std::io::sink(), &mut |_| {}).unwrap()
 }
 

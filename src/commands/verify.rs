@@ -43,8 +43,13 @@ enum VerifyFormat {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let job =
-        Job { trace: args.trace.clone(), trial: args.release.of(args.trial), compare: true, lines: None };
+    let job = Job {
+        trace: args.trace.clone(),
+        trial: args.release.of(args.trial),
+        compare: true,
+        lines: None,
+        blame: Vec::new(),
+    };
     let outcome = replay(&job, &mut io::sink())?;
     for damage in &outcome.damage {
         eprintln!("malloscope: {damage}");

@@ -11,7 +11,7 @@
 //! with it the arena, is found from the chunk's address alone.
 
 use crate::address::{Address, ChunkSize, align_down, align_up};
-use crate::arena::Arena;
+use crate::arena::{Arena, first_chunk_from};
 use crate::bins::tcache::Tcache;
 use crate::chunk::{Chunk, FOREIGN, Head, PREVIOUS_IN_USE};
 use crate::corruption::Corruption;
@@ -92,6 +92,14 @@ impl Segment {
     /// The lowest chunk of a segment that is not its arena's first.
     fn first_chunk<M, O>(self, cx: &Context<M, O>) -> Chunk {
         Chunk(self.0 + cx.release.heap_info())
+    }
+
+    /// The lowest chunk of any segment: in its arena's first, the arena's state lies below it.
+    pub(crate) fn lowest_chunk<M: Words, O>(self, cx: &Context<M, O>) -> Chunk {
+        let state = self.state(&cx.memory);
+        let above_state = first_chunk_from(cx, state + cx.release.malloc_state().size);
+        let is_first = Segment::of(above_state, &cx.parameters) == self;
+        if is_first { above_state } else { self.first_chunk(cx) }
     }
 }
 

@@ -104,9 +104,9 @@ impl Since {
 /// What a call will end, looked at before it is made: afterwards the chunk may be anything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ending {
-    held: Held,
-    chunk: Chunk,
-    head: u64,
+    pub(crate) held: Held,
+    pub(crate) chunk: Chunk,
+    pub(crate) head: u64,
 }
 
 impl Metrics {
@@ -287,6 +287,12 @@ impl Metrics {
             .map(|chunk| chunk.size(heap.memory()).bytes())
             .sum();
         (end - start).saturating_sub(self.live_map.bytes() + own + self.foreign)
+    }
+
+    /// What is pinned now.
+    #[cfg(test)]
+    pub(crate) fn pinned_now<M: Machine>(&self, engine: &Engine<M, Watch>) -> u64 {
+        self.pinned(engine)
     }
 
     /// What has been measured so far was another process's; what lives is ours.

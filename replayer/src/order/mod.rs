@@ -21,7 +21,7 @@
 use crate::turn::Turn;
 use choices::Choices;
 use malloscope_allocator::arena::ArenaId;
-use malloscope_traces::{Call, Record, Slot, Thread};
+use malloscope_traces::{Call, Record, Slot, Stack, Thread};
 use past::{Made, Past};
 use serde::{Deserialize, Serialize};
 use slots::Slots;
@@ -59,6 +59,7 @@ const MOST_EFFORT: usize = 100_000_000;
 pub(crate) struct Numbered {
     pub(crate) turn: Turn,
     pub(crate) record: Record,
+    pub(crate) stack: Stack,
 }
 
 /// What was found about a trace's order.

@@ -347,7 +347,7 @@ impl Past {
     }
 
     /// Makes a step of a thread's exit.
-    fn give_back(&mut self, Numbered { turn, record }: &Numbered) -> Outcome {
+    fn give_back(&mut self, Numbered { turn, record, .. }: &Numbered) -> Outcome {
         let id = self.engine.thread_of(record.thread);
         let heap = self.engine.heap_mut();
         heap.observer_mut().begin();

@@ -15,7 +15,7 @@ use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, Simulated};
 use malloscope_allocator::release::V2_36;
 use malloscope_allocator::thread::ThreadId;
 use malloscope_allocator::tunables::Tunables;
-use malloscope_traces::{Call, Nanos, Placed, Pointer, Record, Slot, Thread};
+use malloscope_traces::{Call, Nanos, Placed, Pointer, Record, Slot, Stack, Thread};
 use std::collections::HashMap;
 
 const THREADS: u32 = 4;
@@ -193,7 +193,7 @@ fn meet(
 fn order(records: &[Record]) -> (Vec<Numbered>, super::Reordering) {
     let mut orderer = Orderer::new(heap(), DEFAULT_BREAK.0, 0);
     for (index, &record) in (0..).zip(records) {
-        orderer.push(Numbered { turn: Turn::whole(index), record });
+        orderer.push(Numbered { turn: Turn::whole(index), record, stack: Stack::NONE });
     }
     orderer.finish();
     (orderer.take(), orderer.result())
@@ -239,7 +239,7 @@ fn a_call_that_was_not_interrupted_was_short() {
     for (index, call) in (0..).zip(calls) {
         let time = Nanos(1_000_000 * (index + 1));
         let record = Record { time, thread: Thread(0), program_break: DEFAULT_BREAK.0, call };
-        orderer.push(Numbered { turn: Turn::whole(index), record });
+        orderer.push(Numbered { turn: Turn::whole(index), record, stack: Stack::NONE });
     }
     let brief: Vec<u64> =
         orderer.ahead.iter().filter(|item| item.is_brief).map(|item| item.numbered.turn.index).collect();
@@ -266,7 +266,7 @@ fn an_order_is_found(seeds: u64, make: Make) -> u64 {
         assert!(seen.into_iter().eq(0..records.len() as u64), "seed {seed}: every call once");
         let mut fresh = heap();
         let mut payloads = HashMap::new();
-        for Numbered { record, turn: Turn { index, during, .. } } in ordered {
+        for Numbered { record, turn: Turn { index, during, .. }, .. } in ordered {
             let thread = ThreadId(record.thread.0);
             fresh.delay_fast(during);
             fresh.begin_call(index);
