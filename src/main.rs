@@ -5,6 +5,7 @@
 
 mod commands;
 mod memory;
+mod names;
 mod output;
 mod progress;
 mod stacks;
@@ -30,6 +31,7 @@ enum Command {
     Replay(commands::replay::Args),
     Verify(commands::verify::Args),
     Compare(commands::compare::Args),
+    Flame(commands::flame::Args),
     Info(commands::info::Args),
     Symbolize(commands::symbolize::Args),
     Dump(commands::dump::Args),
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => commands::replay::run(args),
         Command::Verify(args) => commands::verify::run(args),
         Command::Compare(args) => commands::compare::run(args),
+        Command::Flame(args) => commands::flame::run(args),
         Command::Info(args) => commands::info::run(args),
         Command::Symbolize(args) => commands::symbolize::run(args),
         Command::Dump(args) => commands::dump::run(args),

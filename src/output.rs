@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::ValueEnum;
 use malloscope_replayer::report::terminal::Colour;
-use malloscope_replayer::report::{Comparison, Report, Run, Section, csv, json, markdown, terminal};
+use malloscope_replayer::report::{Comparison, Report, Section, csv, json, markdown, terminal};
 use std::env;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -38,10 +38,7 @@ pub fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
     match format {
         Format::Terminal | Format::Markdown => print_sections(&report.sections(), format, &mut out)?,
         Format::Json => json::write_report(report, &mut out)?,
-        Format::Csv => {
-            let run = Run { name: "replay".to_owned(), outcome: report.outcome.clone() };
-            csv::write(&[run], &mut out)?;
-        }
+        Format::Csv => csv::write_report(report, &mut out)?,
     }
     Ok(out.flush()?)
 }

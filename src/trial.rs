@@ -110,6 +110,16 @@ pub enum Setting {
     Variable(String, String),
 }
 
+impl Setting {
+    /// Sets it in a trial, besides what is set there.
+    pub fn apply(self, trial: &mut Trial) {
+        match self {
+            Setting::Tunable(name, value) => trial.settings.push((name, value)),
+            Setting::Variable(name, value) => trial.variables.push((name, value)),
+        }
+    }
+}
+
 /// Reads `field=value`.
 fn release_change(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not FIELD=VALUE"))?;
@@ -117,7 +127,7 @@ fn release_change(text: &str) -> Result<(String, String), String> {
 }
 
 /// Reads `name=value`. The names of variables are in capitals.
-fn setting(text: &str) -> Result<Setting, String> {
+pub fn setting(text: &str) -> Result<Setting, String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not NAME=VALUE"))?;
     let name = name.trim().to_owned();
     if name.starts_with(|first: char| first.is_ascii_uppercase()) {
@@ -128,14 +138,7 @@ fn setting(text: &str) -> Result<Setting, String> {
 
 impl From<TrialArgs> for Trial {
     fn from(args: TrialArgs) -> Trial {
-        let (mut settings, mut variables) = (Vec::new(), Vec::new());
-        for setting in args.set {
-            match setting {
-                Setting::Tunable(name, value) => settings.push((name, value)),
-                Setting::Variable(name, value) => variables.push((name, value)),
-            }
-        }
-        Trial {
+        let mut trial = Trial {
             memory: match args.memory {
                 MemoryArg::Simulated => MemoryKind::Simulated,
                 MemoryArg::Real => MemoryKind::Real,
@@ -152,8 +155,8 @@ impl From<TrialArgs> for Trial {
             },
             release: None,
             release_changes: args.release_set,
-            settings,
-            variables,
+            settings: Vec::new(),
+            variables: Vec::new(),
             transparent_huge_pages: args.thp.map(|mode| match mode {
                 ThpArg::Always => ThpMode::Always,
                 ThpArg::Madvise => ThpMode::Madvise,
@@ -163,6 +166,8 @@ impl From<TrialArgs> for Trial {
             processors: args.processors,
             break_offset: args.break_offset,
             break_limit: args.break_limit,
-        }
+        };
+        args.set.into_iter().for_each(|setting| setting.apply(&mut trial));
+        trial
     }
 }

@@ -18,7 +18,7 @@ fn replayed(spoil: impl FnOnce(&mut Report)) -> Replayed {
     let trace = TraceInfo::of(&path).unwrap();
     let job = Job { trace: path, trial: Trial::default(), compare: true, lines: None, blame: Vec::new() };
     let outcome = run(&job, &mut io::sink(), &mut |_| {}).unwrap();
-    let mut report = Report { trace, outcome };
+    let mut report = Report { trace, outcome, stacks: Vec::new() };
     spoil(&mut report);
     Replayed::new(report)
 }

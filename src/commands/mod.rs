@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod dump;
 pub mod export;
+pub mod flame;
 pub mod generate;
 pub mod import;
 pub mod info;

@@ -50,8 +50,13 @@ pub fn run(args: Args) -> Outcome {
         return Ok(ExitCode::from(recorded.exit_code()));
     };
     tell_others(&recorded.traces, busiest);
-    let job =
-        Job { trace: busiest.path.clone(), trial: args.release.of(args.trial), compare: false, lines: None };
+    let job = Job {
+        trace: busiest.path.clone(),
+        trial: args.release.of(args.trial),
+        compare: false,
+        lines: None,
+        blame: Vec::new(),
+    };
     let report = replay::report(&busiest.path, job)?;
     output::print_report(&report, args.format)?;
     if args.output.is_some() {

@@ -1,16 +1,21 @@
 //! `malloscope replay`: the report on a trace, or a line for every call, or what malloc says in the end.
 
 use crate::Outcome;
+use crate::names;
 use crate::output::{self, Format};
 use crate::progress::Meter;
 use crate::trial::{ReleaseArg, TrialArgs};
 use anyhow::Context;
 use clap::ValueEnum;
+use malloscope_replayer::blame::What;
+use malloscope_replayer::blame::fold::Folder;
 use malloscope_replayer::introspection::Question;
 use malloscope_replayer::outcome;
+use malloscope_replayer::report::stacks::blamed;
 use malloscope_replayer::report::{Report, TraceInfo};
 use malloscope_replayer::run::{Job, Lines};
 use malloscope_replayer::worker::run_in_worker;
+use malloscope_traces::Reader;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -83,7 +88,13 @@ impl Args {
 pub fn run(args: Args) -> Outcome {
     let lines = args.lines();
     let writes_lines = lines.is_some();
-    let job = Job { trace: args.trace.clone(), trial: args.release.of(args.trial), compare: false, lines };
+    let job = Job {
+        trace: args.trace.clone(),
+        trial: args.release.of(args.trial),
+        compare: false,
+        lines,
+        blame: Vec::new(),
+    };
     if writes_lines {
         let mut out = output::open(args.output.as_deref())?;
         let outcome = replay(&job, &mut out)?;
@@ -101,8 +112,13 @@ pub fn run(args: Args) -> Outcome {
 pub fn report(trace: &Path, job: Job) -> anyhow::Result<Report> {
     let info = TraceInfo::of(trace)?;
     let compare = job.trial.is_as_recorded();
-    let outcome = replay(&Job { compare, ..job }, &mut io::sink())?;
-    Ok(Report { trace: info, outcome })
+    let stacks = Reader::open_file(trace)?.stacks()?;
+    let blame = if stacks.capture.is_some() { What::REPORTED.to_vec() } else { Vec::new() };
+    let mut outcome = replay(&Job { compare, blame, ..job }, &mut io::sink())?;
+    // Every stack there is, by number: the report names the few that matter.
+    let blames = std::mem::take(&mut outcome.blame);
+    let stacks = blamed(&blames, &mut Folder::new(&stacks, names::namer()));
+    Ok(Report { trace: info, outcome, stacks })
 }
 
 /// Runs a job in a worker, with a meter.
@@ -114,7 +130,7 @@ pub fn replay(job: &Job, lines: &mut dyn Write) -> anyhow::Result<outcome::Outco
 }
 
 /// What a report would say in its opening, for those who see only lines.
-fn warn(outcome: &outcome::Outcome) {
+pub fn warn(outcome: &outcome::Outcome) {
     for damage in &outcome.damage {
         eprintln!("malloscope: {damage}");
     }

@@ -59,5 +59,5 @@ fn replay(launcher: &Launcher, job: &Job, progress: &mut dyn FnMut(Progress)) ->
     let trace = TraceInfo::of(&job.trace).map_err(|error| Failure::of_trace(&error))?;
     let outcome = run_in_worker(launcher, job, &mut io::sink(), progress)
         .map_err(|error| Failure::of_replay(&error, &job.trace))?;
-    Ok(Report { trace, outcome })
+    Ok(Report { trace, outcome, stacks: Vec::new() })
 }

@@ -156,6 +156,34 @@ impl What {
         self.description().needs_replay
     }
 
+    /// In a few words, what it is.
+    pub fn help(self) -> &'static str {
+        match self {
+            What::Bytes => "Bytes asked for",
+            What::Calls => "Calls that asked for memory",
+            What::Peak => "Bytes asked for that lived when all that lived was most",
+            What::PeakContribution => "The chunks of those, in bytes",
+            What::Leaks => "Bytes asked for that live at the end",
+            What::Temporary => "Allocations freed before their thread made another",
+            What::TemporaryBytes => "The bytes of those",
+            What::Temporary10 => "Allocations freed within ten records",
+            What::Temporary10Bytes => "The bytes of those",
+            What::Pinned => {
+                "Free bytes that could not go back to the kernel because this lay above, × time (from a replay, as all below)"
+            }
+            What::Held => "Chunk bytes × time",
+            What::Faults => "Pages first touched",
+            What::BreakGrown => "Bytes by which the program break was moved up",
+            What::BreakTrimmed => "Bytes by which it was moved down",
+            What::Misses => "Requests not served from the tcache, and by which bin",
+        }
+    }
+
+    /// Whether it is counted in bytes, or bytes × time.
+    pub fn is_memory(self) -> bool {
+        matches!(self.description().unit, Unit::Bytes | Unit::ByteSeconds)
+    }
+
     /// What it is counted in, in a trace with this clock.
     pub fn unit(self, clock: &Clock) -> Unit {
         match self.description().unit {

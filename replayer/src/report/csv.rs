@@ -8,9 +8,28 @@
 //!
 //! The names are those of the JSON document, flattened.
 
-use super::Run;
+use super::{Report, Run};
 use serde_json::Value;
 use std::io::{self, Write};
+
+/// Writes the numbers of a report: those of its run, and the stacks that matter most.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn write_report(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let run = Run { name: "replay".to_owned(), outcome: report.outcome.clone() };
+    write(std::slice::from_ref(&run), out)?;
+    for blamed in &report.stacks {
+        let what = blamed.what.name();
+        write_values(&run.name, "stacks", what, "total", &blamed.total.into(), out)?;
+        for (number, stack) in blamed.stacks.iter().enumerate() {
+            let item = format!("{what} {}", number + 1);
+            write_values(&run.name, "stacks", &item, "", &serde_json::to_value(stack)?, out)?;
+        }
+    }
+    Ok(())
+}
 
 /// Writes the numbers of several runs.
 ///

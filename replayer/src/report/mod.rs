@@ -9,6 +9,7 @@ pub mod csv;
 pub mod json;
 pub mod markdown;
 mod single;
+pub mod stacks;
 pub mod terminal;
 pub mod units;
 
@@ -16,6 +17,7 @@ use crate::outcome::Outcome;
 use crate::recognition::{self, Recognition};
 use malloscope_traces::{Ending, Header, Reader};
 use serde::Serialize;
+use stacks::Blamed;
 use std::path::Path;
 
 /// The formats a report can be printed in.
@@ -80,6 +82,9 @@ pub struct Report {
     pub trace: TraceInfo,
     /// What came of the run.
     pub outcome: Outcome,
+    /// The stacks that matter most, if the trace has stacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stacks: Vec<Blamed>,
 }
 
 /// Several runs on one trace, the first being what the others are measured against.

@@ -1,7 +1,7 @@
 //! The report on one run, section by section.
 
 use super::units::{bytes, count, nanos, percent};
-use super::{Line, Report, Section, Table, chart};
+use super::{Line, Report, Section, Table, chart, stacks};
 use crate::metrics::{Measured, Peak};
 use crate::outcome::{BinRow, Outcome};
 use crate::recognition::Recognition;
@@ -28,6 +28,7 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
         kernel(outcome),
         arenas(outcome),
         thresholds(outcome),
+        stacks::section(&report.stacks),
         fidelity(outcome),
     ];
     sections.into_iter().flatten().collect()

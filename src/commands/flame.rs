@@ -1,0 +1,307 @@
+//! `malloscope flame`: who caused how much of something, as a flamegraph or as folded stacks.
+
+use super::replay;
+use crate::Outcome;
+use crate::progress::Meter;
+use crate::trial::{ReleaseArg, Setting, TrialArgs, setting};
+use crate::{names, output};
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+use inferno::flamegraph::color::{BackgroundColor, BasicPalette, Color, Palette};
+use inferno::flamegraph::{self, Direction};
+use malloscope_replayer::blame::fold::{Folder, Scale};
+use malloscope_replayer::blame::{Blame, What, recorded};
+use malloscope_replayer::report::TraceInfo;
+use malloscope_replayer::report::units::count;
+use malloscope_replayer::run::Job;
+use malloscope_replayer::trial::Trial;
+use malloscope_traces::{Reader, Stacks};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Draw who allocates, holds, pins, and makes malloc slow
+///
+/// A flamegraph of call stacks: the wider a frame, the more it and what it called caused of what was
+/// asked for. The trace must have been recorded with `--stacks`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  malloscope flame app.mscope --of pinned -o pinned.svg")]
+pub struct Args {
+    /// The trace
+    trace: PathBuf,
+    /// What to draw
+    #[arg(long, value_name = "WHAT", default_value = "bytes")]
+    of: WhatArg,
+    /// Write into a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// As a picture for browsers, or as lines that other programs read
+    #[arg(long, value_name = "FORMAT", default_value = "svg")]
+    format: FlameFormat,
+    /// Draw the outermost frame at the top
+    #[arg(long)]
+    inverted: bool,
+    /// Show a function that calls itself once
+    #[arg(long)]
+    merge_recursion: bool,
+    #[command(flatten)]
+    difference: DifferenceArgs,
+    #[command(flatten)]
+    release: ReleaseArg,
+    #[command(flatten)]
+    trial: TrialArgs,
+}
+
+/// What to compare with: widths are the second one's, red is what grew, blue is what shrank.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Difference (red grew, blue shrank)")]
+struct DifferenceArgs {
+    /// Draw what is different in this trace
+    #[arg(long, value_name = "TRACE")]
+    diff: Option<PathBuf>,
+    /// Draw what is different with this malloc tunable, besides those of `--set`
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting, conflicts_with = "diff")]
+    against_set: Vec<Setting>,
+    /// Draw what is different in this glibc
+    #[arg(long, value_name = "RELEASE", conflicts_with = "diff")]
+    against_glibc: Option<String>,
+    /// Weigh the first as if it were as much in all as the second
+    #[arg(long)]
+    normalize: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FlameFormat {
+    /// A flamegraph: click to zoom, Ctrl-F to search
+    Svg,
+    /// A line for each stack, the outermost frame first, and a whole number; byte-seconds in thousandths
+    Folded,
+}
+
+/// What to draw; see the table in `malloscope_replayer::blame`.
+#[derive(Clone, Copy, Debug)]
+struct WhatArg(What);
+
+impl ValueEnum for WhatArg {
+    fn value_variants<'a>() -> &'a [WhatArg] {
+        const ALL: [WhatArg; What::ALL.len()] = {
+            let mut all = [WhatArg(What::Bytes); What::ALL.len()];
+            let mut number = 0;
+            while number < all.len() {
+                all[number] = WhatArg(What::ALL[number]);
+                number += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()).help(self.0.help()))
+    }
+}
+
+/// One side of a picture.
+struct Side {
+    blame: Blame,
+    lines: BTreeMap<String, u64>,
+    command: String,
+}
+
+pub fn run(args: Args) -> Outcome {
+    let what = args.of.0;
+    let trial = args.release.of(args.trial);
+    if !what.needs_replay() && trial != Trial::default() {
+        bail!("`{}` is what the program did, whatever the settings: leave them out", what.name());
+    }
+    let other = other_side(&args.trace, what, &trial, args.difference.sides())?;
+    let first = blamed(&args.trace, what, trial)?;
+    let second = other.map(|(trace, trial)| blamed(&trace, what, trial)).transpose()?;
+    let drawn = second.as_ref().unwrap_or(&first);
+    let scale = match args.format {
+        FlameFormat::Folded => Scale::of_lines(drawn.blame.unit),
+        FlameFormat::Svg => Scale::of_picture(drawn.blame.unit, drawn.blame.attributed()),
+    };
+    let fold = |side: Charged| side.fold(scale, args.merge_recursion);
+    let (first, second) = (fold(first), second.map(fold));
+    warn(second.as_ref().unwrap_or(&first));
+    let lines = lines(&first, second.as_ref(), args.difference.normalize);
+    if lines.is_empty() {
+        bail!("there is nothing to draw: no stack has caused any {} here", scale.name);
+    }
+    let mut out = output::open(args.output.as_deref())?;
+    match args.format {
+        FlameFormat::Folded => lines.iter().try_for_each(|line| writeln!(out, "{line}"))?,
+        FlameFormat::Svg => {
+            let direction = if args.inverted { Direction::Inverted } else { Direction::Straight };
+            draw(&first, second.as_ref(), scale, direction, &lines, &mut out)?;
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl DifferenceArgs {
+    /// Another trace, or what is otherwise set.
+    fn sides(&self) -> Option<Against> {
+        match &self.diff {
+            Some(trace) => Some(Against::Trace(trace.clone())),
+            None if self.against_set.is_empty() && self.against_glibc.is_none() => None,
+            None => Some(Against::Settings(self.against_set.clone(), self.against_glibc.clone())),
+        }
+    }
+}
+
+/// What a picture of a difference is against.
+enum Against {
+    Trace(PathBuf),
+    Settings(Vec<Setting>, Option<String>),
+}
+
+/// The trace and the trial of the other side.
+fn other_side(
+    trace: &Path,
+    what: What,
+    trial: &Trial,
+    against: Option<Against>,
+) -> anyhow::Result<Option<(PathBuf, Trial)>> {
+    match against {
+        None => Ok(None),
+        Some(Against::Trace(other)) => Ok(Some((other, trial.clone()))),
+        Some(Against::Settings(..)) if !what.needs_replay() => {
+            bail!("`{}` is what the program did: it is the same whatever the settings", what.name())
+        }
+        Some(Against::Settings(settings, release)) => {
+            let mut other = trial.clone();
+            other.release = release.or(other.release);
+            settings.into_iter().for_each(|setting| setting.apply(&mut other));
+            Ok(Some((trace.to_owned(), other)))
+        }
+    }
+}
+
+/// Who is to blame, with all that is needed to name them.
+struct Charged {
+    blame: Blame,
+    stacks: Stacks,
+    command: String,
+}
+
+/// Reads or replays a trace.
+fn blamed(trace: &Path, what: What, trial: Trial) -> anyhow::Result<Charged> {
+    let mut reader = Reader::open_file(trace)?;
+    let stacks = reader.stacks()?;
+    if stacks.capture.is_none() && stacks.frames.len() < 2 {
+        bail!("{} has no stacks: record it with `malloscope record --stacks all`", trace.display());
+    }
+    let command = TraceInfo::of(trace)?.command();
+    let (mut blames, damage) = if what.needs_replay() {
+        let job = Job { trace: trace.to_owned(), trial, compare: false, lines: None, blame: vec![what] };
+        let outcome = replay::replay(&job, &mut io::sink())?;
+        replay::warn(&outcome);
+        (outcome.blame, Vec::new())
+    } else {
+        let mut meter = Meter::new("reading");
+        let read = recorded(&mut reader, &[what], &mut |progress| meter.update(progress));
+        meter.finish();
+        let read = read.with_context(|| format!("while reading {}", trace.display()))?;
+        (read.blames, read.damage)
+    };
+    for damage in damage {
+        eprintln!("malloscope: {damage}");
+    }
+    let blame = blames.pop().context("the replay's process charged nobody")?;
+    Ok(Charged { blame, stacks, command })
+}
+
+impl Charged {
+    fn fold(self, scale: Scale, merge_recursion: bool) -> Side {
+        let mut folder = Folder::new(&self.stacks, names::namer()).merging_recursion(merge_recursion);
+        let lines = folder.fold(&self.blame, scale);
+        Side { blame: self.blame, lines, command: self.command }
+    }
+}
+
+/// Says what is not exact.
+fn warn(side: &Side) {
+    if let Some(error) = side.blame.standard_error {
+        eprintln!(
+            "malloscope: stacks were sampled: these are estimates, which add up to {:.0} {} (standard error {error:.0}); \
+             counted were {:.0}",
+            side.blame.attributed(),
+            side.blame.unit.name(),
+            side.blame.total,
+        );
+    }
+}
+
+/// The lines of one side, or of both: then with two numbers, before and after.
+fn lines(first: &Side, second: Option<&Side>, normalize: bool) -> Vec<String> {
+    let Some(second) = second else {
+        return first.lines.iter().map(|(line, weight)| format!("{line} {weight}")).collect();
+    };
+    let sum = |side: &Side| side.lines.values().sum::<u64>();
+    let (before, after) = (sum(first), sum(second));
+    let balanced = |weight: u64| {
+        let weight = u128::from(weight) * u128::from(after);
+        weight.checked_div(before.into()).and_then(|weight| u64::try_from(weight).ok()).unwrap_or(0)
+    };
+    let mut both: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for (line, &weight) in &first.lines {
+        both.entry(line).or_default().0 = if normalize { balanced(weight) } else { weight };
+    }
+    for (line, &weight) in &second.lines {
+        both.entry(line).or_default().1 = weight;
+    }
+    both.iter().map(|(line, (before, after))| format!("{line} {before} {after}")).collect()
+}
+
+fn draw(
+    first: &Side,
+    second: Option<&Side>,
+    scale: Scale,
+    direction: Direction,
+    lines: &[String],
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let what = first.blame.what;
+    let mut options = flamegraph::Options::default();
+    let sum = |side: &Side| count(side.lines.values().sum::<u64>());
+    let (title, subtitle) = match second {
+        None => (what.title().to_owned(), format!("{} · {} {}", first.command, sum(first), scale.name)),
+        Some(second) => (
+            format!("{}: what is different", what.title()),
+            format!("{} · {} → {} {}", second.command, sum(first), sum(second), scale.name),
+        ),
+    };
+    options.title = title;
+    options.subtitle = Some(shortened(&subtitle));
+    options.count_name = scale.name.to_owned();
+    options.name_type = "Function".to_owned();
+    options.direction = direction;
+    // The same function has the same colour in every picture.
+    options.hash = true;
+    options.colors = Palette::Basic(if what.is_memory() { BasicPalette::Mem } else { BasicPalette::Hot });
+    options.bgcolors = Some(BackgroundColor::Flat(Color { r: 255, g: 255, b: 255 }));
+    options.image_width = Some(WIDTH);
+    flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), out)
+        .context("while drawing the flamegraph")
+}
+
+/// Pixels that a picture is wide.
+const WIDTH: usize = 1400;
+/// The longest line below the title: what fits.
+const LONGEST: usize = 180;
+
+/// A line that fits: a command may be long, what follows it is not.
+fn shortened(text: &str) -> String {
+    let length = text.chars().count();
+    let text: String = text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect();
+    if length <= LONGEST {
+        return text;
+    }
+    let kept: String = text.chars().skip(length - LONGEST).collect();
+    format!("…{kept}")
+}
