@@ -535,8 +535,8 @@ impl<M: Machine> Run<'_, M> {
     }
 
     fn finish(mut self, job: &Job, settings: Settings, first_mmap_threshold: u64) -> Outcome {
-        let blame = self.tally.map(|tally| tally.finish(&mut self.engine)).unwrap_or_default();
         let measured = self.metrics.finish(&mut self.engine, self.records, self.time);
+        let blame = self.tally.map(|tally| tally.finish(&mut self.engine, &measured)).unwrap_or_default();
         let heap = self.engine.heap();
         let watch = heap.observer();
         let counters = &watch.counters;

@@ -10,7 +10,7 @@ pub const SUBCOMMANDS: [&str; 11] = [
     "replay",
     "verify",
     "compare",
-    "info",
+    "flame", "info",
     "symbolize",
     "dump",
     "import",
@@ -56,7 +56,7 @@ fn nothing_else_is_on_offer() {
 
 #[test]
 fn misuse_is_told_and_ends_with_2() {
-    let misused: [&[&str]; 10] = [
+    let misused: [&[&str]; 12] = [
         &[],
         &["frobnicate"],
         &["replay"],
@@ -67,6 +67,8 @@ fn misuse_is_told_and_ends_with_2() {
         &["replay", "--introspect=mallinfo", "--syscalls", "x.mscope"],
         &["record", "-o", "x.mscope"],
         &["generate", "completions", "tcsh"],
+        &["flame", "--of", "luck", "x.mscope"],
+        &["flame", "--diff", "y.mscope", "--against-set", "tcache_count=0", "x.mscope"],
     ];
     for arguments in misused {
         let said = said(&mut malloscope(arguments));

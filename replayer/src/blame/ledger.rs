@@ -161,7 +161,7 @@ impl Ledger {
     /// Who is to blame.
     pub(super) fn finish(self, clock: &Clock) -> Blame {
         let unit = self.what.unit(clock);
-        let in_units = |amount: f64| amount * unit.of_counted();
+        let in_units = |amount: f64| amount / unit.in_counted();
         let places = self.places;
         let row = |number: usize, weight: f64, error: f64| Row {
             stack: Stack(u32::try_from(number / places).unwrap_or(0)),

@@ -222,9 +222,9 @@ impl Unit {
         }
     }
 
-    /// How many of these make one of what ledgers count in: time is counted in nanoseconds there.
-    fn of_counted(self) -> f64 {
-        if self == Unit::ByteSeconds { 1e-9 } else { 1.0 }
+    /// How many of what ledgers count in make one of these: time is counted in nanoseconds there.
+    fn in_counted(self) -> f64 {
+        if self == Unit::ByteSeconds { 1e9 } else { 1.0 }
     }
 }
 

@@ -256,8 +256,8 @@ fn check(seed: u64, release: &str, sampling: Sampling, touch: Touch) -> Vec<f64>
         model.charge(unit, What::PeakContribution, "", chunk as f64);
     }
     let kernel = engine.heap().observer().counters.kernel;
-    let blames = tally.finish(&mut engine);
     let measured = metrics.finish(&mut engine, script.len() as u64, before);
+    let blames = tally.finish(&mut engine, &measured);
     let totals: Vec<f64> = blames.iter().map(|blame| blame.total).collect();
     for (number, blame) in blames.iter().enumerate() {
         compare(&model, number, blame, sampling);
@@ -271,7 +271,7 @@ fn check(seed: u64, release: &str, sampling: Sampling, touch: Touch) -> Vec<f64>
 }
 
 fn compare(model: &Model, number: usize, blame: &Blame, sampling: Sampling) {
-    let scale = blame.unit.of_counted();
+    let scale = blame.unit.in_counted().recip();
     let mut expected = model.rows(number, sampling);
     let total: f64 = model
         .units

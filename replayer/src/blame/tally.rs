@@ -10,7 +10,7 @@ use super::region::Region;
 use super::{Blame, Place, What};
 use crate::engine::{Answer, Engine};
 use crate::machine::Machine;
-use crate::metrics::Ending;
+use crate::metrics::{Ending, Measured};
 use crate::watch::Watch;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::chunk::{Chunk, Head};
@@ -233,9 +233,15 @@ impl Tally {
         self.count_caches(engine);
     }
 
-    /// Who is to blame, when all records have been replayed.
-    pub(crate) fn finish<M: Machine>(mut self, engine: &mut Engine<M, Watch>) -> Vec<Blame> {
-        let effects = self.effects(engine);
+    /// Who is to blame, when all records have been replayed; `measured` is what the report says.
+    pub(crate) fn finish<M: Machine>(
+        mut self,
+        engine: &mut Engine<M, Watch>,
+        measured: &Measured,
+    ) -> Vec<Blame> {
+        // Faults of a process that were seen between two calls are nobody's.
+        let faults = measured.faults.saturating_sub(self.seen.faults);
+        let effects = Effects { faults, ..self.effects(engine) };
         self.charge(effects, Culprit::NONE, None);
         for home in std::iter::once(Home::Main).chain((0..self.segments.len()).map(Home::Segment)) {
             self.settle_region(home);
