@@ -54,7 +54,8 @@ fn script(seed: u64, calls: usize) -> Vec<(Record, Stack)> {
         let request = random.below(greatest);
         let fills = number / 200 % 2 == 0;
         let stack = Stack(u32::try_from(random.below(u64::from(STACKS))).unwrap());
-        let chosen = |random: &mut Random, live: &[u32]| random.below(live.len() as u64) as usize;
+        let chosen =
+            |random: &mut Random, live: &[u32]| usize::try_from(random.below(live.len() as u64)).unwrap();
         let pointer = |slot: u32| Pointer { address: 16 * (u64::from(slot) + 1), slot: Slot(slot) };
         let to = |slot| Placed { pointer: pointer(slot), head: 0 };
         let (call, stack) = match random.below(20) {

@@ -241,10 +241,8 @@ mod tests {
         let mut writer = Writer::new(Vec::new(), &header).unwrap();
         writer.capture(Capture { sampling, depth: 9 });
         for number in 1..10 {
-            assert_eq!(
-                writer.frame(Frame { caller: Stack::NONE, module: None, address: number }).0,
-                number as u32
-            );
+            let frame = Frame { caller: Stack::NONE, module: None, address: number.into() };
+            assert_eq!(writer.frame(frame), Stack(number));
         }
         for (time, &(thread, stack, call)) in (0..).zip(calls) {
             let record = Record { time: Nanos(time), thread: Thread(thread), program_break: 0, call };
@@ -254,7 +252,7 @@ mod tests {
     }
 
     fn malloc(address: u64, request: u64) -> Call {
-        let to = Placed { pointer: Pointer::seen(address), head: request + 24 & !15 | 1 };
+        let to = Placed { pointer: Pointer::seen(address), head: (request + 24) & !15 | 1 };
         Call::Malloc { request, to }
     }
 
@@ -263,7 +261,7 @@ mod tests {
     }
 
     fn realloc(address: u64, request: u64, to: u64) -> Call {
-        let to = Placed { pointer: Pointer::seen(to), head: request + 24 & !15 | 1 };
+        let to = Placed { pointer: Pointer::seen(to), head: (request + 24) & !15 | 1 };
         Call::Realloc { old: Pointer::seen(address), request, to }
     }
 
