@@ -129,7 +129,7 @@ pub fn run(args: Args) -> Outcome {
     warn(second.as_ref().unwrap_or(&first));
     let lines = lines(&first, second.as_ref(), args.difference.normalize);
     if lines.is_empty() {
-        bail!("there is nothing to draw: no stack has caused any {} here", scale.name);
+        bail!("there is nothing to draw: no stack has caused any {} here (`{}`)", scale.name, what.name());
     }
     let mut out = output::open(args.output.as_deref())?;
     match args.format {

@@ -135,12 +135,6 @@ impl Ledger {
         estimate.variance += weight * (weight - 1.0) * amount * amount;
     }
 
-    /// Whether allocations can be charged in this slot.
-    #[inline]
-    pub(super) fn has_room(&self, slot: usize) -> bool {
-        self.estimates.as_ref().is_none_or(|estimates| slot < estimates.pending.len())
-    }
-
     /// Makes room for so many slots.
     #[cold]
     pub(super) fn make_room(&mut self, slots: usize) {

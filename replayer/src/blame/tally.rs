@@ -494,7 +494,7 @@ impl Tally {
 
     #[inline]
     fn make_room_for_slot<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, slot: usize) {
-        if slot >= self.slots.len() || self.ledgers.iter().any(|ledger| !ledger.has_room(slot)) {
+        if slot >= self.slots.len() {
             self.make_slots(engine, slot);
         }
     }
