@@ -1,8 +1,8 @@
 //! Who is to blame, in whole runs: what the sums are in the report, and that who pins is found.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 
-use malloscope_replayer::blame::names::Offsets;
 use malloscope_replayer::blame::{Blame, What, fold, recorded};
+use malloscope_replayer::export::names::Offsets;
 use malloscope_replayer::outcome::Outcome;
 use malloscope_replayer::report::stacks::blamed;
 use malloscope_replayer::run::{Job, run};
@@ -125,10 +125,10 @@ fn who_keeps_100_mib_from_the_kernel_is_named_with_the_bytes_and_the_time() {
     let mut folder = fold::Folder::new(&stacks, Offsets);
     let lines = folder.fold(pinned, fold::Scale::of_lines(pinned.unit));
     let weight = bytes * 2500;
-    assert_eq!(lines.into_iter().collect::<Vec<_>>(), [("app+0x1000;app+0x1200".to_owned(), weight)]);
+    assert_eq!(lines.into_iter().collect::<Vec<_>>(), [("app+0xfff;app+0x11ff".to_owned(), weight)]);
     let named = &blamed(&outcome.blame, &mut folder)[0];
     assert_eq!((named.what, named.stacks.len()), (What::Pinned, 1));
-    assert_eq!(named.stacks[0].frames, ["app+0x1200", "app+0x1000"]);
+    assert_eq!(named.stacks[0].frames, ["app+0x11ff", "app+0xfff"]);
     assert_eq!((named.stacks[0].amount, named.stacks[0].share), (pinned.total, 1.0));
 }
 

@@ -8,8 +8,8 @@
 //! byte-seconds are in thousandths: byte-milliseconds. For `misses` the place that served is the innermost
 //! frame. Calls without a stack are `[no stack]`. In names, `;` and what would end a line are replaced.
 
-use super::names::Namer;
 use super::{Blame, Row, Unit};
+use crate::export::names::Names;
 use malloscope_traces::stacks::{Frame, ModuleId};
 use malloscope_traces::{Stack, Stacks};
 use std::collections::{BTreeMap, HashMap};
@@ -50,16 +50,16 @@ impl Scale {
 /// Names stacks, and remembers the names.
 pub struct Folder<'a, N> {
     stacks: &'a Stacks,
-    namer: N,
+    names: N,
     known: HashMap<(Option<ModuleId>, u64), Vec<String>>,
     /// Whether a function that calls itself stands in a line once.
     merges_recursion: bool,
 }
 
-impl<'a, N: Namer> Folder<'a, N> {
+impl<'a, N: Names> Folder<'a, N> {
     /// Nothing is named yet.
-    pub fn new(stacks: &'a Stacks, namer: N) -> Folder<'a, N> {
-        Folder { stacks, namer, known: HashMap::new(), merges_recursion: false }
+    pub fn new(stacks: &'a Stacks, names: N) -> Folder<'a, N> {
+        Folder { stacks, names, known: HashMap::new(), merges_recursion: false }
     }
 
     /// The same, with functions that call themselves in a line once.
@@ -74,8 +74,8 @@ impl<'a, N: Namer> Folder<'a, N> {
 
     /// The names of a frame, the innermost first.
     pub(crate) fn names(&mut self, frame: &Frame) -> &[String] {
-        let (stacks, namer) = (self.stacks, &mut self.namer);
-        let name = || namer.names(stacks, frame).iter().map(|name| clean(name)).collect();
+        let (stacks, names) = (self.stacks, &mut self.names);
+        let name = || names.functions(stacks, *frame).iter().map(|function| clean(&function.name)).collect();
         self.known.entry((frame.module, frame.address)).or_insert_with(name)
     }
 
@@ -147,18 +147,21 @@ fn clean(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::blame::What;
+    use crate::export::names::Function;
 
     struct Plain;
 
-    impl Namer for Plain {
-        fn names(&mut self, _: &Stacks, frame: &Frame) -> Vec<String> {
+    impl Names for Plain {
+        fn functions(&mut self, _: &Stacks, frame: Frame) -> Vec<Function> {
             let names: &[&str] = match frame.address {
                 1 => &["main"],
                 2 => &["inlined", "outer<[u8; 4]>"],
                 3 => &["again"],
                 _ => &["a\nb 12"],
             };
-            names.iter().map(|name| (*name).to_owned()).collect()
+            let function =
+                |name: &&str| Function { name: (*name).to_owned(), file: None, line: None, is_named: true };
+            names.iter().map(function).collect()
         }
     }
 

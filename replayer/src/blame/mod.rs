@@ -49,7 +49,7 @@ mod heights;
 mod ledger;
 #[cfg(test)]
 mod model;
-pub mod names;
+pub(crate) mod names;
 mod recorded;
 mod region;
 mod tally;

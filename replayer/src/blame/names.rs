@@ -1,33 +1,6 @@
-//! What frames are called, and which of them are the program's own.
+//! Which functions are the program's own.
 
-use malloscope_traces::Stacks;
-use malloscope_traces::stacks::Frame;
-
-/// Says what frames are called.
-pub trait Namer {
-    /// The names of a frame, the innermost first: of the functions inlined there, and of the one they are
-    /// in. There is at least one.
-    fn names(&mut self, stacks: &Stacks, frame: &Frame) -> Vec<String>;
-}
-
-/// Calls a frame by its place in the file, `libfoo.so.1+0x1234`: what is known without any symbols.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Offsets;
-
-impl Namer for Offsets {
-    fn names(&mut self, stacks: &Stacks, frame: &Frame) -> Vec<String> {
-        let name = match stacks.module(*frame) {
-            Some(module) => format!("{}+{:#x}", file_name(&module.path), frame.address),
-            None => format!("{:#x}", frame.address),
-        };
-        vec![name]
-    }
-}
-
-/// The last part of a path.
-fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
-}
+use crate::export::names::file_name;
 
 /// Libraries whose functions are nobody's own, by the beginnings of their files' names: the C library and
 /// what is of it, those of C++, and what was loaded for us.
@@ -44,8 +17,9 @@ const LIBRARIES: [&str; 9] = [
 ];
 
 /// Functions that hand on requests for memory: of C, of C++, of glib, of CPython, of SQLite, of Rust, and
-/// those that many programs call theirs.
-const WRAPPERS: [&str; 48] = [
+/// those that many programs call theirs; and where every program begins.
+const WRAPPERS: [&str; 49] = [
+    "_start",
     "malloc",
     "calloc",
     "realloc",
@@ -126,18 +100,6 @@ pub(crate) fn is_own(module: Option<&str>, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use malloscope_traces::Stack;
-    use malloscope_traces::stacks::{Module, ModuleId};
-
-    #[test]
-    fn without_symbols_a_frame_is_a_place_in_a_file() {
-        let module = Module { path: "/usr/lib/libfoo.so.1".to_owned(), ..Module::default() };
-        let stacks = Stacks { modules: vec![module], ..Stacks::default() };
-        let frame = |module, address| Frame { caller: Stack::NONE, module, address };
-        assert_eq!(Offsets.names(&stacks, &frame(Some(ModuleId(0)), 0x1234)), ["libfoo.so.1+0x1234"]);
-        assert_eq!(Offsets.names(&stacks, &frame(None, 0x99)), ["0x99"]);
-        assert_eq!(Offsets.names(&stacks, &frame(Some(ModuleId(7)), 0x99)), ["0x99"]);
-    }
 
     #[test]
     fn wrappers_and_languages_are_nobody_s_own() {

@@ -3,8 +3,9 @@
 use super::units::{bytes, count};
 use super::{Line, Section, Table};
 use crate::blame::fold::Folder;
-use crate::blame::names::{Namer, is_own};
+use crate::blame::names::is_own;
 use crate::blame::{Blame, Place, Row, Unit, What};
+use crate::export::names::Names;
 use malloscope_traces::Stack;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -52,11 +53,11 @@ pub struct BlamedStack {
 }
 
 /// Finds the stacks that matter most.
-pub fn blamed<N: Namer>(blames: &[Blame], folder: &mut Folder<'_, N>) -> Vec<Blamed> {
+pub fn blamed<N: Names>(blames: &[Blame], folder: &mut Folder<'_, N>) -> Vec<Blamed> {
     blames.iter().map(|blame| one(blame, folder)).collect()
 }
 
-fn one<N: Namer>(blame: &Blame, folder: &mut Folder<'_, N>) -> Blamed {
+fn one<N: Names>(blame: &Blame, folder: &mut Folder<'_, N>) -> Blamed {
     let mut stacks: Vec<BlamedStack> = Vec::new();
     let mut known: HashMap<Vec<String>, usize> = HashMap::new();
     for row in blame.rows.iter().filter(|row| !row.stack.is_none()).take(CANDIDATES) {
@@ -92,7 +93,7 @@ impl BlamedStack {
 }
 
 /// The frames that are shown of a stack.
-fn shown<N: Namer>(stack: Stack, folder: &mut Folder<'_, N>) -> Vec<String> {
+fn shown<N: Names>(stack: Stack, folder: &mut Folder<'_, N>) -> Vec<String> {
     let stacks = folder.stacks();
     let (mut own, mut innermost) = (Vec::new(), Vec::new());
     for (_, frame) in stacks.of(stack).take(DEEPEST) {
