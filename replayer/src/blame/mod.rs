@@ -47,12 +47,12 @@ mod at_peak;
 pub mod fold;
 mod heights;
 mod ledger;
-#[cfg(test)]
-mod model;
 pub(crate) mod names;
 mod recorded;
 mod region;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 pub use recorded::{Recorded, recorded};
 pub(crate) use tally::Tally;
@@ -283,26 +283,5 @@ impl Blame {
     /// The sum of the rows: the total, or what it is estimated as.
     pub fn attributed(&self) -> f64 {
         self.rows.iter().map(|row| row.weight).sum()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_written_the_same_everywhere() {
-        for what in What::ALL {
-            assert_eq!(serde_json::to_value(what).unwrap(), what.name());
-        }
-    }
-
-    #[test]
-    fn only_what_had_to_be_looked_for_is_a_miss() {
-        let missed = SourceKind::ALL.into_iter().filter_map(Place::missed).map(Place::name);
-        let all: Vec<&str> = SourceKind::ALL.iter().map(|kind| kind.name()).collect();
-        let expected: Vec<&str> =
-            all.into_iter().filter(|name| !["tcache", "realloc: stayed"].contains(name)).collect();
-        assert_eq!(missed.collect::<Vec<_>>(), expected);
     }
 }

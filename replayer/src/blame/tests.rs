@@ -1,6 +1,6 @@
 //! Every charge of a replay, against a model that walks the whole heap after every call.
 
-use super::{Blame, Tally, What};
+use super::{Blame, Place, Tally, What};
 use crate::engine::{Answer, Engine};
 use crate::machine::Machine;
 use crate::metrics::Metrics;
@@ -284,7 +284,7 @@ fn compare(model: &Model, number: usize, blame: &Blame, sampling: Sampling) {
     assert!(is_near(blame.total, total * scale), "{:?}: {} {total}", blame.what, blame.total);
     let mut variance = 0.0;
     for row in &blame.rows {
-        let place = row.place.map_or("", super::Place::name);
+        let place = row.place.map_or("", Place::name);
         let found = expected.remove(&(row.stack.0, place)).unwrap_or_default();
         assert!(is_near(row.weight, found.0 * scale), "{:?}: {row:?} {found:?}", blame.what);
         assert!(is_near(row.error, found.1.sqrt() * scale), "{:?}: {row:?} {found:?}", blame.what);
@@ -319,4 +319,20 @@ fn a_sample_is_weighed_as_a_whole() {
     for seed in 10..13 {
         check(seed, "2.36", Sampling::Bytes { mean: 3000 }, Touch::Pages);
     }
+}
+
+#[test]
+fn a_name_is_written_the_same_everywhere() {
+    for what in What::ALL {
+        assert_eq!(serde_json::to_value(what).unwrap(), what.name());
+    }
+}
+
+#[test]
+fn only_what_had_to_be_looked_for_is_a_miss() {
+    let missed = SourceKind::ALL.into_iter().filter_map(Place::missed).map(Place::name);
+    let all: Vec<&str> = SourceKind::ALL.iter().map(|kind| kind.name()).collect();
+    let expected: Vec<&str> =
+        all.into_iter().filter(|name| !["tcache", "realloc: stayed"].contains(name)).collect();
+    assert_eq!(missed.collect::<Vec<_>>(), expected);
 }
