@@ -125,7 +125,7 @@ pub fn run(args: Args) -> Outcome {
         FlameFormat::Svg => Scale::of_picture(drawn.blame.unit, drawn.blame.attributed()),
     };
     let fold = |side: Charged| side.fold(scale, args.merge_recursion);
-    let (first, second) = (fold(first), second.map(fold));
+    let (first, second) = (fold(first)?, second.map(fold).transpose()?);
     warn(second.as_ref().unwrap_or(&first));
     let lines = lines(&first, second.as_ref(), args.difference.normalize);
     if lines.is_empty() {
@@ -187,6 +187,7 @@ struct Charged {
     blame: Blame,
     stacks: Stacks,
     command: String,
+    trace: PathBuf,
 }
 
 /// Reads or replays a trace.
@@ -213,14 +214,15 @@ fn blamed(trace: &Path, what: What, trial: Trial) -> anyhow::Result<Charged> {
         eprintln!("malloscope: {damage}");
     }
     let blame = blames.pop().context("the replay's process charged nobody")?;
-    Ok(Charged { blame, stacks, command })
+    Ok(Charged { blame, stacks, command, trace: trace.to_owned() })
 }
 
 impl Charged {
-    fn fold(self, scale: Scale, merge_recursion: bool) -> Side {
-        let mut folder = Folder::new(&self.stacks, names::namer()).merging_recursion(merge_recursion);
-        let lines = folder.fold(&self.blame, scale);
-        Side { blame: self.blame, lines, command: self.command }
+    fn fold(self, scale: Scale, merge_recursion: bool) -> anyhow::Result<Side> {
+        let namer = names::namer(&self.trace, &self.stacks)?;
+        let lines =
+            Folder::new(&self.stacks, namer).merging_recursion(merge_recursion).fold(&self.blame, scale);
+        Ok(Side { blame: self.blame, lines, command: self.command })
     }
 }
 

@@ -117,7 +117,11 @@ pub fn report(trace: &Path, job: Job) -> anyhow::Result<Report> {
     let mut outcome = replay(&Job { compare, blame, ..job }, &mut io::sink())?;
     // Every stack there is, by number: the report names the few that matter.
     let blames = std::mem::take(&mut outcome.blame);
-    let stacks = blamed(&blames, &mut Folder::new(&stacks, names::namer()));
+    let stacks = if blames.is_empty() {
+        Vec::new()
+    } else {
+        blamed(&blames, &mut Folder::new(&stacks, names::namer(trace, &stacks)?))
+    };
     Ok(Report { trace: info, outcome, stacks })
 }
 

@@ -52,7 +52,8 @@ pub fn run(args: Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn resolve(stacks: &Stacks, debug_dirs: Vec<PathBuf>) -> Resolution {
+/// Finds the names of all frames on this machine, and says how far it is.
+pub fn resolve(stacks: &Stacks, debug_dirs: Vec<PathBuf>) -> Resolution {
     let mut waiting = Waiting::new();
     let mut said = |progress: Progress<'_>| match progress {
         Progress::Module { done, of, path } => {

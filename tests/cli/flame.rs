@@ -68,6 +68,9 @@ fn everything_can_be_drawn_and_inferno_reads_what_is_folded() {
         let picture = String::from_utf8(picture).unwrap();
         let total = picture.split_once("total_samples=\"").unwrap().1.split_once('"').unwrap().0;
         assert_eq!(total, sum.to_string(), "{what}");
+        if what == "bytes" {
+            assert!(lines.keys().any(|line| line.split(';').any(|name| name == "main")), "{folded}");
+        }
     }
 }
 

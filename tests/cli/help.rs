@@ -4,13 +4,14 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 11] = [
+pub const SUBCOMMANDS: [&str; 12] = [
     "profile",
     "record",
     "replay",
     "verify",
     "compare",
-    "flame", "info",
+    "flame",
+    "info",
     "symbolize",
     "dump",
     "import",
