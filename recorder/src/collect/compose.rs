@@ -153,7 +153,7 @@ impl<W: Write> Composer<W> {
         slot: &Copied,
     ) -> Result<(), Error> {
         self.tally.slots += 1;
-        if kind != Kind::BreakAfter {
+        if ends_a_free(kind) {
             self.release()?;
         }
         let Some([a, b]) = self.arguments(thread, kind, slot) else {
@@ -402,6 +402,16 @@ impl Begun {
             Asked::Array { count, size } => Call::Reallocarray { old, count, size, to },
         }
     }
+}
+
+/// Whether nothing more is told of a `free` once this comes. What a thread tells of its stacks may come
+/// between the `free` and where it left the program break.
+#[inline]
+fn ends_a_free(kind: Kind) -> bool {
+    !matches!(
+        kind,
+        Kind::BreakAfter | Kind::Arguments | Kind::Module | Kind::Text | Kind::Frame | Kind::NoFrames
+    )
 }
 
 /// The name of a thread or process out of a word; 0 if it is none.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use malloscope_recorder::{Capture, Sampling, WhenFull};
-use malloscope_traces::{Reader, Record, Stack, Stacks};
+use malloscope_traces::{Call, Reader, Record, Stack, Stacks};
 
 use crate::programs::{library_with, program, program_with};
 use crate::run::{Run, run_capturing};
@@ -97,6 +97,20 @@ fn a_depth_leaves_out_the_outermost_frames() {
     let depths: Vec<usize> = all.iter().map(|(_, stack)| stacks.of(*stack).count()).collect();
     assert_eq!(depths.iter().max(), Some(&5));
     assert_eq!(stacks.capture, shallow);
+}
+
+#[test]
+fn a_free_that_trims_the_heap_has_a_stack_and_the_break_after_it() {
+    let program = program("trims");
+    let run = run_capturing(&program, &[], WhenFull::Wait, capture(Sampling::All));
+    let (stacks, all) = stacked(&run);
+    let breaks = |pair: &&[(Record, Stack)]| pair[1].0.program_break < pair[0].0.program_break;
+    let trims: Vec<_> = all.windows(2).filter(breaks).map(|pair| pair[1]).collect();
+    assert!(!trims.is_empty(), "a trim was recorded where it was made");
+    for (record, stack) in trims {
+        assert!(matches!(record.call, Call::Free { .. } | Call::Trim { .. }), "{record:?}");
+        assert!(stacks.of(stack).count() >= 3, "{record:?} was called by main, and that by the C library");
+    }
 }
 
 #[test]
