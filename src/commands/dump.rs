@@ -1,8 +1,10 @@
 //! `malloscope dump`: a trace's records as text.
 
 use crate::Outcome;
+use crate::names;
 use crate::output;
 use clap::ValueEnum;
+use malloscope_replayer::export::names::Names;
 use malloscope_traces::{Error, Reader, Stack, Stacks, ops, text};
 use std::io::{self, Write};
 use std::iter;
@@ -39,8 +41,9 @@ pub fn run(args: Args) -> Outcome {
     let mut out = output::open(args.output.as_deref())?;
     let whole = match args.format {
         Format::Text => {
-            let stacks = if args.stacks { Some(reader.stacks()?) } else { None };
-            dump(&mut reader, stacks.as_ref(), &mut out)?
+            let stacks = if args.stacks { reader.stacks()? } else { Stacks::default() };
+            let mut names = names::namer(&args.trace, &stacks)?;
+            dump(&mut reader, &stacks, &mut names, &mut out)?
         }
         Format::Ops => {
             let left_out = ops::export(&mut reader, &mut out)?;
@@ -57,7 +60,8 @@ pub fn run(args: Args) -> Outcome {
 /// Prints every record; what is damaged is told and stepped over. Returns whether nothing was.
 fn dump(
     reader: &mut Reader<std::fs::File>,
-    stacks: Option<&Stacks>,
+    stacks: &Stacks,
+    names: &mut impl Names,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let placements = reader.header().heap.placements;
@@ -78,20 +82,30 @@ fn dump(
         let batch_stacks = reader.batch_stacks().iter().copied().chain(iter::repeat(Stack::NONE));
         for ((number, record), stack) in (first..).zip(&records).zip(batch_stacks) {
             writeln!(out, "{}", text::Line { number, record, placements })?;
-            if let Some(stacks) = stacks {
-                print_stack(stacks, stack, out)?;
-            }
+            print_stack(stacks, stack, names, out)?;
         }
     }
 }
 
-/// Prints the frames of a stack: their modules, and where in those.
-fn print_stack(stacks: &Stacks, stack: Stack, out: &mut impl Write) -> io::Result<()> {
+/// Prints the frames of a stack: where in their modules they return to, and the functions that is in.
+fn print_stack(
+    stacks: &Stacks,
+    stack: Stack,
+    names: &mut impl Names,
+    out: &mut impl Write,
+) -> io::Result<()> {
     for (_, frame) in stacks.of(stack) {
         match stacks.module(frame) {
-            Some(module) => writeln!(out, "    {}+0x{:x}", module.path, frame.address)?,
-            None => writeln!(out, "    0x{:x}", frame.address)?,
+            Some(module) => write!(out, "    {}+0x{:x}", module.path, frame.address)?,
+            None => write!(out, "    0x{:x}", frame.address)?,
         }
+        for function in names.functions(stacks, frame).into_iter().filter(|function| function.is_named) {
+            write!(out, " {}", function.name)?;
+            if let (Some(file), Some(line)) = (function.file, function.line) {
+                write!(out, " ({file}:{line})")?;
+            }
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

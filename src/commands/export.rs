@@ -1,12 +1,12 @@
 //! `malloscope export`: a trace in the format of another tool.
 
 use crate::Outcome;
+use crate::names;
 use crate::output;
 use crate::progress::Meter;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use malloscope_replayer::export::collect::{Wanted, collect};
-use malloscope_replayer::export::names::Offsets;
 use malloscope_replayer::export::{Format, Profile, firefox, write};
 use malloscope_replayer::run::Job;
 use malloscope_replayer::trial::Trial;
@@ -93,7 +93,8 @@ pub fn run(args: Args) -> Outcome {
     tell(&profile);
     // The file is made when all that can be wrong with the trace is known.
     let mut out = output::open(args.output.as_deref())?;
-    write(format, &profile, &mut Offsets, &mut out)?;
+    let mut names = names::namer(&args.trace, &profile.stacks)?;
+    write(format, &profile, &mut names, &mut out)?;
     out.flush()?;
     Ok(if profile.damage.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -272,14 +272,17 @@ fn draw(
     let mut options = flamegraph::Options::default();
     let sum = |side: &Side| count(side.lines.values().sum::<u64>());
     let (title, subtitle) = match second {
-        None => (what.title().to_owned(), format!("{} · {} {}", first.command, sum(first), scale.name)),
+        None => (
+            what.title().to_owned(),
+            format!("{} · {} {}", shortened(&first.command), sum(first), scale.name),
+        ),
         Some(second) => (
             format!("{}: what is different", what.title()),
-            format!("{} · {} → {} {}", second.command, sum(first), sum(second), scale.name),
+            format!("{} · {} → {} {}", shortened(&second.command), sum(first), sum(second), scale.name),
         ),
     };
     options.title = title;
-    options.subtitle = Some(shortened(&subtitle));
+    options.subtitle = Some(subtitle);
     options.count_name = scale.name.to_owned();
     options.name_type = "Function".to_owned();
     options.direction = direction;
@@ -294,16 +297,14 @@ fn draw(
 
 /// Pixels that a picture is wide.
 const WIDTH: usize = 1400;
-/// The longest line below the title: what fits.
-const LONGEST: usize = 180;
+/// The longest command below the title: what fits, with what follows.
+const LONGEST: usize = 120;
 
-/// A line that fits: a command may be long, what follows it is not.
+/// A command, of a long one its beginning.
 fn shortened(text: &str) -> String {
-    let length = text.chars().count();
     let text: String = text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect();
-    if length <= LONGEST {
-        return text;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
-    let kept: String = text.chars().skip(length - LONGEST).collect();
-    format!("…{kept}")
 }

@@ -61,7 +61,6 @@ fn what_glibc_would_ignore_is_said() {
             "2.41",
             "glibc 2.41 ignores GLIBC_TUNABLES=glibc.malloc.arena_max=2:",
         ),
-        ("MALLOC_CHECK_=3", "2.31", "check=3 is ignored: what glibc 2.31 does then is not modelled"),
     ] {
         let arguments = ["--set", set, "--glibc", glibc, trace()];
         let report = answer(["replay"].iter().chain(&arguments));

@@ -15,7 +15,7 @@ use crate::objects::{self, Object};
 use crate::stack::Stack;
 use crate::system::{self, Advice, Undisturbed};
 use crate::threads::WIPED;
-use crate::{calls, clock, fork, memory, real};
+use crate::{callers, calls, clock, fork, memory, real};
 
 /// How far a process has come.
 #[repr(u32)]
@@ -96,6 +96,9 @@ fn arrive() {
     }
     real::find_all();
     let progress = if take_place().is_some() { Progress::Recorded } else { Progress::Silent };
+    if matches!(progress, Progress::Silent) {
+        callers::choose(0, 0);
+    }
     WIPED.progress.store(progress as u32, Ordering::Release);
 }
 
@@ -113,6 +116,8 @@ fn take_place() -> Option<()> {
         return None;
     }
     clock::choose(shared.control.clock.load(Ordering::Relaxed));
+    let control = &shared.control;
+    callers::choose(control.stack_depth.load(Ordering::Relaxed), control.stack_every.load(Ordering::Relaxed));
     let verdict = judge();
     let Some(process) = take_entry(shared) else {
         shared.control.turned_away.fetch_add(1, Ordering::Relaxed);

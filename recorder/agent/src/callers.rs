@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use malloscope_wire::slot::Kind;
 
 use crate::lane::Lane;
-use crate::system::{self, Advice};
+use crate::system;
 use crate::threads::{Entry, thread_pointer};
 use crate::tree::Tree;
 use crate::walk::{DEEPEST, Frame, Terms, Walk};
@@ -27,7 +27,7 @@ static DEPTH: AtomicU32 = AtomicU32::new(UNKNOWN);
 /// How many bytes lie between two calls whose stack is wanted, on average; 0 if that of all is.
 static EVERY: AtomicU64 = AtomicU64::new(0);
 
-/// Nobody has asked the recorder yet.
+/// The process has not arrived.
 const UNKNOWN: u32 = u32::MAX;
 
 /// What a thread keeps for its stacks. Its memory comes from the kernel, as zeros.
@@ -138,11 +138,8 @@ fn kept_by(entry: &Entry) -> Option<&'static Callers> {
 #[cold]
 #[inline(never)]
 fn make() -> Option<&'static Callers> {
-    let here = arrival::here()?;
-    if DEPTH.load(Ordering::Relaxed) == UNKNOWN {
-        let control = &here.shared.control;
-        choose(control.stack_depth.load(Ordering::Relaxed), control.stack_every.load(Ordering::Relaxed));
-    }
+    // A process that arrives learns what is wanted of it.
+    arrival::here()?;
     if DEPTH.load(Ordering::Relaxed) == 0 {
         return None;
     }
@@ -152,8 +149,6 @@ fn make() -> Option<&'static Callers> {
         return Some(callers);
     }
     let at = system::map(size_of::<Callers>()).ok()?;
-    // Copies of the process make their own.
-    let _ = system::advise(at, size_of::<Callers>(), Advice::DontFork);
     let made = at as *mut Callers;
     let none = ptr::null_mut();
     let taken = entry.callers.compare_exchange(none, made, Ordering::Relaxed, Ordering::Relaxed);

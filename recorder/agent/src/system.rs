@@ -184,8 +184,6 @@ pub enum Advice {
     WipeOnFork = libc::MADV_WIPEONFORK,
     /// Core files leave it out.
     DontDump = libc::MADV_DONTDUMP,
-    /// A child made by `fork` does not have it.
-    DontFork = libc::MADV_DONTFORK,
 }
 
 /// Asks for memory of ours to be like that.

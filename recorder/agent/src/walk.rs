@@ -182,9 +182,10 @@ pub struct Terms {
 }
 
 impl Walk {
-    /// Forgets the last stack.
+    /// Forgets the last stack, and what is known of the memory.
     pub fn forget(&self) {
         self.count.set(0);
+        self.readable.set((0, 0));
     }
 
     /// The number of the stack whose innermost frame this is. `None` if the recorder cannot be told of it.
