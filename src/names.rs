@@ -23,7 +23,7 @@ impl Names for Symbolized<'_> {
             name: named.function.clone(),
             file: named.file.clone(),
             line: named.line,
-            is_named: named.line.is_some() || !named.function.contains("+0x"),
+            is_named: named.is_known,
         };
         self.0.frame(frame).iter().map(function).collect()
     }

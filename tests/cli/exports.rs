@@ -23,7 +23,7 @@ fn all_formats_agree_on_what_was_allocated() {
         folded.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum();
     assert!(bytes > 100_000, "{folded}");
     // What called is in the program itself.
-    assert!(folded.lines().any(|line| line.contains("program")), "{folded}");
+    assert!(folded.lines().any(|line| line.contains("main")), "{folded}");
     let json = |format| -> Value {
         serde_json::from_str(&answer(["export", "--to", format, stacks()])).expect("it is JSON")
     };

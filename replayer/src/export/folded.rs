@@ -5,12 +5,13 @@
 //! main;parse;grow (in std::vector) 65536
 //! ```
 //!
-//! Two stacks that differ in addresses only are two lines; whoever reads them adds them up.
+//! Stacks that differ in addresses only are one line.
 
 use super::Profile;
 use super::code::Code;
 use super::sites::whole;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// A function's name as it can stand in a folded stack: a semicolon would end it, a line break the stack.
@@ -36,19 +37,18 @@ pub fn escaped(name: &str) -> Cow<'_, str> {
 ///
 /// When `out` takes no more.
 pub fn write(profile: &Profile, code: &Code, out: &mut dyn Write) -> io::Result<()> {
+    let mut stacks: BTreeMap<String, u64> = BTreeMap::new();
     for site in &profile.sites {
         let bytes = whole(site.allocated.bytes);
         if bytes == 0 {
             continue;
         }
         let lines = code.lines_from_outermost(code.node_of(site.stack));
-        for (number, line) in lines.into_iter().enumerate() {
-            let separator = if number > 0 { ";" } else { "" };
-            write!(out, "{separator}{}", escaped(&code.function(line).name))?;
-        }
-        writeln!(out, " {bytes}")?;
+        let names = lines.into_iter().map(|line| escaped(&code.function(line).name));
+        let sum = stacks.entry(names.collect::<Vec<_>>().join(";")).or_default();
+        *sum = sum.saturating_add(bytes);
     }
-    Ok(())
+    stacks.iter().try_for_each(|(stack, bytes)| writeln!(out, "{stack} {bytes}"))
 }
 
 #[cfg(test)]

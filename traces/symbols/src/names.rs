@@ -14,6 +14,8 @@ pub struct Named {
     /// The function; `module+0xoffset` if it has no name, where the offset is where the call returns to, as
     /// the module's file calls it; the address alone if there is no module.
     pub function: String,
+    /// Whether it has a name of its own.
+    pub is_known: bool,
     /// The file that the line is in, as the compiler was told it.
     pub file: Option<String>,
     /// The line of the call, from 1.
@@ -81,6 +83,7 @@ impl Names<'_> {
                     } else {
                         printable(function.name)
                     },
+                    is_known: !function.name.is_empty(),
                     file: function.file.map(printable),
                     line: function.line,
                     module: module.unwrap_or_default().to_owned(),
@@ -91,6 +94,7 @@ impl Names<'_> {
         if self.lines.len() == begin {
             self.lines.push(Named {
                 function: address(module, frame.address),
+                is_known: false,
                 file: None,
                 line: None,
                 module: module.unwrap_or_default().to_owned(),
