@@ -18,6 +18,8 @@ pub const READING_WIDTH: f32 = 560.0;
 /// The greatest width of a field for a number of bytes.
 pub const FIELD: f32 = 72.0;
 
+/// Between two panels.
+pub const DIVIDER: f32 = 2.0;
 /// Around the contents of a panel.
 pub const MARGIN: Margin = Margin { left: 10, right: 10, top: 8, bottom: 8 };
 

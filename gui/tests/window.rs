@@ -5,7 +5,9 @@
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use malloscope_gui::app::App;
+use malloscope_gui::app::command::Command;
 use malloscope_gui::jobs::WORK;
+use malloscope_gui::model::view::View;
 use malloscope_gui::model::{Tile, Which};
 use malloscope_replayer::worker::Launcher;
 use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer};
@@ -190,6 +192,18 @@ fn a_trace_is_replayed_and_its_bins_are_sorted_by_a_click() {
     window.must_say(&["Hits ▲"]);
     window.press("Close");
     window.must_say(&["Open a trace"]);
+}
+
+#[test]
+fn a_panel_comes_to_the_front_when_its_tab_is_pressed_or_it_is_asked_for() {
+    let mut window = Window::open(launcher(), Some(&sample()));
+    window.settle();
+    assert!(window.says("Requests ▼") && !window.says("last remainder"));
+    window.press("Served from");
+    assert!(window.says("last remainder") && !window.says("Requests ▼"));
+    window.harness.state_mut().as_mut().unwrap().apply(Command::Look(View::Bins));
+    window.harness.run_steps(3);
+    assert!(window.says("Requests ▼") && !window.says("last remainder"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::command::Command;
 use crate::jobs::replay::News;
 use crate::model::failure::Failure;
+use crate::model::view::View;
 use crate::model::{Model, Replayed, Tile, Which, differences};
 use malloscope_replayer::run::Job;
 use malloscope_replayer::trial::Trial;
@@ -17,6 +18,8 @@ pub enum Task {
     Stop(Which),
     /// Stop all.
     StopAll,
+    /// Bring a panel to the front.
+    Look(View),
 }
 
 /// Changes the model, and says what else is to be done.
@@ -69,6 +72,15 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             model.sorting = model.sorting.clicked(column);
             None
         }
+        Command::Point(record) => {
+            model.cursor = record;
+            None
+        }
+        Command::Select(range) => {
+            model.range = range.filter(|(first, end)| first < end);
+            None
+        }
+        Command::Look(view) => Some(Task::Look(view)),
         Command::Heard(which, news) => {
             heard(model, which, news);
             None
@@ -116,6 +128,20 @@ mod tests {
         assert_eq!(model.recorded, Tile::Loading(Some(progress)));
         assert_eq!(apply(&mut model, Command::Cancel(Which::Recorded)), Some(Task::StopAll));
         assert_eq!((model.trace, model.recorded), (None, Tile::Missing));
+    }
+
+    #[test]
+    fn records_are_pointed_at_and_selected_until_another_trace_is_opened() {
+        let mut model = Model::default();
+        apply(&mut model, Command::Open("a.mscope".into()));
+        apply(&mut model, Command::Point(Some(7)));
+        apply(&mut model, Command::Select(Some((3, 9))));
+        assert_eq!((model.cursor, model.range), (Some(7), Some((3, 9))));
+        apply(&mut model, Command::Select(Some((4, 4))));
+        assert_eq!(model.range, None, "no record is no range");
+        apply(&mut model, Command::Select(Some((3, 9))));
+        apply(&mut model, Command::Open("b.mscope".into()));
+        assert_eq!((model.cursor, model.range), (None, None));
     }
 
     #[test]

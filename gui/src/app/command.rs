@@ -4,6 +4,7 @@ use crate::jobs::replay::News;
 use crate::model::Which;
 use crate::model::bins::Column;
 use crate::model::settings::Settings;
+use crate::model::view::View;
 use std::path::PathBuf;
 
 /// Everything that can happen, as data: what a user does, and what is heard of a job.
@@ -23,6 +24,12 @@ pub enum Command {
     Show(Which),
     /// The title of a column was clicked.
     Sort(Column),
+    /// Look at this record, or at none.
+    Point(Option<u64>),
+    /// Look at these records only: the first of them, and the first after them; or at all.
+    Select(Option<(u64, u64)>),
+    /// Bring a panel to the front.
+    Look(View),
     /// Something was heard of a replay.
     Heard(Which, News),
 }

@@ -59,6 +59,7 @@ impl App {
                 }
             }
             Some(Task::Stop(which)) => *self.replay(which) = None,
+            Some(Task::Look(view)) => self.views.look(view),
             Some(Task::StopAll) => (self.recorded, self.other) = (None, None),
             None => {}
         }

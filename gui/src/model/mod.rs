@@ -7,6 +7,7 @@ pub mod notices;
 pub mod served;
 pub mod settings;
 pub mod timeline;
+pub mod view;
 
 use bins::{BinLine, Sorting};
 use failure::Failure;
@@ -75,6 +76,10 @@ pub struct Model {
     pub shown: Which,
     /// How the table of bins is sorted.
     pub sorting: Sorting,
+    /// The record that is looked at.
+    pub cursor: Option<u64>,
+    /// The records that are looked at: the first of them, and the first after them.
+    pub range: Option<(u64, u64)>,
 }
 
 impl Model {

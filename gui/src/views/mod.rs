@@ -4,21 +4,26 @@ mod bins;
 mod head;
 mod loading;
 mod opening;
+mod panels;
 mod sections;
+mod served;
 mod settings;
 mod timeline;
 
 use crate::app::command::{Command, Commands};
+use crate::model::view::View;
 use crate::model::{Model, Replayed, Tile, Which};
 use crate::theme;
 use crate::widgets::message;
 use egui::{CentralPanel, Frame, Panel, ScrollArea, Ui};
+use panels::Panels;
 
 /// What the views remember that is nobody else's business.
 #[derive(Clone, Debug, Default)]
 pub struct Views {
     opening: opening::Opening,
     settings: settings::SettingsView,
+    panels: Panels,
 }
 
 impl Views {
@@ -41,17 +46,26 @@ impl Views {
 
     fn replayed(&mut self, ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
         Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, recorded));
-        let height = ui.available_height();
-        Panel::top("timeline").frame(panel(ui)).exact_size((height * 0.45).max(190.0)).show(ui, |ui| {
-            timeline::ui(ui, model, recorded);
+        CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
+            let Views { panels, settings, .. } = self;
+            panels.ui(ui, &mut |ui, view| match view {
+                View::Timeline => timeline::ui(ui, model, recorded, commands),
+                View::Bins => bins::ui(ui, model, commands),
+                View::Served => scrolled(ui, |ui| served::ui(ui, model)),
+                View::Runs => scrolled(ui, |ui| settings.ui(ui, model, commands)),
+                View::Report => scrolled(ui, |ui| sections::ui(ui, model)),
+            });
         });
-        Panel::top("settings").frame(panel(ui)).show(ui, |ui| self.settings.ui(ui, model, commands));
-        let width = ui.available_width();
-        Panel::right("sections").frame(panel(ui)).exact_size((width * 0.38).max(366.0)).show(ui, |ui| {
-            ScrollArea::both().auto_shrink(false).show(ui, |ui| sections::ui(ui, model));
-        });
-        CentralPanel::default().frame(panel(ui)).show(ui, |ui| bins::ui(ui, model, commands));
     }
+
+    /// Brings a panel to the front.
+    pub fn look(&mut self, view: View) {
+        self.panels.look(view);
+    }
+}
+
+fn scrolled(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    ScrollArea::both().auto_shrink(false).show(ui, add);
 }
 
 fn panel(ui: &Ui) -> Frame {

@@ -1,8 +1,6 @@
-//! The differences between two runs, where requests were served from, and the rest of the report as
-//! the command prints it.
+//! Sections of the report, as the command prints them.
 
-use crate::model::served::ServedLine;
-use crate::model::{Model, Replayed};
+use crate::model::Model;
 use crate::widgets::table::{Cell, Column, Table};
 use egui::{CollapsingHeader, Label, RichText, Ui};
 use malloscope_replayer::report::{self, Line, Section};
@@ -10,17 +8,9 @@ use malloscope_replayer::report::{self, Line, Section};
 /// Sections that are shown better elsewhere.
 const ELSEWHERE: [&str; 4] = ["", "Program break", "Served from", "Bins"];
 
-/// Shows them one below the other.
+/// Shows those that are not shown better elsewhere, one below the other.
 pub fn ui(ui: &mut Ui, model: &Model) {
-    if let Some(differences) = &model.differences {
-        folding(ui, "Differences", true, |ui| {
-            paragraph(ui, RichText::new(format!("with this: {}", model.settings.name())));
-            section_table(ui, "Differences", differences);
-            notes(ui, differences);
-        });
-    }
     let Some(replayed) = model.shown() else { return };
-    folding(ui, "Served from", true, |ui| served(ui, replayed));
     for section in &replayed.sections {
         if !ELSEWHERE.contains(&section.title.as_str()) {
             folding(ui, &section.title, section.title == "Memory", |ui| whole(ui, section));
@@ -28,24 +18,17 @@ pub fn ui(ui: &mut Ui, model: &Model) {
     }
 }
 
-fn folding(ui: &mut Ui, title: &str, is_open: bool, add: impl FnOnce(&mut Ui)) {
-    CollapsingHeader::new(RichText::new(title).strong()).default_open(is_open).show_unindented(ui, add);
+/// What another setting changes.
+pub fn differences(ui: &mut Ui, model: &Model) {
+    let Some(differences) = &model.differences else { return };
+    ui.label(RichText::new("Differences").strong());
+    paragraph(ui, RichText::new(format!("with this: {}", model.settings.name())));
+    section_table(ui, "Differences", differences);
+    notes(ui, differences);
 }
 
-fn served(ui: &mut Ui, replayed: &Replayed) {
-    let column = |title: &str, meaning, is_number| Column { title: title.to_owned(), meaning, is_number };
-    let columns = vec![
-        column("From", "The place in malloc that served the request.", false),
-        column("Requests", "Requests it served.", true),
-        column("Share", "Of all requests that were served.", true),
-        column("Served", "The bytes of the chunks it served.", true),
-    ];
-    let plain = |text: &str| Cell { text: text.to_owned(), ..Cell::default() };
-    let row = |line: &ServedLine| {
-        let share = Cell { share: Some(line.share), ..plain(&line.percent) };
-        vec![plain(&line.from), plain(&line.requests), share, plain(&line.bytes)]
-    };
-    Table { name: "Served from", columns, rows: replayed.served.iter().map(row).collect() }.show(ui);
+fn folding(ui: &mut Ui, title: &str, is_open: bool, add: impl FnOnce(&mut Ui)) {
+    CollapsingHeader::new(RichText::new(title).strong()).default_open(is_open).show_unindented(ui, add);
 }
 
 fn whole(ui: &mut Ui, section: &Section) {

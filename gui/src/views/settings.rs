@@ -1,6 +1,6 @@
 //! Other settings to replay with, beside the recorded ones.
 
-use super::loading;
+use super::{loading, sections};
 use crate::app::command::{Command, Commands};
 use crate::model::settings::Settings;
 use crate::model::{Model, Tile, Which};
@@ -48,6 +48,7 @@ impl SettingsView {
             Tile::Failed(failure) => message::show(ui, &failure.what, &failure.next),
             Tile::Missing | Tile::Ready(_) => {}
         }
+        sections::differences(ui, model);
     }
 }
 

@@ -1,11 +1,13 @@
 //! The program break over the records of the trace, and what lives in it.
 
+use crate::app::command::{Command, Commands};
 use crate::model::timeline::{Point, Timeline, readout};
 use crate::model::{Model, Replayed};
 use crate::theme;
 use egui::{RichText, Ui, WidgetInfo, accesskit::Role};
 use egui_plot::{
-    GridInput, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points, uniform_grid_spacer,
+    GridInput, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points, VLine,
+    uniform_grid_spacer,
 };
 use malloscope_replayer::report::units::{bytes, count};
 
@@ -15,7 +17,7 @@ const MANY_MARKS: usize = 80;
 const LEAST_FOR_HELP: f32 = 360.0;
 
 /// Shows the timeline of the recorded settings, and over it that of the others.
-pub fn ui(ui: &mut Ui, model: &Model, recorded: &Replayed) {
+pub fn ui(ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
     let timeline = &recorded.timeline;
     let other = model.other.ready().map(|other| (model.settings.name(), &other.timeline));
     let names = other.as_ref().map(|(name, timeline)| (name.as_str(), *timeline));
@@ -35,6 +37,9 @@ pub fn ui(ui: &mut Ui, model: &Model, recorded: &Replayed) {
             plot.line(line("program break", &timeline.program_break).color(accent).width(2.0));
             plot.points(marks("grown", &timeline.grown, MarkerShape::Up).color(accent));
             plot.points(marks("trimmed", &timeline.trimmed, MarkerShape::Down).color(accent));
+            if let Some(record) = model.cursor {
+                plot.vline(VLine::new("cursor", record as f64).color(theme::second_line(&visuals)));
+            }
             if let Some((name, timeline)) = names {
                 let line = line(&format!("program break, {name}"), &timeline.program_break);
                 plot.line(
@@ -45,7 +50,11 @@ pub fn ui(ui: &mut Ui, model: &Model, recorded: &Replayed) {
     let said = || format!("Program break: {}; {}", timeline.grown_in_all, timeline.trimmed_in_all);
     shown.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, said()));
     let over = shown.response.hover_pos().map(|at| shown.transform.value_from_position(at).x);
-    values(ui, timeline, over);
+    if shown.response.clicked() {
+        commands.push(Command::Point(over.map(whole)));
+    }
+    let cursor = model.cursor.map(|record| record as f64);
+    values(ui, timeline, over.or(cursor));
 }
 
 /// What the lines and marks are, in their own shapes and colours.
@@ -63,7 +72,11 @@ fn legend(ui: &mut Ui, timeline: &Timeline, other: Option<&str>) {
     ui.label(RichText::new("━ held bytes").color(quiet));
     ui.label(RichText::new("▒ live bytes").color(quiet));
     if ui.available_size_before_wrap().x > LEAST_FOR_HELP {
-        ui.label(RichText::new("Drag to move, Ctrl and wheel to zoom, double click for all").small().weak());
+        ui.label(
+            RichText::new("Click to point, drag to move, Ctrl and wheel to zoom, double click for all")
+                .small()
+                .weak(),
+        );
     }
 }
 
