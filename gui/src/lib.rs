@@ -14,13 +14,19 @@
 //! | `model/` | what is true; it has never heard of egui |
 //! | `jobs/` | work off the frame thread, which can be stopped |
 //! | `views/` | one panel each |
+//! | `picture/` | what a frame painted, as a file, without a screen |
+//! | `headless.rs` | the window without a screen |
+//! | `arguments.rs` | what is looked at as a command line, and back |
 //! | `widgets/` | drawing that has never heard of heaps |
 //! | `theme.rs` | every colour, gap and font size |
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod arguments;
+pub mod headless;
 pub mod jobs;
 pub mod model;
+pub mod picture;
 pub mod theme;
 mod views;
 mod widgets;

@@ -3,6 +3,10 @@
 use anyhow::anyhow;
 use clap::Parser;
 use malloscope_gui::app::App;
+use malloscope_gui::app::persist::{self, Kept};
+use malloscope_gui::arguments::Arguments;
+use malloscope_gui::headless;
+use malloscope_gui::jobs::keeper::Keeper;
 use malloscope_gui::jobs::{WORK, leash};
 use malloscope_replayer::worker::{self, Launcher};
 use std::path::PathBuf;
@@ -13,20 +17,11 @@ const SIZE: [f32; 2] = [1280.0, 800.0];
 /// Smaller than this, numbers would be cut.
 const LEAST_SIZE: [f32; 2] = [880.0, 560.0];
 
-/// Look at what malloc did: replay a trace and show its program break and its bins in a window
-#[derive(Debug, Parser)]
-#[command(name = "malloscope-gui", version)]
-#[command(after_help = "Example:\n  malloscope record -o app.mscope -- app\n  malloscope-gui app.mscope")]
-struct Cli {
-    /// The trace; without one, the window asks for it
-    trace: Option<PathBuf>,
-}
-
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     let outcome = match words.next() {
         Some(word) if word == WORK => work(words.next().map(PathBuf::from)),
-        _ => show(Cli::parse()),
+        _ => show(Arguments::parse()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,20 +40,31 @@ fn work(leash: Option<PathBuf>) -> anyhow::Result<()> {
     Ok(worker::work()?)
 }
 
-fn show(cli: Cli) -> anyhow::Result<()> {
+fn show(arguments: Arguments) -> anyhow::Result<()> {
     // Not `current_exe`, whose answer names a file that may have been replaced since.
     let launcher = Launcher { program: "/proc/self/exe".into(), arguments: vec![WORK.into()] };
+    if let Some(to) = &arguments.screenshot {
+        let size = arguments.window_size.unwrap_or(SIZE);
+        return headless::write_picture(&arguments, to, size, launcher);
+    }
+    let path = persist::path().filter(|_| !arguments.no_persist);
+    let kept = path.as_deref().map(Kept::read).unwrap_or_default();
     let viewport = egui::ViewportBuilder::default()
         .with_title("Malloscope")
         .with_app_id("malloscope")
-        .with_inner_size(SIZE)
+        .with_inner_size(arguments.window_size.or(kept.size).unwrap_or(SIZE))
         .with_min_inner_size(LEAST_SIZE);
     let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
-    let shown = eframe::run_native(
-        "malloscope",
-        options,
-        Box::new(|cx| Ok(Box::new(Window(App::new(&cx.egui_ctx, launcher, cli.trace))))),
-    );
+    let start = move |cx: &eframe::CreationContext<'_>| {
+        let mut app = App::new(&cx.egui_ctx, launcher, arguments.trace);
+        app.restore(kept);
+        app.look_at(&arguments.looks);
+        if let Some(path) = path {
+            app.keep_with(Keeper::of(path));
+        }
+        Ok(Box::new(Window(app)) as Box<dyn eframe::App>)
+    };
+    let shown = eframe::run_native("malloscope", options, Box::new(start));
     shown.map_err(|error| {
         anyhow!("{}\nWithout a window, `malloscope replay TRACE` prints the same", why(&error))
     })

@@ -1,6 +1,7 @@
 //! The only code that changes the model.
 
 use super::command::Command;
+use super::shell::Shell;
 use crate::jobs::replay::News;
 use crate::model::failure::Failure;
 use crate::model::view::View;
@@ -20,6 +21,8 @@ pub enum Task {
     StopAll,
     /// Bring a panel to the front.
     Look(View),
+    /// Do this with the window.
+    Shell(Shell),
 }
 
 /// Changes the model, and says what else is to be done.
@@ -31,12 +34,19 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
                 trace: Some(trace),
                 recorded: Tile::Loading(None),
                 sorting: model.sorting,
+                front: model.front,
+                is_alone: model.is_alone,
                 ..Model::default()
             };
             Some(Task::Start(Which::Recorded, Box::new(job)))
         }
         Command::Close => {
-            *model = Model { sorting: model.sorting, ..Model::default() };
+            *model = Model {
+                sorting: model.sorting,
+                front: model.front,
+                is_alone: model.is_alone,
+                ..Model::default()
+            };
             Some(Task::StopAll)
         }
         Command::Cancel(Which::Recorded) => apply(model, Command::Close),
@@ -80,7 +90,19 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             model.range = range.filter(|(first, end)| first < end);
             None
         }
-        Command::Look(view) => Some(Task::Look(view)),
+        Command::Look(view) => {
+            model.front = view;
+            Some(Task::Look(view))
+        }
+        Command::Alone(alone) => {
+            model.is_alone = alone;
+            None
+        }
+        Command::Arrange(sorting) => {
+            model.sorting = sorting;
+            None
+        }
+        Command::Shell(shell) => Some(Task::Shell(shell)),
         Command::Heard(which, news) => {
             heard(model, which, news);
             None

@@ -1,8 +1,9 @@
 //! Everything that can happen, as data.
 
+use super::shell::Shell;
 use crate::jobs::replay::News;
 use crate::model::Which;
-use crate::model::bins::Column;
+use crate::model::bins::{Column, Sorting};
 use crate::model::settings::Settings;
 use crate::model::view::View;
 use std::path::PathBuf;
@@ -30,6 +31,12 @@ pub enum Command {
     Select(Option<(u64, u64)>),
     /// Bring a panel to the front.
     Look(View),
+    /// Show the panel in front alone, or all of them.
+    Alone(bool),
+    /// Sort the table of bins like this.
+    Arrange(Sorting),
+    /// Something is asked of the window as such.
+    Shell(Shell),
     /// Something was heard of a replay.
     Heard(Which, News),
 }

@@ -1,15 +1,30 @@
 //! A frame: poll jobs, show views, apply what they asked.
 
+pub mod actions;
 pub mod apply;
 pub mod command;
+pub mod history;
+pub mod persist;
+pub mod shell;
 
+use crate::arguments::Looks;
+use crate::jobs::keeper::Keeper;
 use crate::jobs::replay::{News, Replay};
+use crate::jobs::saving::Saving;
+use crate::model::moment::Moment;
+use crate::model::view::View;
 use crate::model::{Model, Which};
+use crate::picture::camera::Camera;
 use crate::theme;
 use crate::views::Views;
+use actions::Action;
 use apply::{Task, apply};
 use command::{Command, Commands};
+use egui::ViewportCommand;
+use history::{History, way};
 use malloscope_replayer::worker::Launcher;
+use persist::{Colours, Kept};
+use shell::{Shell, Zoom};
 use std::path::PathBuf;
 
 /// The window's contents.
@@ -21,12 +36,32 @@ pub struct App {
     context: egui::Context,
     recorded: Option<Replay>,
     other: Option<Replay>,
+    actions: Vec<Action>,
+    history: History,
+    /// What is to be done once the trace is there.
+    pending: Commands,
+    kept: Kept,
+    keeper: Option<Keeper>,
+    picture: Option<Picture>,
+    saving: Option<Saving>,
+}
+
+/// A picture that is wanted.
+#[derive(Debug)]
+struct Picture {
+    view: Option<View>,
+    path: PathBuf,
+    /// What asked for it is still seen in the frame in which it was asked for.
+    camera_is_ready: bool,
 }
 
 impl App {
     /// A window that starts its replays with `launcher`, and opens `trace` if there is one.
     pub fn new(context: &egui::Context, launcher: Launcher, trace: Option<PathBuf>) -> App {
         theme::set(context);
+        context.add_plugin(Camera::default());
+        // The table of actions says what keys do.
+        context.options_mut(|options| options.zoom_with_keyboard = false);
         let mut app = App {
             model: Model::default(),
             views: Views::default(),
@@ -34,11 +69,52 @@ impl App {
             context: context.clone(),
             recorded: None,
             other: None,
+            actions: actions::all(),
+            history: History::default(),
+            pending: Commands::new(),
+            kept: Kept::default(),
+            keeper: None,
+            picture: None,
+            saving: None,
         };
         if let Some(trace) = trace {
             app.apply(Command::Open(trace));
         }
         app
+    }
+
+    /// Makes the window as it was left.
+    pub fn restore(&mut self, kept: Kept) {
+        self.context.set_theme(egui::ThemePreference::from(kept.colours));
+        self.context.set_zoom_factor(kept.zoom);
+        if kept.layout.is_some() {
+            self.views.arrange(kept.layout.as_ref());
+        }
+        self.kept = kept;
+    }
+
+    /// Has the window kept as it is left, from now on.
+    pub fn keep_with(&mut self, keeper: Keeper) {
+        self.keeper = Some(keeper);
+    }
+
+    /// Looks at what a command line says, as soon as the trace is there.
+    pub fn look_at(&mut self, looks: &Looks) {
+        if let Some(colours) = looks.colours() {
+            self.context.set_theme(egui::ThemePreference::from(colours));
+        }
+        self.pending = looks.commands();
+    }
+
+    /// Whether something is still on its way: a replay, or a picture.
+    pub fn is_busy(&self) -> bool {
+        let works = [&self.recorded, &self.other].into_iter().any(Option::is_some);
+        works || self.picture.is_some() || self.saving.is_some()
+    }
+
+    /// Where a panel is, in points, if it can be seen.
+    pub fn place(&self, view: View) -> Option<egui::Rect> {
+        self.views.place(view)
     }
 
     /// What is shown.
@@ -60,6 +136,7 @@ impl App {
             }
             Some(Task::Stop(which)) => *self.replay(which) = None,
             Some(Task::Look(view)) => self.views.look(view),
+            Some(Task::Shell(shell)) => self.shell(shell),
             Some(Task::StopAll) => (self.recorded, self.other) = (None, None),
             None => {}
         }
@@ -72,14 +149,137 @@ impl App {
         for command in commands {
             self.apply(command);
         }
-        let mut commands = Commands::new();
-        self.views.ui(ui, &self.model, &mut commands);
+        self.take_picture();
+        let mut commands = self.keys();
+        self.views.ui(ui, &self.model, &self.actions, &mut commands);
         let anything = !commands.is_empty();
         for command in commands {
-            self.apply(command);
+            self.does(command);
         }
         if anything {
             ui.ctx().request_repaint();
+        }
+        self.keep();
+    }
+
+    /// What the keys pressed since the frame before do.
+    fn keys(&self) -> Commands {
+        if self.views.is_asking() {
+            return Commands::new();
+        }
+        let plain = !self.context.text_edit_focused();
+        self.context.input_mut(|input| actions::pressed(input, &self.actions, plain, &self.model))
+    }
+
+    /// Does what the user wants, and remembers how to take it back.
+    fn does(&mut self, command: Command) {
+        let (trace, before) = (self.model.trace.clone(), Moment::of(&self.model));
+        let is_travel = matches!(command, Command::Shell(Shell::Undo | Shell::Redo));
+        self.apply(command);
+        if self.model.trace != trace {
+            self.history.clear();
+        } else if !is_travel {
+            self.history.changed(before, &Moment::of(&self.model));
+        }
+    }
+
+    fn shell(&mut self, shell: Shell) {
+        let context = self.context.clone();
+        match shell {
+            Shell::Undo => {
+                let to = self.history.undo(Moment::of(&self.model));
+                self.go(to, "There is nothing to undo");
+            }
+            Shell::Redo => {
+                let to = self.history.redo(Moment::of(&self.model));
+                self.go(to, "There is nothing to redo");
+            }
+            Shell::Ask(question) => self.views.ask(question, &self.model),
+            Shell::Theme => {
+                let other =
+                    if context.theme() == egui::Theme::Dark { egui::Theme::Light } else { egui::Theme::Dark };
+                context.set_theme(other);
+            }
+            Shell::CopyCommandLine => {
+                let line = Looks::of(&self.model, Some(context.theme())).line(self.model.trace.as_deref());
+                context.copy_text(line);
+                self.views.say("Copied the command line", &context);
+            }
+            Shell::Save(view, path) => {
+                if let Some(view) = view {
+                    self.apply(Command::Look(view));
+                }
+                self.picture = Some(Picture { view, path, camera_is_ready: false });
+            }
+            Shell::ResetLayout => {
+                self.views.arrange(None);
+                self.model.is_alone = false;
+            }
+            Shell::Zoom(Zoom::In) => egui::gui_zoom::zoom_in(&context),
+            Shell::Zoom(Zoom::Out) => egui::gui_zoom::zoom_out(&context),
+            Shell::Zoom(Zoom::Normal) => context.set_zoom_factor(1.0),
+            Shell::FullScreen => {
+                let is_full = context.input(|input| input.viewport().fullscreen.unwrap_or(false));
+                context.send_viewport_cmd(ViewportCommand::Fullscreen(!is_full));
+            }
+            Shell::Quit => context.send_viewport_cmd(ViewportCommand::Close),
+        }
+    }
+
+    fn go(&mut self, to: Option<Moment>, otherwise: &str) {
+        let Some(to) = to else {
+            let context = self.context.clone();
+            self.views.say(otherwise, &context);
+            return;
+        };
+        for command in way(&Moment::of(&self.model), &to) {
+            self.apply(command);
+        }
+    }
+
+    /// Takes the picture that is wanted, over the frames that takes: one without the question, one with
+    /// the camera ready.
+    fn take_picture(&mut self) {
+        if let Some(said) = self.saving.as_ref().and_then(Saving::said) {
+            self.saving = None;
+            let context = self.context.clone();
+            self.views.say(said, &context);
+        }
+        let Some(mut picture) = self.picture.take() else { return };
+        let shot = self.context.with_plugin(|camera: &mut Camera| {
+            if !picture.camera_is_ready {
+                camera.make_ready();
+            }
+            camera.take()
+        });
+        match shot.flatten() {
+            Some(shot) if picture.camera_is_ready => {
+                let part = picture.view.and_then(|view| self.views.place(view));
+                self.saving = Some(Saving::start(shot, part, picture.path, self.context.clone()));
+            }
+            _ => {
+                picture.camera_is_ready = true;
+                self.picture = Some(picture);
+                self.context.request_repaint();
+            }
+        }
+    }
+
+    /// Has kept what survives a restart, if it has changed.
+    fn keep(&mut self) {
+        let Some(keeper) = &self.keeper else { return };
+        let zoom = self.context.zoom_factor();
+        let window = self.context.input(|input| input.viewport().inner_rect);
+        let colours = Colours::from(self.context.options(|options| options.theme_preference));
+        let kept = Kept {
+            colours,
+            zoom,
+            size: window.map(|window| [window.width() * zoom, window.height() * zoom]).or(self.kept.size),
+            layout: self.views.layout(),
+        };
+        if kept != self.kept {
+            keeper.keep(kept.clone());
+            self.kept = kept;
         }
     }
 
@@ -99,7 +299,11 @@ impl App {
             if news.iter().any(|news| !matches!(news, News::Progress(_))) {
                 *replay = None;
             }
+            let is_there = which == Which::Recorded && news.iter().any(|news| matches!(news, News::Done(_)));
             commands.extend(news.into_iter().map(|news| Command::Heard(which, news)));
+            if is_there {
+                commands.append(&mut self.pending);
+            }
         }
         commands
     }

@@ -3,9 +3,13 @@
 pub mod bins;
 pub mod failure;
 pub mod figures;
+pub mod layout;
+pub mod matching;
+pub mod moment;
 pub mod notices;
 pub mod served;
 pub mod settings;
+pub mod span;
 pub mod timeline;
 pub mod view;
 
@@ -19,6 +23,7 @@ use served::ServedLine;
 use settings::Settings;
 use std::path::PathBuf;
 use timeline::Timeline;
+use view::View;
 
 /// Something that is not there yet has a face.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +44,14 @@ impl<T> Tile<T> {
     pub fn ready(&self) -> Option<&T> {
         match self {
             Tile::Ready(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Why it came to nothing, if it did.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Tile::Failed(failure) => Some(failure),
             _ => None,
         }
     }
@@ -80,6 +93,10 @@ pub struct Model {
     pub cursor: Option<u64>,
     /// The records that are looked at: the first of them, and the first after them.
     pub range: Option<(u64, u64)>,
+    /// The panel that was brought to the front last.
+    pub front: View,
+    /// Whether it is shown alone.
+    pub is_alone: bool,
 }
 
 impl Model {
@@ -89,6 +106,11 @@ impl Model {
             Which::Other => self.other.ready().or(self.recorded.ready()),
             Which::Recorded => self.recorded.ready(),
         }
+    }
+
+    /// The records of the trace, once it was replayed.
+    pub fn records(&self) -> Option<u64> {
+        self.recorded.ready()?.timeline.end().map(|sample| sample.record)
     }
 
     /// One of the replays.

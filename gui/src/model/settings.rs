@@ -25,6 +25,31 @@ impl Settings {
         self.typed().map(|(name, text)| format!("{name}={text}")).collect::<Vec<_>>().join(" ")
     }
 
+    /// Reads settings that are typed in one: `mmap_threshold=64K,trim_threshold=1M`.
+    ///
+    /// # Errors
+    ///
+    /// What to type instead.
+    pub fn parse(text: &str) -> Result<Settings, String> {
+        let mut settings = Settings::default();
+        for setting in text.split(',') {
+            let (name, value) =
+                setting.split_once('=').ok_or_else(|| format!("`{setting}` is not NAME=VALUE"))?;
+            match name.trim() {
+                "mmap_threshold" => settings.mmap_threshold = value.to_owned(),
+                "trim_threshold" => settings.trim_threshold = value.to_owned(),
+                other => return Err(format!("there is no setting `{other}` here")),
+            }
+        }
+        settings.trial()?;
+        Ok(settings)
+    }
+
+    /// The settings in one, as they are parsed.
+    pub fn typed_in_one(&self) -> String {
+        self.typed().map(|(name, text)| format!("{name}={text}")).collect::<Vec<_>>().join(",")
+    }
+
     /// The settings, for the replayer.
     ///
     /// # Errors

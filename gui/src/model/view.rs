@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 /// A panel: one way to look at a heap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum View {
     /// The program break over the records, and what lives in it.
+    #[default]
     Timeline,
     /// Every bin: how often it was asked, and how often it had what was wanted.
     Bins,

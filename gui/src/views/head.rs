@@ -1,21 +1,24 @@
 //! What is open, and the numbers that are seen first.
 
+use super::menu;
+use crate::app::actions::Action;
 use crate::app::command::{Command, Commands};
+use crate::app::shell::Shell;
 use crate::model::{Model, Replayed};
 use crate::theme;
 use crate::widgets::message;
-use egui::{Align, Label, Layout, RichText, ScrollArea, Theme, Ui};
+use egui::{Align, Label, Layout, RichText, ScrollArea, Ui};
 
 /// The height that notices take at most, in points.
 const NOTICES: f32 = 116.0;
 
 /// What is open, and the buttons that are always there.
-pub fn bar(ui: &mut Ui, model: &Model, commands: &mut Commands) {
+pub fn bar(ui: &mut Ui, model: &Model, actions: &[Action], commands: &mut Commands) {
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        let (other, name) =
-            if ui.visuals().dark_mode { (Theme::Light, "Light") } else { (Theme::Dark, "Dark") };
-        if ui.button(name).on_hover_text("Switch to the other colours").clicked() {
-            ui.ctx().set_theme(other);
+        menu::ui(ui, model, actions, commands);
+        let name = if ui.visuals().dark_mode { "Light" } else { "Dark" };
+        if ui.button(name).on_hover_text("Switch to the other colours (T)").clicked() {
+            commands.push(Command::Shell(Shell::Theme));
         }
         if model.trace.is_some() && ui.button("Close").on_hover_text("Open another trace").clicked() {
             commands.push(Command::Close);

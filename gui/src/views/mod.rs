@@ -1,8 +1,10 @@
 //! One panel each: they read the model and send commands.
 
+mod asking;
 mod bins;
 mod head;
 mod loading;
+mod menu;
 mod opening;
 mod panels;
 mod sections;
@@ -10,12 +12,17 @@ mod served;
 mod settings;
 mod timeline;
 
+use crate::app::actions::Action;
 use crate::app::command::{Command, Commands};
+use crate::app::shell::Question;
+use crate::model::layout::Layout;
 use crate::model::view::View;
 use crate::model::{Model, Replayed, Tile, Which};
 use crate::theme;
 use crate::widgets::message;
-use egui::{CentralPanel, Frame, Panel, ScrollArea, Ui};
+use crate::widgets::toast::Toast;
+use asking::Asking;
+use egui::{CentralPanel, Context, Frame, Panel, Rect, RichText, ScrollArea, Ui};
 use panels::Panels;
 
 /// What the views remember that is nobody else's business.
@@ -24,12 +31,16 @@ pub struct Views {
     opening: opening::Opening,
     settings: settings::SettingsView,
     panels: Panels,
+    /// Where a panel is that is shown alone.
+    alone: Option<Rect>,
+    asking: Asking,
+    toast: Toast,
 }
 
 impl Views {
     /// Shows all there is.
-    pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
-        Panel::top("bar").frame(panel(ui)).show(ui, |ui| head::bar(ui, model, commands));
+    pub fn ui(&mut self, ui: &mut Ui, model: &Model, actions: &[Action], commands: &mut Commands) {
+        Panel::top("bar").frame(panel(ui)).show(ui, |ui| head::bar(ui, model, actions, commands));
         match &model.recorded {
             Tile::Missing => centre(ui, |ui| self.opening.ui(ui, commands)),
             Tile::Loading(progress) => centre(ui, |ui| {
@@ -42,26 +53,82 @@ impl Views {
             }),
             Tile::Ready(recorded) => self.replayed(ui, model, recorded, commands),
         }
+        self.asking.ui(ui.ctx(), model, actions, commands);
+        self.toast.ui(ui.ctx());
     }
 
     fn replayed(&mut self, ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
         Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, recorded));
+        let (mut clicked, mut back) = (None, false);
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            let Views { panels, settings, .. } = self;
-            panels.ui(ui, &mut |ui, view| match view {
+            let Views { panels, settings, alone, .. } = self;
+            let mut show = |ui: &mut Ui, view| match view {
                 View::Timeline => timeline::ui(ui, model, recorded, commands),
                 View::Bins => bins::ui(ui, model, commands),
                 View::Served => scrolled(ui, |ui| served::ui(ui, model)),
                 View::Runs => scrolled(ui, |ui| settings.ui(ui, model, commands)),
                 View::Report => scrolled(ui, |ui| sections::ui(ui, model)),
-            });
+            };
+            if model.is_alone {
+                *alone = Some(ui.max_rect());
+                back = alone_bar(ui, model.front);
+                panel(ui).show(ui, |ui| show(ui, model.front));
+            } else {
+                *alone = None;
+                clicked = panels.ui(ui, &mut show);
+            }
         });
+        if back {
+            commands.push(Command::Alone(false));
+        }
+        commands.extend(clicked.map(Command::Look));
     }
 
     /// Brings a panel to the front.
     pub fn look(&mut self, view: View) {
         self.panels.look(view);
     }
+
+    /// Asks something, in place of what may have been asked.
+    pub fn ask(&mut self, question: Question, model: &Model) {
+        self.asking = Asking::ask(question, model);
+    }
+
+    /// Whether something is being asked, so that keys are for the answer.
+    pub fn is_asking(&self) -> bool {
+        self.asking.is_asking()
+    }
+
+    /// Says something for some seconds.
+    pub fn say(&mut self, text: impl Into<String>, context: &Context) {
+        self.toast.say(text, context);
+    }
+
+    /// Where the panels are.
+    pub fn layout(&self) -> Option<Layout> {
+        self.panels.layout()
+    }
+
+    /// Puts the panels as in a layout, or as at first.
+    pub fn arrange(&mut self, layout: Option<&Layout>) {
+        self.panels = layout.map_or_else(Panels::default, Panels::of);
+    }
+
+    /// Where a panel is, in points, if it can be seen.
+    pub fn place(&self, view: View) -> Option<Rect> {
+        self.alone.or_else(|| self.panels.place(view))
+    }
+}
+
+/// What a panel is that is shown alone; whether all are wanted back.
+fn alone_bar(ui: &mut Ui, view: View) -> bool {
+    let bar = Panel::top("alone").frame(panel(ui)).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(view.title()).strong()).on_hover_text(view.meaning());
+            ui.button("All panels").on_hover_text("Show all panels again (M)").clicked()
+        })
+    });
+    bar.inner.inner
 }
 
 fn scrolled(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod shell;
+
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use malloscope_gui::app::App;
@@ -23,9 +25,19 @@ struct Window {
 
 impl Window {
     fn open(launcher: Launcher, trace: Option<&Path>) -> Window {
+        Window::prepared(launcher, trace, |_| {})
+    }
+
+    /// A window to which something is done before it is seen.
+    fn prepared(launcher: Launcher, trace: Option<&Path>, prepare: impl Fn(&mut App) + 'static) -> Window {
         let trace = trace.map(Path::to_owned);
         let show = move |ui: &mut egui::Ui, app: &mut Option<App>| {
-            app.get_or_insert_with(|| App::new(ui.ctx(), launcher.clone(), trace.clone())).ui(ui);
+            let new = || {
+                let mut app = App::new(ui.ctx(), launcher.clone(), trace.clone());
+                prepare(&mut app);
+                app
+            };
+            app.get_or_insert_with(new).ui(ui);
         };
         let (wake, woken) = mpsc::channel();
         let harness = Harness::builder()
@@ -43,10 +55,10 @@ impl Window {
         self.harness.state().as_ref().unwrap()
     }
 
-    /// Waits for every replay to end.
+    /// Waits until nothing is on its way any more.
     fn settle(&mut self) {
         self.harness.step();
-        while self.app().model().recorded.is_loading() || self.app().model().other.is_loading() {
+        while self.app().is_busy() {
             self.woken.recv().unwrap();
             self.harness.step();
         }
