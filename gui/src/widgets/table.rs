@@ -2,6 +2,7 @@
 //!
 //! Columns are as wide as their widest cell, and share what is left over.
 
+use super::csv;
 use crate::theme;
 use egui::{
     Align, Align2, Button, Label, Layout, Rect, Response, RichText, ScrollArea, Sense, TextStyle, Ui,
@@ -43,6 +44,8 @@ pub struct Table {
 
 /// Between two columns.
 const BETWEEN: f32 = 8.0;
+/// The room for the button in the first title that copies the table.
+const COPY: f32 = 40.0;
 /// A bar is at least this wide.
 const LEAST_BAR: f32 = 64.0;
 /// Numbers keep this much from the end of their cell, and of the bar in it.
@@ -92,7 +95,8 @@ impl Table {
                 Some(_) => wide(&cell.text).max(LEAST_BAR),
                 None => wide(&cell.text),
             };
-            cells.map(cell).fold(wide(&column.title), f32::max) + BETWEEN + BEFORE_END
+            let title = wide(&column.title) + if place == 0 { COPY } else { 0.0 };
+            cells.map(cell).fold(title, f32::max) + BETWEEN + BEFORE_END
         };
         let mut widths: Vec<f32> = self.columns.iter().enumerate().map(column).collect();
         let left = room - widths.iter().sum::<f32>();
@@ -109,11 +113,15 @@ impl Table {
         for (place, (column, cell)) in self.columns.iter().zip(cells(rect, widths)).enumerate() {
             let title = RichText::new(&column.title).color(ui.visuals().weak_text_color());
             let response = inside(ui, cell, column.is_number, |ui| {
-                if sense.senses_click() {
+                let title = if sense.senses_click() {
                     ui.add(Button::new(title).frame(false).small())
                 } else {
                     ui.add(Label::new(title).extend())
+                };
+                if place == 0 {
+                    self.copy_button(ui);
                 }
+                title
             });
             if response.clicked() {
                 clicked = Some(place);
@@ -125,6 +133,22 @@ impl Table {
         let line = ui.visuals().widgets.noninteractive.bg_stroke;
         ui.painter().hline(rect.x_range(), rect.bottom(), line);
         clicked
+    }
+
+    fn copy_button(&self, ui: &mut Ui) {
+        let text = RichText::new("CSV").size(9.0).color(ui.visuals().weak_text_color());
+        let button = ui.add(Button::new(text).small());
+        button.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Copy {} as CSV", self.name)));
+        if button.on_hover_text("Copy the table, for a spreadsheet").clicked() {
+            ui.ctx().copy_text(self.csv());
+        }
+    }
+
+    /// The whole table, as spreadsheets read it.
+    pub fn csv(&self) -> String {
+        let title = |column: &Column| column.title.trim_end_matches([' ', '▲', '▼']).len();
+        let titles = self.columns.iter().map(|column| &column.title[..title(column)]);
+        csv::of(titles, self.rows.iter().map(|row| row.iter().map(|cell| cell.text.as_str())))
     }
 
     fn row(&self, ui: &mut Ui, widths: &[f32], number: usize) {

@@ -25,12 +25,16 @@ impl Window {
         let event = Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers };
         self.harness.input_mut().events.push(event);
         self.harness.step();
+        self.clipboard().expect("something was copied")
+    }
+
+    /// What the last frame put on the clipboard.
+    fn clipboard(&self) -> Option<String> {
         let mut commands = self.harness.output().platform_output.commands.iter();
-        let copied = commands.find_map(|command| match command {
+        commands.find_map(|command| match command {
             egui::OutputCommand::CopyText(text) => Some(text.clone()),
             _ => None,
-        });
-        copied.expect("something was copied")
+        })
     }
 }
 
@@ -292,4 +296,26 @@ fn the_layout_the_colours_and_the_zoom_survive_a_restart() {
     assert!((window.harness.ctx.zoom_factor() - 1.0).abs() < 1e-6);
     std::fs::write(&path, "}{").unwrap();
     drop(window);
+}
+
+#[test]
+fn a_table_is_copied_for_a_spreadsheet() {
+    let mut window = open();
+    let at = window.harness.get_by_label("Copy Bins as CSV").rect().center();
+    let pressed = |pressed| Event::PointerButton {
+        pos: at,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    // In one frame each: what is copied is in the output of the last.
+    window.harness.input_mut().events.extend([Event::PointerMoved(at), pressed(true)]);
+    window.harness.step();
+    window.harness.input_mut().events.push(pressed(false));
+    window.harness.step();
+    let csv = window.clipboard().expect("the table was copied");
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some("Bin,Chunk bytes,Requests,Hits,Misses,Hit rate,Served"));
+    assert_eq!(lines.next(), Some("unsorted,any,182,65,117,35.7 %,3.89 KiB"));
+    assert_eq!(lines.count() + 1, window.app().model().recorded.ready().unwrap().bins.len());
 }

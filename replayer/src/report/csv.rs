@@ -104,7 +104,7 @@ fn write_row(fields: [&str; 5], out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A field with a comma, a quote or a line break is quoted (RFC 4180).
-fn quoted(field: &str) -> String {
+pub fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {
