@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod screen;
 mod shell;
 
 use egui_kittest::Harness;
@@ -37,7 +38,13 @@ impl Window {
                 prepare(&mut app);
                 app
             };
-            app.get_or_insert_with(new).ui(ui);
+            let app = app.get_or_insert_with(new);
+            // The harness leaves a margin; a window has none.
+            let all = ui.ctx().content_rect();
+            ui.scope_builder(egui::UiBuilder::new().max_rect(all), |ui| {
+                ui.set_clip_rect(all);
+                app.ui(ui);
+            });
         };
         let (wake, woken) = mpsc::channel();
         let harness = Harness::builder()

@@ -22,8 +22,7 @@ impl Window {
 
     /// What is on the clipboard after a key was pressed.
     fn copied(&mut self, modifiers: Modifiers, key: Key) -> String {
-        let event = Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers };
-        self.harness.input_mut().events.push(event);
+        self.harness.input_mut().events.push(key_event(modifiers, key, true));
         self.harness.step();
         self.clipboard().expect("something was copied")
     }
@@ -36,6 +35,20 @@ impl Window {
             _ => None,
         })
     }
+}
+
+/// A key, pressed or let go.
+pub fn key_event(modifiers: Modifiers, key: Key, pressed: bool) -> Event {
+    Event::Key { key, physical_key: None, pressed, repeat: false, modifiers }
+}
+
+/// A window with the sample in it, in these colours.
+pub fn open_sample(theme: egui::Theme) -> Window {
+    let mut window = Window::open(launcher(), Some(&sample()));
+    window.settle();
+    window.harness.ctx.set_theme(theme);
+    window.harness.run_steps(3);
+    window
 }
 
 /// A window with the sample in it.
