@@ -19,9 +19,9 @@ const PROGRAMS: [&str; 5] = ["Xvfb", "openbox", "xdotool", "import", "xclip"];
 /// Long after this nothing will come any more, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A channel may differ by this much: the graphics processor dithers, and rounds edges differently.
-const LEAST_DIFFERENCE: u8 = 40;
-/// This many pixels of a thousand may differ by more: edges of letters and lines.
-const MOST_DIFFERENT: usize = 4;
+const LEAST_DIFFERENCE: u8 = 8;
+/// This many pixels of a thousand may differ by more. Where it was measured, none did.
+const MOST_DIFFERENT: usize = 1;
 
 /// A child that ends with us.
 struct Process(Child);
@@ -149,7 +149,8 @@ impl Pair {
     }
 
     fn point(&mut self, at: Pos2) {
-        let [x, y] = [at.x, at.y].map(|side| side.round().to_string());
+        let at = at.round();
+        let [x, y] = [at.x, at.y].map(|side| side.to_string());
         self.xdotool(&["mousemove", "--window", &self.window.clone(), &x, &y]);
         self.events([Event::PointerMoved(at)]);
     }
@@ -160,6 +161,7 @@ impl Pair {
 
     /// So many clicks, one right after the other.
     fn clicks(&mut self, at: Pos2, times: usize) {
+        let at = at.round();
         self.point(at);
         self.xdotool(&["click", "--repeat", &times.to_string(), "--delay", "60", "1"]);
         let button = |pressed| Event::PointerButton {
