@@ -3,12 +3,13 @@
 
 use crate::app::command::{Command, Commands};
 use crate::app::persist::Colours;
-use crate::model::settings::Settings;
+use crate::model::runs::RunId;
 use crate::model::view::View;
-use crate::model::{Model, Tile, span};
+use crate::model::{Model, span, trial};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, ValueEnum};
 use egui::Theme;
+use malloscope_replayer::trial::Trial;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -57,9 +58,11 @@ pub struct Looks {
     /// Show that panel alone
     #[arg(long, requires = "view")]
     pub alone: bool,
-    /// Replay with these settings too: `mmap_threshold=64K`
-    #[arg(long, value_name = "NAME=VALUE,…", value_parser = Settings::parse)]
-    pub compare: Option<Settings>,
+    /// Replay with these settings too, as `--set` of `malloscope replay` spells them
+    ///
+    /// Also `glibc=2.31`, `memory=real` and `touch=all`. More than once for more than one replay.
+    #[arg(long, value_name = "NAME=VALUE,…", value_parser = trial::parse)]
+    pub compare: Vec<Trial>,
     /// Dark or light colours [default: as they were left, or as the desktop's]
     #[arg(long, value_name = "COLOURS")]
     pub theme: Option<ThemeArg>,
@@ -77,12 +80,13 @@ pub enum ThemeArg {
 impl Looks {
     /// What is looked at in the window.
     pub fn of(model: &Model, theme: Option<Theme>) -> Looks {
+        let others = model.runs.all().iter().filter(|run| run.id != RunId::RECORDED);
         Looks {
             at: model.cursor,
             range: model.range,
             view: Some(model.front),
             alone: model.is_alone,
-            compare: (model.other != Tile::Missing).then(|| model.settings.clone()),
+            compare: others.map(|run| run.trial.clone()).collect(),
             theme: theme.map(|theme| match theme {
                 Theme::Dark => ThemeArg::Dark,
                 Theme::Light => ThemeArg::Light,
@@ -93,7 +97,9 @@ impl Looks {
     /// What leads there, once the trace is there.
     pub fn commands(&self) -> Commands {
         let mut commands = Commands::new();
-        commands.extend(self.compare.clone().map(Command::ReplayWith));
+        if !self.compare.is_empty() {
+            commands.push(Command::Try(self.compare.clone()));
+        }
         commands.extend(self.range.map(|range| Command::Select(Some(range))));
         commands.extend(self.at.map(|record| Command::Point(Some(record))));
         commands.extend(self.view.map(Command::Look));
@@ -122,7 +128,7 @@ impl Looks {
         option("--at", self.at.map(|record| record.to_string()));
         option("--range", self.range.map(span::typed));
         option("--view", self.view.map(|view| view.word().to_owned()));
-        option("--compare", self.compare.as_ref().map(Settings::typed_in_one));
+        self.compare.iter().for_each(|trial| option("--compare", Some(trial::typed(trial))));
         let theme = self.theme.and_then(|theme| theme.to_possible_value());
         option("--theme", theme.map(|theme| theme.get_name().to_owned()));
         if self.alone {

@@ -39,7 +39,7 @@ pub fn write_picture(
     app.restore(Kept { colours: looks.colours().unwrap_or(Colours::Dark), ..Kept::default() });
     app.look_at(&looks);
     let shot = unseen.settle_and_shoot(&mut app);
-    if let Some(failure) = app.model().recorded.failure() {
+    if let Some(failure) = app.model().recorded().failure() {
         bail!("{}\n{}", failure.what, failure.next);
     }
     saving::write(&shot, None, to, &unseen.context).with_context(|| format!("while writing {}", to.display()))

@@ -2,8 +2,8 @@
 
 use anyhow::anyhow;
 use clap::Parser;
-use malloscope_gui::app::App;
 use malloscope_gui::app::persist::{self, Kept};
+use malloscope_gui::app::{App, state};
 use malloscope_gui::arguments::Arguments;
 use malloscope_gui::headless;
 use malloscope_gui::jobs::keeper::Keeper;
@@ -47,7 +47,8 @@ fn show(arguments: Arguments) -> anyhow::Result<()> {
         let size = arguments.window_size.unwrap_or(SIZE);
         return headless::write_picture(&arguments, to, size, launcher);
     }
-    let path = persist::path().filter(|_| !arguments.no_persist);
+    let folder = state::folder().filter(|_| !arguments.no_persist);
+    let path = folder.as_deref().map(persist::path);
     let kept = path.as_deref().map(Kept::read).unwrap_or_default();
     let viewport = egui::ViewportBuilder::default()
         .with_title("Malloscope")
@@ -59,6 +60,9 @@ fn show(arguments: Arguments) -> anyhow::Result<()> {
         let mut app = App::new(&cx.egui_ctx, launcher, arguments.trace);
         app.restore(kept);
         app.look_at(&arguments.looks);
+        if let Some(folder) = folder {
+            app.remember_in(folder);
+        }
         if let Some(path) = path {
             app.keep_with(Keeper::of(path));
         }

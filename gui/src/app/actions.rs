@@ -3,8 +3,9 @@
 
 use super::command::Command;
 use super::shell::{Question, Shell, Zoom};
+use crate::model::Model;
+use crate::model::runs::RunId;
 use crate::model::view::View;
-use crate::model::{Model, Which};
 use egui::{InputState, Key, KeyboardShortcut, ModifierNames, Modifiers};
 
 /// Something a user can do.
@@ -135,9 +136,18 @@ fn files() -> Vec<Action> {
         file(
             "Open a trace…",
             "Asks for a trace, replays it and shows it.",
-            shell(Shell::Ask(Question::Trace)),
+            Deed::Sometimes(|model| {
+                let asks_itself = model.has_no_dialog;
+                Some(if asks_itself { Command::Shell(Shell::Ask(Question::Trace)) } else { Command::Browse })
+            }),
         )
         .by(CTRL, Key::O),
+        file(
+            "Open a trace by its path…",
+            "Asks for a path, replays the trace there and shows it.",
+            shell(Shell::Ask(Question::Trace)),
+        )
+        .by(CTRL_SHIFT, Key::O),
         file(
             "Close the trace",
             "Goes back to the opening screen.",
@@ -226,23 +236,36 @@ fn runs() -> Vec<Action> {
     let run = |name, meaning, deed| action(Group::Runs, name, meaning, deed);
     vec![
         run(
-            "Show the other replay",
-            "Has the tables show the replay under recorded settings, or that under others.",
-            Deed::Sometimes(|model| {
-                model.other.ready()?;
-                Some(Command::Show(match model.shown {
-                    Which::Recorded => Which::Other,
-                    Which::Other => Which::Recorded,
-                }))
-            }),
+            "Show the next replay",
+            "Has the tables show the replay under the next settings, and after the last that under the recorded.",
+            Deed::Sometimes(next_run),
         )
         .by(PLAIN, Key::R),
         run(
-            "Forget the replay under other settings",
-            "Removes it, or stops it.",
-            Deed::Sometimes(|model| (model.other != crate::model::Tile::Missing).then_some(Command::Forget)),
+            "Forget the replay that is shown",
+            "Removes it, and shows that under the recorded settings.",
+            Deed::Sometimes(|model| {
+                let shown = model.runs.shown().id;
+                (shown != RunId::RECORDED).then_some(Command::Forget(shown))
+            }),
+        ),
+        run(
+            "Measure differences against the replay that is shown",
+            "Has all others compared with it.",
+            Deed::Sometimes(|model| {
+                let shown = model.runs.shown().id;
+                (shown != model.runs.baseline().id).then_some(Command::MeasureAgainst(shown))
+            }),
         ),
     ]
+}
+
+/// Shows the next run that is ready, if there is another.
+fn next_run(model: &Model) -> Option<Command> {
+    let ready = || model.runs.all().iter().filter(|run| run.replay.ready().is_some());
+    let place = ready().position(|run| run.id == model.runs.shown().id)?;
+    let next = ready().cycle().nth(place + 1)?.id;
+    (next != model.runs.shown().id).then_some(Command::Show(next))
 }
 
 fn panels() -> Vec<Action> {
@@ -264,7 +287,7 @@ fn looks() -> Vec<Action> {
         look(
             "Show one panel alone, or all",
             "Gives the panel in front all the room, or puts it back.",
-            Deed::Sometimes(|model| model.recorded.ready().map(|_| Command::Alone(!model.is_alone))),
+            Deed::Sometimes(|model| model.recorded().ready().map(|_| Command::Alone(!model.is_alone))),
         )
         .by(PLAIN, Key::M),
         look(

@@ -2,10 +2,15 @@
 
 use super::command::Command;
 use super::shell::Shell;
+use crate::jobs::dialog::Chosen;
+use crate::jobs::record::RecordingNews;
 use crate::jobs::replay::News;
-use crate::model::failure::Failure;
+use crate::model::recent::Recent;
+use crate::model::recording::{Recording, RecordingJob};
+use crate::model::runs::RunId;
+use crate::model::samples::{Place, Sample};
 use crate::model::view::View;
-use crate::model::{Model, Replayed, Tile, Which, differences};
+use crate::model::{Model, Replayed, Tile};
 use malloscope_replayer::run::Job;
 use malloscope_replayer::trial::Trial;
 use std::path::Path;
@@ -13,16 +18,26 @@ use std::path::Path;
 /// What has to be done outside the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Start this replay, in place of the one there may be.
-    Start(Which, Box<Job>),
+    /// Stop all replays, and start these.
+    StartOver(Vec<(RunId, Job)>),
+    /// Start these replays, when it is their turn.
+    Start(Vec<(RunId, Job)>),
     /// Stop a replay.
-    Stop(Which),
-    /// Stop all.
-    StopAll,
+    Stop(RunId),
     /// Bring a panel to the front.
     Look(View),
     /// Do this with the window.
     Shell(Shell),
+    /// Put a sample into a file, and open it.
+    Unpack(&'static str, &'static [u8]),
+    /// Open the desktop's dialog.
+    Browse,
+    /// Keep what was opened last.
+    Keep(Recent),
+    /// Start a recording.
+    Record(RecordingJob),
+    /// Stop the recording.
+    StopRecording,
 }
 
 /// Changes the model, and says what else is to be done.
@@ -30,52 +45,35 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
     match command {
         Command::Open(trace) => {
             let job = job(&trace, Trial::default());
-            *model = Model {
-                trace: Some(trace),
-                recorded: Tile::Loading(None),
-                sorting: model.sorting,
-                front: model.front,
-                is_alone: model.is_alone,
-                ..Model::default()
-            };
-            Some(Task::Start(Which::Recorded, Box::new(job)))
+            *model = Model { trace: Some(trace), ..model.emptied() };
+            model.runs.hear(RunId::RECORDED, Tile::Loading(None));
+            Some(Task::StartOver(vec![(RunId::RECORDED, job)]))
         }
         Command::Close => {
-            *model = Model {
-                sorting: model.sorting,
-                front: model.front,
-                is_alone: model.is_alone,
-                ..Model::default()
-            };
-            Some(Task::StopAll)
+            *model = model.emptied();
+            Some(Task::StartOver(Vec::new()))
         }
-        Command::Cancel(Which::Recorded) => apply(model, Command::Close),
-        Command::Cancel(Which::Other) | Command::Forget => {
-            model.other = Tile::Missing;
-            model.differences = None;
-            model.shown = Which::Recorded;
-            Some(Task::Stop(Which::Other))
+        Command::Cancel(RunId::RECORDED) => apply(model, Command::Close),
+        Command::Cancel(run) | Command::Forget(run) => {
+            model.runs.remove(run);
+            (run != RunId::RECORDED).then_some(Task::Stop(run))
         }
-        Command::ReplayWith(settings) => {
-            model.shown = Which::Recorded;
-            model.differences = None;
-            let trial = settings.trial();
-            model.settings = settings;
-            let trace = model.trace.as_deref()?;
-            match trial {
-                Ok(trial) => {
-                    model.other = Tile::Loading(None);
-                    Some(Task::Start(Which::Other, Box::new(job(trace, trial))))
-                }
-                Err(what) => {
-                    let next = "K, M and G are multiples of 1024; -1 is never.".to_owned();
-                    model.other = Tile::Failed(Failure { what, next });
-                    Some(Task::Stop(Which::Other))
-                }
-            }
+        Command::Try(trials) => try_all(model, trials),
+        Command::Retry(run) => {
+            let job = job(model.trace.as_deref()?, model.runs.get(run)?.trial.clone());
+            model.runs.hear(run, Tile::Loading(None));
+            Some(Task::Start(vec![(run, job)]))
         }
-        Command::Show(which) => {
-            model.shown = which;
+        Command::Show(run) => {
+            model.runs.show(run);
+            None
+        }
+        Command::Draw(run, is_drawn) => {
+            model.runs.draw(run, is_drawn);
+            None
+        }
+        Command::MeasureAgainst(run) => {
+            model.runs.measure_against(run);
             None
         }
         Command::Sort(column) => {
@@ -103,22 +101,86 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             None
         }
         Command::Shell(shell) => Some(Task::Shell(shell)),
-        Command::Heard(which, news) => {
-            heard(model, which, news);
+        Command::OpenSample(Sample { place: Place::File(path), .. }) => apply(model, Command::Open(path)),
+        Command::OpenSample(Sample { place: Place::BuiltIn(bytes), name, .. }) => {
+            Some(Task::Unpack(name, bytes))
+        }
+        Command::Browse => Some(Task::Browse),
+        Command::Browsed(chosen) => {
+            model.has_no_dialog = chosen == Chosen::NoDialog;
+            let Chosen::File(path) = chosen else { return None };
+            apply(model, Command::Open(path))
+        }
+        Command::ForgetRecent(path) => {
+            model.recent.forget(&path);
+            Some(Task::Keep(model.recent.clone()))
+        }
+        Command::Record(job) => record(model, job),
+        Command::StopRecording => {
+            model.recording.as_mut()?.is_stopping = true;
+            Some(Task::StopRecording)
+        }
+        Command::ForgetRecording => {
+            model.recording = None;
             None
+        }
+        Command::HeardRecording(news) => heard_recording(model, news),
+        Command::Heard(run, news) => {
+            let is_opened = run == RunId::RECORDED && matches!(news, News::Done(_));
+            let replay = match news {
+                News::Progress(progress) => Tile::Loading(Some(progress)),
+                News::Failed(failure) => Tile::Failed(failure),
+                News::Done(report) => Tile::Ready(Replayed::new(*report)),
+            };
+            model.runs.hear(run, replay);
+            // What can be opened is worth being opened again; by a path that holds wherever the window is.
+            let path = std::path::absolute(model.trace.as_ref().filter(|_| is_opened)?).ok()?;
+            model.recent.add(path);
+            Some(Task::Keep(model.recent.clone()))
         }
     }
 }
 
-fn heard(model: &mut Model, which: Which, news: News) {
-    *model.replay_mut(which) = match news {
-        News::Progress(progress) => Tile::Loading(Some(progress)),
-        News::Failed(failure) => Tile::Failed(failure),
-        News::Done(report) => Tile::Ready(Replayed::new(*report)),
-    };
-    if let (Tile::Ready(recorded), Tile::Ready(other)) = (&model.recorded, &model.other) {
-        model.differences = differences(recorded, other);
+/// Starts a recording, unless there is one.
+fn record(model: &mut Model, job: RecordingJob) -> Option<Task> {
+    if model.recording.as_ref().is_some_and(|recording| recording.failure.is_none()) {
+        return None;
     }
+    model.recording = Some(Recording { command: job.words.join(" "), ..Recording::default() });
+    Some(Task::Record(job))
+}
+
+fn heard_recording(model: &mut Model, news: RecordingNews) -> Option<Task> {
+    let recording = model.recording.as_mut()?;
+    match news {
+        RecordingNews::Line(line) => {
+            recording.hear(line);
+            None
+        }
+        RecordingNews::Failed(failure) => {
+            recording.failure = Some(failure);
+            None
+        }
+        RecordingNews::Done(path) => {
+            model.recording = None;
+            apply(model, Command::Open(path))
+        }
+    }
+}
+
+/// Adds a run for each of these settings; where there is one already, it is drawn.
+fn try_all(model: &mut Model, trials: Vec<Trial>) -> Option<Task> {
+    let trace = model.trace.clone()?;
+    let mut jobs = Vec::new();
+    for trial in trials {
+        if let Some(run) = model.runs.of(&trial) {
+            let id = run.id;
+            model.runs.draw(id, true);
+        } else if let Some(id) = model.runs.add(trial.clone()) {
+            jobs.push((id, job(&trace, trial)));
+        }
+    }
+    Some(Task::Start(jobs))
 }
 
 /// Placements are compared where the settings are the recorded ones.
@@ -130,8 +192,13 @@ fn job(trace: &Path, trial: Trial) -> Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::settings::Settings;
+    use crate::model::failure::Failure;
+    use crate::model::recording::RecordingForm;
     use malloscope_replayer::run::Progress;
+
+    fn trial(value: u64) -> Trial {
+        Trial { settings: vec![("mmap_threshold".to_owned(), value)], ..Trial::default() }
+    }
 
     #[test]
     fn a_trace_is_opened_replayed_and_closed() {
@@ -144,12 +211,13 @@ mod tests {
             lines: None,
             blame: Vec::new(),
         };
-        assert_eq!(task, Some(Task::Start(Which::Recorded, Box::new(expected))));
+        assert_eq!(task, Some(Task::StartOver(vec![(RunId::RECORDED, expected)])));
         let progress = Progress { done: 3, total: Some(9) };
-        apply(&mut model, Command::Heard(Which::Recorded, News::Progress(progress)));
-        assert_eq!(model.recorded, Tile::Loading(Some(progress)));
-        assert_eq!(apply(&mut model, Command::Cancel(Which::Recorded)), Some(Task::StopAll));
-        assert_eq!((model.trace, model.recorded), (None, Tile::Missing));
+        apply(&mut model, Command::Heard(RunId::RECORDED, News::Progress(progress)));
+        assert_eq!(*model.recorded(), Tile::Loading(Some(progress)));
+        let stopped = apply(&mut model, Command::Cancel(RunId::RECORDED));
+        assert_eq!(stopped, Some(Task::StartOver(Vec::new())));
+        assert_eq!((&model.trace, model.recorded()), (&None, &Tile::Missing));
     }
 
     #[test]
@@ -167,21 +235,56 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_about_the_trace_stays_when_another_is_opened() {
+        let mut model = Model::default();
+        model.recent.add("/a.mscope".into());
+        assert_eq!(apply(&mut model, Command::Browsed(Chosen::NoDialog)), None);
+        apply(&mut model, Command::Browsed(Chosen::File("/b.mscope".into())));
+        assert_eq!((model.trace.as_deref(), model.recent.paths().len()), (Some(Path::new("/b.mscope")), 1));
+        apply(&mut model, Command::Close);
+        let kept = apply(&mut model, Command::ForgetRecent("/a.mscope".into()));
+        assert_eq!(kept, Some(Task::Keep(Recent::default())));
+    }
+
+    #[test]
+    fn a_recording_is_made_once_at_a_time_and_its_trace_is_opened() {
+        let mut model = Model::default();
+        let form = RecordingForm { command: "ls".to_owned(), ..RecordingForm::default() };
+        let job = form.job().unwrap();
+        assert_eq!(apply(&mut model, Command::Record(job.clone())), Some(Task::Record(job.clone())));
+        assert_eq!(apply(&mut model, Command::Record(job.clone())), None);
+        let heard = |model: &mut Model, news| apply(model, Command::HeardRecording(news));
+        heard(&mut model, RecordingNews::Line("5 calls".to_owned()));
+        assert_eq!(apply(&mut model, Command::StopRecording), Some(Task::StopRecording));
+        let recording = model.recording.as_ref().unwrap();
+        assert!(recording.is_stopping && recording.lines == ["5 calls"]);
+        let failure = Failure { what: "no".to_owned(), next: "yes".to_owned() };
+        heard(&mut model, RecordingNews::Failed(failure));
+        assert!(apply(&mut model, Command::Record(job)).is_some());
+        let task = heard(&mut model, RecordingNews::Done("/ls.mscope".into()));
+        assert!(matches!(task, Some(Task::StartOver(_))));
+        assert_eq!((model.trace.as_deref(), &model.recording), (Some(Path::new("/ls.mscope")), &None));
+    }
+
+    #[test]
     fn other_settings_are_replayed_beside_the_first() {
         let mut model = Model::default();
+        assert_eq!(apply(&mut model, Command::Try(vec![trial(1)])), None);
         apply(&mut model, Command::Open("a.mscope".into()));
-        let settings = Settings { mmap_threshold: "64K".to_owned(), ..Settings::default() };
-        let task = apply(&mut model, Command::ReplayWith(settings));
-        let Some(Task::Start(Which::Other, job)) = task else { panic!("{task:?}") };
-        assert!(!job.compare);
-        assert_eq!(job.trial.settings, vec![("mmap_threshold".to_owned(), 65536)]);
-        assert!(model.other.is_loading());
-        assert_eq!(
-            apply(&mut model, Command::ReplayWith(Settings::default())),
-            Some(Task::Stop(Which::Other))
-        );
-        assert!(matches!(model.other, Tile::Failed(_)));
-        apply(&mut model, Command::Forget);
-        assert_eq!(model.other, Tile::Missing);
+        let task = apply(&mut model, Command::Try(vec![trial(65536), trial(1 << 20)]));
+        let Some(Task::Start(jobs)) = task else { panic!("{task:?}") };
+        let [(first, job), (second, _)] = &jobs[..] else { panic!("{jobs:?}") };
+        assert!(!job.compare && job.trial == trial(65536));
+        assert!(model.runs.is_any_loading());
+        // What is there is not made again.
+        apply(&mut model, Command::Draw(*first, false));
+        let task = apply(&mut model, Command::Try(vec![trial(65536), Trial::default()]));
+        assert_eq!(task, Some(Task::Start(Vec::new())));
+        assert!(model.runs.get(*first).unwrap().is_drawn);
+        assert_eq!(apply(&mut model, Command::Forget(*first)), Some(Task::Stop(*first)));
+        assert_eq!(apply(&mut model, Command::Cancel(*second)), Some(Task::Stop(*second)));
+        assert_eq!(model.runs.all().len(), 1);
+        assert_eq!(apply(&mut model, Command::Forget(RunId::RECORDED)), None);
+        assert!(apply(&mut model, Command::Retry(RunId::RECORDED)).is_some());
     }
 }

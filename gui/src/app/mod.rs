@@ -9,12 +9,19 @@ pub mod shell;
 
 use crate::arguments::Looks;
 use crate::jobs::keeper::Keeper;
-use crate::jobs::replay::{News, Replay};
 use crate::jobs::saving::Saving;
 use crate::model::moment::Moment;
 use crate::model::view::View;
-use crate::model::{Model, Which};
 use crate::picture::camera::Camera;
+pub mod state;
+
+use crate::jobs::dialog::Dialog;
+use crate::jobs::queue::Queue;
+use crate::jobs::record::{self, RecordingProcess};
+use crate::jobs::replay::News;
+use crate::model::failure::Failure;
+use crate::model::runs::RunId;
+use crate::model::{Model, Tile, samples};
 use crate::theme;
 use crate::views::Views;
 use actions::Action;
@@ -22,6 +29,7 @@ use apply::{Task, apply};
 use command::{Command, Commands};
 use egui::ViewportCommand;
 use history::{History, way};
+use malloscope_replayer::run::Job;
 use malloscope_replayer::worker::Launcher;
 use persist::{Colours, Kept};
 use shell::{Shell, Zoom};
@@ -32,10 +40,13 @@ use std::path::PathBuf;
 pub struct App {
     model: Model,
     views: Views,
-    launcher: Launcher,
+    queue: Queue,
     context: egui::Context,
-    recorded: Option<Replay>,
-    other: Option<Replay>,
+    /// Where is kept what survives the window.
+    state: Option<PathBuf>,
+    dialog: Option<Dialog>,
+    recorder: PathBuf,
+    recording: Option<RecordingProcess>,
     actions: Vec<Action>,
     history: History,
     /// What is to be done once the trace is there.
@@ -65,10 +76,8 @@ impl App {
         let mut app = App {
             model: Model::default(),
             views: Views::default(),
-            launcher,
+            queue: Queue::new(launcher),
             context: context.clone(),
-            recorded: None,
-            other: None,
             actions: actions::all(),
             history: History::default(),
             pending: Commands::new(),
@@ -76,7 +85,14 @@ impl App {
             keeper: None,
             picture: None,
             saving: None,
+            state: None,
+            dialog: None,
+            recorder: record::recorder(),
+            recording: None,
         };
+        let places = [std::env::current_exe(), std::env::current_dir()];
+        let near = places.into_iter().flatten().find_map(|place| samples::folder_near(&place));
+        app.model.samples = samples::all(near.as_deref());
         if let Some(trace) = trace {
             app.apply(Command::Open(trace));
         }
@@ -108,13 +124,23 @@ impl App {
 
     /// Whether something is still on its way: a replay, or a picture.
     pub fn is_busy(&self) -> bool {
-        let works = [&self.recorded, &self.other].into_iter().any(Option::is_some);
-        works || self.picture.is_some() || self.saving.is_some()
+        self.model.runs.is_any_loading() || self.picture.is_some() || self.saving.is_some()
     }
 
     /// Where a panel is, in points, if it can be seen.
     pub fn place(&self, view: View) -> Option<egui::Rect> {
         self.views.place(view)
+    }
+
+    /// Remembers in this folder what was opened, and shows what was opened before.
+    pub fn remember_in(&mut self, folder: PathBuf) {
+        self.model.recent = state::recent(&folder);
+        self.state = Some(folder);
+    }
+
+    /// Records with this command instead of the one beside the window or in PATH.
+    pub fn record_with(&mut self, recorder: PathBuf) {
+        self.recorder = recorder;
     }
 
     /// What is shown.
@@ -125,19 +151,29 @@ impl App {
     /// Changes what is shown.
     pub fn apply(&mut self, command: Command) {
         match apply(&mut self.model, command) {
-            Some(Task::Start(which, job)) => {
-                let context = self.context.clone();
-                let wake = move || context.request_repaint();
-                // The one before is dropped, and stops.
-                *self.replay(which) = Some(Replay::start(&self.launcher, *job, wake));
-                if which == Which::Recorded {
-                    self.other = None;
+            Some(Task::StartOver(jobs)) => {
+                self.queue.clear();
+                self.start(jobs);
+            }
+            Some(Task::Start(jobs)) => self.start(jobs),
+            Some(Task::Stop(run)) => self.queue.remove(run, self.wake()),
+            Some(Task::Look(view)) => self.views.look(view),
+            Some(Task::Unpack(name, bytes)) => self.unpack(name, bytes),
+            Some(Task::Browse) => self.dialog = Some(Dialog::open(self.wake())),
+            Some(Task::Keep(recent)) => {
+                if let Some(folder) = &self.state {
+                    state::keep_recent(folder.clone(), recent);
                 }
             }
-            Some(Task::Stop(which)) => *self.replay(which) = None,
-            Some(Task::Look(view)) => self.views.look(view),
+            Some(Task::Record(job)) => {
+                self.recording = Some(RecordingProcess::start(&self.recorder, &job, self.wake()));
+            }
+            Some(Task::StopRecording) => {
+                if let Some(recording) = &self.recording {
+                    recording.stop();
+                }
+            }
             Some(Task::Shell(shell)) => self.shell(shell),
-            Some(Task::StopAll) => (self.recorded, self.other) = (None, None),
             None => {}
         }
     }
@@ -283,29 +319,47 @@ impl App {
         }
     }
 
-    fn replay(&mut self, which: Which) -> &mut Option<Replay> {
-        match which {
-            Which::Recorded => &mut self.recorded,
-            Which::Other => &mut self.other,
+    fn start(&mut self, jobs: Vec<(RunId, Job)>) {
+        for (run, job) in jobs {
+            self.queue.push(run, job, self.wake());
         }
+    }
+
+    /// What a job does when it has news.
+    fn wake(&self) -> impl Fn() + Clone + Send + 'static {
+        let context = self.context.clone();
+        move || context.request_repaint()
     }
 
     /// What has been heard of the replays since the frame before.
     fn poll(&mut self) -> Commands {
-        let mut commands = Commands::new();
-        for which in [Which::Recorded, Which::Other] {
-            let replay = self.replay(which);
-            let news: Vec<News> = replay.iter().flat_map(Replay::news).collect();
-            if news.iter().any(|news| !matches!(news, News::Progress(_))) {
-                *replay = None;
-            }
-            let is_there = which == Which::Recorded && news.iter().any(|news| matches!(news, News::Done(_)));
-            commands.extend(news.into_iter().map(|news| Command::Heard(which, news)));
-            if is_there {
-                commands.append(&mut self.pending);
-            }
+        let news = self.queue.news(self.wake());
+        let mut commands: Commands = news.into_iter().map(|(run, news)| Command::Heard(run, news)).collect();
+        let is_done = |command: &Command| matches!(command, Command::Heard(RunId::RECORDED, News::Done(_)));
+        if commands.iter().any(is_done) {
+            commands.append(&mut self.pending);
+        }
+        if let Some(chosen) = self.dialog.as_ref().and_then(Dialog::chosen) {
+            self.dialog = None;
+            commands.push(Command::Browsed(chosen));
+        }
+        if let Some(recording) = &self.recording {
+            commands.extend(recording.news().map(Command::HeardRecording));
         }
         commands
+    }
+
+    /// Puts a sample into a file, and opens it.
+    fn unpack(&mut self, name: &str, bytes: &[u8]) {
+        let folder = self.state.clone().unwrap_or_else(std::env::temp_dir);
+        match state::unpack(&folder, name, bytes) {
+            Ok(path) => self.apply(Command::Open(path)),
+            Err(error) => {
+                let what = format!("The sample cannot be written into {}: {error}", folder.display());
+                let next = "Record a trace of your own, or open one.".to_owned();
+                self.model.runs.hear(RunId::RECORDED, Tile::Failed(Failure { what, next }));
+            }
+        }
     }
 }
 

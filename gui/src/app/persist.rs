@@ -1,11 +1,11 @@
 //! What of the window survives a restart: its size, its colours, and where the panels are.
 
+use super::state;
 use crate::model::layout::Layout;
 use egui::ThemePreference;
 use serde::{Deserialize, Serialize};
-use std::env;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The version of the file. A file of another version is left out: a layout is quickly made again.
@@ -111,33 +111,15 @@ impl Kept {
     ///
     /// Those of the file system.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        fs::create_dir_all(folder)?;
-        // Two windows may write at once, each to a file of its own; the last wins.
-        let beside = path.with_extension(format!("{}.new", std::process::id()));
-        let mut file = fs::File::create(&beside)?;
-        let written =
-            serde_json::to_vec_pretty(&Written { version: VERSION, kept: self }).map_err(io::Error::other);
-        let written = written.and_then(|text| file.write_all(&text)).and_then(|()| fs::rename(&beside, path));
-        if written.is_err() {
-            // What remains of it is of no use to anybody, and the first error is the one to tell.
-            let _ = fs::remove_file(&beside);
-        }
-        written
+        let text = serde_json::to_vec_pretty(&Written { version: VERSION, kept: self })?;
+        let (folder, name) = path.parent().zip(path.file_name()).ok_or(io::ErrorKind::InvalidInput)?;
+        state::write(folder, &name.to_string_lossy(), &text).map(|_| ())
     }
 }
 
-/// Where it is kept: `$XDG_STATE_HOME/malloscope/window.json`, or below `~/.local/state`. None without a
-/// home.
-pub fn path() -> Option<PathBuf> {
-    path_in(env::var_os("XDG_STATE_HOME").map(PathBuf::from), env::home_dir())
-}
-
-/// As the specification of base directories has it, a path that is not absolute is no path.
-fn path_in(state: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
-    let state = state.filter(|path| path.is_absolute());
-    let home = home.filter(|path| path.is_absolute()).map(|home| home.join(".local/state"));
-    Some(state.or(home)?.join("malloscope/window.json"))
+/// The file, in the folder of what survives the window.
+pub fn path(folder: &Path) -> PathBuf {
+    folder.join("window.json")
 }
 
 #[cfg(test)]
@@ -163,14 +145,5 @@ mod tests {
         fs::write(&path, r#"{"version":1,"zoom":1e9,"size":[-1,3],"layout":{"tabs":[[],0]}}"#).unwrap();
         assert_eq!(Kept::read(&path), Kept { zoom: 3.0, ..Kept::default() });
         assert_eq!(Kept::read(folder.path()), Kept::default(), "a folder is no file");
-    }
-
-    #[test]
-    fn it_lies_where_state_lies() {
-        let path =
-            |state: Option<&str>, home: Option<&str>| path_in(state.map(Into::into), home.map(Into::into));
-        assert_eq!(path(Some("/s"), Some("/h")), Some("/s/malloscope/window.json".into()));
-        assert_eq!(path(Some("s"), Some("/h")), Some("/h/.local/state/malloscope/window.json".into()));
-        assert_eq!(path(None, None), None);
     }
 }

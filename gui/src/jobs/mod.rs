@@ -1,7 +1,10 @@
 //! Work off the frame thread. Each job answers through a channel and can be stopped.
 
+pub mod dialog;
 pub mod keeper;
 pub mod leash;
+pub mod queue;
+pub mod record;
 pub mod replay;
 pub mod saving;
 

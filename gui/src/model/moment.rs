@@ -1,8 +1,9 @@
 //! What is looked at, apart from what there is to see: what undo takes back, and a command line says.
 
+use super::Model;
 use super::bins::Sorting;
+use super::runs::RunId;
 use super::view::View;
-use super::{Model, Which};
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +19,14 @@ pub struct Moment {
     /// How the table of bins is sorted.
     pub sorting: Sorting,
     /// The replay that the tables show.
-    pub shown: Which,
+    pub shown: RunId,
 }
 
 impl Moment {
     /// What is looked at now.
     pub fn of(model: &Model) -> Moment {
-        let &Model { cursor, range, front, is_alone, sorting, shown, .. } = model;
-        Moment { cursor, range, front, is_alone, sorting, shown }
+        let &Model { cursor, range, front, is_alone, sorting, .. } = model;
+        Moment { cursor, range, front, is_alone, sorting, shown: model.runs.shown().id }
     }
 
     /// Whether the other differs in nothing but the cursor.

@@ -7,17 +7,19 @@ mod loading;
 mod menu;
 mod opening;
 mod panels;
+mod recording;
+mod runs;
 mod sections;
 mod served;
-mod settings;
 mod timeline;
 
 use crate::app::actions::Action;
 use crate::app::command::{Command, Commands};
 use crate::app::shell::Question;
 use crate::model::layout::Layout;
+use crate::model::runs::RunId;
 use crate::model::view::View;
-use crate::model::{Model, Replayed, Tile, Which};
+use crate::model::{Model, Replayed, Tile};
 use crate::theme;
 use crate::widgets::message;
 use crate::widgets::toast::Toast;
@@ -29,7 +31,7 @@ use panels::Panels;
 #[derive(Clone, Debug, Default)]
 pub struct Views {
     opening: opening::Opening,
-    settings: settings::SettingsView,
+    runs: runs::RunsView,
     panels: Panels,
     /// Where a panel is that is shown alone.
     alone: Option<Rect>,
@@ -41,15 +43,15 @@ impl Views {
     /// Shows all there is.
     pub fn ui(&mut self, ui: &mut Ui, model: &Model, actions: &[Action], commands: &mut Commands) {
         Panel::top("bar").frame(panel(ui)).show(ui, |ui| head::bar(ui, model, actions, commands));
-        match &model.recorded {
-            Tile::Missing => centre(ui, |ui| self.opening.ui(ui, commands)),
+        match model.recorded() {
+            Tile::Missing => centre(ui, |ui| self.opening.ui(ui, model, commands)),
             Tile::Loading(progress) => centre(ui, |ui| {
-                loading::ui(ui, "Replaying", *progress, || commands.push(Command::Cancel(Which::Recorded)));
+                loading::ui(ui, "Replaying", *progress, || commands.push(Command::Cancel(RunId::RECORDED)));
             }),
             Tile::Failed(failure) => centre(ui, |ui| {
                 message::show(ui, &failure.what, &failure.next);
                 ui.add_space(theme::WIDE_GAP);
-                self.opening.ui(ui, commands);
+                self.opening.ui(ui, model, commands);
             }),
             Tile::Ready(recorded) => self.replayed(ui, model, recorded, commands),
         }
@@ -61,12 +63,12 @@ impl Views {
         Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, recorded));
         let (mut clicked, mut back) = (None, false);
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            let Views { panels, settings, alone, .. } = self;
+            let Views { panels, runs, alone, .. } = self;
             let mut show = |ui: &mut Ui, view| match view {
                 View::Timeline => timeline::ui(ui, model, recorded, commands),
                 View::Bins => bins::ui(ui, model, commands),
                 View::Served => scrolled(ui, |ui| served::ui(ui, model)),
-                View::Runs => scrolled(ui, |ui| settings.ui(ui, model, commands)),
+                View::Runs => scrolled(ui, |ui| runs.ui(ui, model, recorded, commands)),
                 View::Report => scrolled(ui, |ui| sections::ui(ui, model)),
             };
             if model.is_alone {
@@ -142,13 +144,16 @@ fn panel(ui: &Ui) -> Frame {
 /// In the middle, as wide as is good to read.
 fn centre(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
     CentralPanel::default().frame(panel(ui)).show(ui, |ui| {
-        ui.add_space(ui.available_height() * 0.2);
+        let above = ui.available_height() * 0.1;
         let side = ((ui.available_width() - theme::READING_WIDTH) / 2.0).max(0.0);
-        ui.horizontal(|ui| {
-            ui.add_space(side);
-            ui.vertical(|ui| {
-                ui.set_max_width(theme::READING_WIDTH);
-                add(ui);
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            ui.add_space(above);
+            ui.horizontal(|ui| {
+                ui.add_space(side);
+                ui.vertical(|ui| {
+                    ui.set_max_width(theme::READING_WIDTH);
+                    add(ui);
+                });
             });
         });
     });

@@ -1,6 +1,8 @@
 //! Drawing that knows numbers and rectangles, and has never heard of heaps.
 
 pub mod csv;
+pub mod matrix;
 pub mod message;
+pub mod swatch;
 pub mod table;
 pub mod toast;
