@@ -1,6 +1,7 @@
 //! The options that decide how a trace is replayed, for every subcommand that replays.
 
 use clap::{Args, ValueEnum};
+use malloscope_replayer::range::Range;
 use malloscope_replayer::sizes;
 use malloscope_replayer::trial::{MemoryKind, ThpMode, Touch, Trial, WordWidth};
 
@@ -99,6 +100,16 @@ impl ReleaseArg {
     pub fn of(self, args: TrialArgs) -> Trial {
         Trial { release: self.glibc, ..args.into() }
     }
+}
+
+/// Which records count.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct RangeArg {
+    /// Count only these records, in the order of the replay: 1000..2000, or 1000.. for all that follow
+    ///
+    /// Those before are replayed too, and make the heap what it is when the range begins.
+    #[arg(long, value_name = "FROM..TO")]
+    pub range: Option<Range>,
 }
 
 /// One setting, in one of its spellings.

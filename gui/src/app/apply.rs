@@ -102,7 +102,7 @@ fn heard(model: &mut Model, which: Which, news: News) {
 /// Placements are compared where the settings are the recorded ones.
 fn job(trace: &Path, trial: Trial) -> Job {
     let compare = trial.is_as_recorded();
-    Job { trace: trace.to_owned(), trial, compare, lines: None, blame: Vec::new() }
+    Job { compare, ..Job::of(trace, trial) }
 }
 
 #[cfg(test)]
@@ -115,13 +115,7 @@ mod tests {
     fn a_trace_is_opened_replayed_and_closed() {
         let mut model = Model::default();
         let task = apply(&mut model, Command::Open("a.mscope".into()));
-        let expected = Job {
-            trace: "a.mscope".into(),
-            trial: Trial::default(),
-            compare: true,
-            lines: None,
-            blame: Vec::new(),
-        };
+        let expected = Job { compare: true, ..Job::of("a.mscope", Trial::default()) };
         assert_eq!(task, Some(Task::Start(Which::Recorded, Box::new(expected))));
         let progress = Progress { done: 3, total: Some(9) };
         apply(&mut model, Command::Heard(Which::Recorded, News::Progress(progress)));
