@@ -16,7 +16,18 @@ use serde::{Deserialize, Serialize};
 const CLASSES: usize = 37;
 /// The first class holds what takes no more than so many bits, less one.
 const FIRST_BITS: u32 = 4;
-const SOURCES: usize = SourceKind::ALL.len();
+const PLACES: usize = SourceKind::ALL.len();
+
+/// The kinds of places that serve requests, by the names they have in reports.
+pub const SOURCES: [&str; PLACES] = {
+    let mut names = [""; PLACES];
+    let mut number = 0;
+    while number < PLACES {
+        names[number] = SourceKind::ALL[number].name();
+        number += 1;
+    }
+    names
+};
 
 /// Where a freed chunk goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,7 +106,7 @@ fn sizes(class: usize) -> (u64, Option<u64>) {
 /// Counts flows, in a fixed number of bytes.
 #[derive(Clone, Debug)]
 pub struct Flows {
-    served: [[Amount; SOURCES]; CLASSES],
+    served: [[Amount; PLACES]; CLASSES],
     freed: [[Amount; Destination::ALL.len()]; CLASSES],
     /// What the program asks for now.
     asked: Option<u64>,
@@ -111,7 +122,7 @@ pub struct Flows {
 impl Default for Flows {
     fn default() -> Flows {
         Flows {
-            served: [[Amount::default(); SOURCES]; CLASSES],
+            served: [[Amount::default(); PLACES]; CLASSES],
             freed: [[Amount::default(); Destination::ALL.len()]; CLASSES],
             asked: None,
             freeing: None,

@@ -354,7 +354,7 @@ fn drive<M: Machine>(
     let mut run = Run {
         engine: Engine::new(heap, job.trial.touch, header.heap.placements),
         metrics,
-        slicing: Slicing::from(0, 0),
+        slicing: Slicing::from(0, 0, 0),
         comparison: compared.then(|| Comparison::new(recorded_break, initial_break)),
         placements: (job.lines == Some(Lines::Placements))
             .then(|| Placements::new(initial_break, longest_segment)),
@@ -526,7 +526,7 @@ impl<M: Machine> Run<'_, M> {
         let watch = self.engine.heap_mut().observer_mut();
         *watch = Watch { calls: watch.calls.take(), ..Watch::default() };
         self.metrics.begin(&mut self.engine, self.records, self.time);
-        self.slicing = Slicing::from(self.records, self.engine.heap().memory().heap_faults());
+        self.slicing = Slicing::from(self.records, self.time, self.engine.heap().memory().heap_faults());
         if let Some(comparison) = &mut self.comparison {
             comparison.restart();
         }
@@ -624,7 +624,7 @@ impl<M: Machine> Run<'_, M> {
         self.engine.fork(forking, addresses.into_iter().map(|(slot, address)| (address, slot)), threads);
         self.metrics.restart();
         // The report counts a child's faults from the beginning of all.
-        self.slicing = Slicing::from(0, 0);
+        self.slicing = Slicing::from(0, self.time, 0);
         let watch = self.engine.heap_mut().observer_mut();
         *watch = Watch { calls: watch.calls.take(), ..Watch::default() };
         if let Some(tally) = &mut self.tally {

@@ -5,6 +5,7 @@ use crate::jobs::replay::News;
 use crate::model::failure::Failure;
 use crate::model::view::View;
 use crate::model::{Model, Replayed, Tile, Which, differences};
+use malloscope_replayer::range::Range;
 use malloscope_replayer::run::Job;
 use malloscope_replayer::trial::Trial;
 use std::path::Path;
@@ -40,6 +41,7 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             Some(Task::StopAll)
         }
         Command::Cancel(Which::Recorded) => apply(model, Command::Close),
+        Command::Cancel(Which::Range) => apply(model, Command::Select(None)),
         Command::Cancel(Which::Other) | Command::Forget => {
             model.other = Tile::Missing;
             model.differences = None;
@@ -84,6 +86,31 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
         Command::Heard(which, news) => {
             heard(model, which, news);
             None
+        }
+    }
+}
+
+/// Starts the replay of the range that is wanted, or stops it, if it is not the one there is.
+///
+/// It is that of the run which is shown, so it follows whatever changes that; to be called after each command.
+pub fn follow_range(model: &mut Model) -> Option<Task> {
+    let whole = model.whole();
+    let wanted = whole.and(model.range).map(|range| (model.shown, range));
+    if wanted == model.ranged_of {
+        return None;
+    }
+    let trial = whole.map(|whole| whole.report.outcome.trial.clone());
+    model.ranged_of = wanted;
+    let range = wanted.and_then(|(_, (first, end))| Range::new(first, end).ok());
+    match (model.trace.as_deref(), trial, range) {
+        (Some(trace), Some(trial), Some(range)) => {
+            model.ranged = Tile::Loading(None);
+            let job = Job { range: Some(range), ..job(trace, trial) };
+            Some(Task::Start(Which::Range, Box::new(job)))
+        }
+        _ => {
+            model.ranged = Tile::Missing;
+            Some(Task::Stop(Which::Range))
         }
     }
 }

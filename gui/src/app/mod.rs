@@ -7,7 +7,7 @@ use crate::jobs::replay::{News, Replay};
 use crate::model::{Model, Which};
 use crate::theme;
 use crate::views::Views;
-use apply::{Task, apply};
+use apply::{Task, apply, follow_range};
 use command::{Command, Commands};
 use malloscope_replayer::worker::Launcher;
 use std::path::PathBuf;
@@ -21,6 +21,7 @@ pub struct App {
     context: egui::Context,
     recorded: Option<Replay>,
     other: Option<Replay>,
+    ranged: Option<Replay>,
 }
 
 impl App {
@@ -34,6 +35,7 @@ impl App {
             context: context.clone(),
             recorded: None,
             other: None,
+            ranged: None,
         };
         if let Some(trace) = trace {
             app.apply(Command::Open(trace));
@@ -48,20 +50,27 @@ impl App {
 
     /// Changes what is shown.
     pub fn apply(&mut self, command: Command) {
-        match apply(&mut self.model, command) {
-            Some(Task::Start(which, job)) => {
+        let task = apply(&mut self.model, command);
+        let following = follow_range(&mut self.model);
+        for task in task.into_iter().chain(following) {
+            self.perform(task);
+        }
+    }
+
+    fn perform(&mut self, task: Task) {
+        match task {
+            Task::Start(which, job) => {
                 let context = self.context.clone();
                 let wake = move || context.request_repaint();
                 // The one before is dropped, and stops.
                 *self.replay(which) = Some(Replay::start(&self.launcher, *job, wake));
                 if which == Which::Recorded {
-                    self.other = None;
+                    (self.other, self.ranged) = (None, None);
                 }
             }
-            Some(Task::Stop(which)) => *self.replay(which) = None,
-            Some(Task::Look(view)) => self.views.look(view),
-            Some(Task::StopAll) => (self.recorded, self.other) = (None, None),
-            None => {}
+            Task::Stop(which) => *self.replay(which) = None,
+            Task::Look(view) => self.views.look(view),
+            Task::StopAll => (self.recorded, self.other, self.ranged) = (None, None, None),
         }
     }
 
@@ -87,13 +96,14 @@ impl App {
         match which {
             Which::Recorded => &mut self.recorded,
             Which::Other => &mut self.other,
+            Which::Range => &mut self.ranged,
         }
     }
 
     /// What has been heard of the replays since the frame before.
     fn poll(&mut self) -> Commands {
         let mut commands = Commands::new();
-        for which in [Which::Recorded, Which::Other] {
+        for which in [Which::Recorded, Which::Other, Which::Range] {
             let replay = self.replay(which);
             let news: Vec<News> = replay.iter().flat_map(Replay::news).collect();
             if news.iter().any(|news| !matches!(news, News::Progress(_))) {

@@ -3,6 +3,8 @@
 pub mod bins;
 pub mod failure;
 pub mod figures;
+pub mod flows;
+pub mod heat;
 pub mod notices;
 pub mod served;
 pub mod settings;
@@ -12,12 +14,16 @@ pub mod view;
 use bins::{BinLine, Sorting};
 use failure::Failure;
 use figures::Figure;
+use flows::{Flows, Side};
+use heat::Heat;
+use malloscope_replayer::funnel::{Stop, stops};
 use malloscope_replayer::report::{Comparison, Report, Run, Section, TraceInfo};
 use malloscope_replayer::run::Progress;
 use notices::Notice;
 use served::ServedLine;
 use settings::Settings;
 use std::path::PathBuf;
+use std::sync::Arc;
 use timeline::Timeline;
 
 /// Something that is not there yet has a face.
@@ -57,6 +63,8 @@ pub enum Which {
     Recorded,
     /// Under others.
     Other,
+    /// The one that is shown, counting the records of the range alone.
+    Range,
 }
 
 /// What the window shows.
@@ -70,6 +78,10 @@ pub struct Model {
     pub settings: Settings,
     /// Its replay under those.
     pub other: Tile<Replayed>,
+    /// The replay that is shown, counting the records of the range alone.
+    pub ranged: Tile<Replayed>,
+    /// Of which replay that is, and of which records.
+    pub ranged_of: Option<(Which, (u64, u64))>,
     /// What is the difference between the two.
     pub differences: Option<Section>,
     /// Which of the two the tables show.
@@ -83,11 +95,16 @@ pub struct Model {
 }
 
 impl Model {
-    /// The replay that the tables show.
+    /// The replay that the tables show: that of the range, where there is one, as soon as it is there.
     pub fn shown(&self) -> Option<&Replayed> {
+        self.ranged.ready().or_else(|| self.whole())
+    }
+
+    /// The same replay with all its records.
+    pub fn whole(&self) -> Option<&Replayed> {
         match self.shown {
             Which::Other => self.other.ready().or(self.recorded.ready()),
-            Which::Recorded => self.recorded.ready(),
+            Which::Recorded | Which::Range => self.recorded.ready(),
         }
     }
 
@@ -96,6 +113,7 @@ impl Model {
         match which {
             Which::Recorded => &mut self.recorded,
             Which::Other => &mut self.other,
+            Which::Range => &mut self.ranged,
         }
     }
 }
@@ -111,8 +129,16 @@ pub struct Replayed {
     pub timeline: Timeline,
     /// The bins, in the order of their sizes.
     pub bins: Vec<BinLine>,
+    /// What the bins did over the records; shared, since it is large and never changes.
+    pub heat: Arc<Heat>,
     /// Where requests were served from.
     pub served: Vec<ServedLine>,
+    /// The same by the sizes asked for.
+    pub requests: Flows,
+    /// Where freed chunks went, by their sizes.
+    pub frees: Flows,
+    /// The way of the requests, stop by stop.
+    pub stops: Vec<Stop>,
     /// All that the command prints.
     pub sections: Vec<Section>,
     /// What all this was made of.
@@ -127,7 +153,11 @@ impl Replayed {
             notices: notices::of(&report),
             timeline: Timeline::of(&report.outcome),
             bins: bins::of(&report.outcome),
+            heat: Arc::new(Heat::of(&report.outcome)),
             served: served::of(&report.outcome),
+            requests: Flows::of(&report.outcome, Side::Requests),
+            frees: Flows::of(&report.outcome, Side::Frees),
+            stops: stops(&report.outcome),
             sections: report.sections(),
             report,
         }

@@ -5,6 +5,7 @@ mod head;
 mod loading;
 mod opening;
 mod panels;
+mod range;
 mod sections;
 mod served;
 mod settings;
@@ -23,6 +24,9 @@ use panels::Panels;
 pub struct Views {
     opening: opening::Opening,
     settings: settings::SettingsView,
+    timeline: timeline::TimelineView,
+    bins: bins::BinsView,
+    served: served::ServedView,
     panels: Panels,
 }
 
@@ -45,13 +49,17 @@ impl Views {
     }
 
     fn replayed(&mut self, ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
-        Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, recorded));
+        let figures = model.ranged.ready().unwrap_or(recorded);
+        Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, figures));
+        if model.range.is_some() {
+            Panel::top("range").frame(panel(ui)).show(ui, |ui| range::ui(ui, model, recorded, commands));
+        }
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            let Views { panels, settings, .. } = self;
+            let Views { panels, settings, timeline, bins, served, .. } = self;
             panels.ui(ui, &mut |ui, view| match view {
-                View::Timeline => timeline::ui(ui, model, recorded, commands),
-                View::Bins => bins::ui(ui, model, commands),
-                View::Served => scrolled(ui, |ui| served::ui(ui, model)),
+                View::Timeline => timeline.ui(ui, model, recorded, commands),
+                View::Bins => bins.ui(ui, model, commands),
+                View::Served => served.ui(ui, model, commands),
                 View::Runs => scrolled(ui, |ui| settings.ui(ui, model, commands)),
                 View::Report => scrolled(ui, |ui| sections::ui(ui, model)),
             });

@@ -46,6 +46,8 @@ struct Mark {
 pub(crate) struct Slicing {
     /// The record at which the first slice begins.
     first: u64,
+    /// And its time.
+    began: u64,
     marks: Vec<Mark>,
     /// Records in a slice.
     length: u64,
@@ -55,10 +57,11 @@ pub(crate) struct Slicing {
 }
 
 impl Slicing {
-    /// Slices from this record on, before which the heap had so many faults.
-    pub(crate) fn from(first: u64, faults_before: u64) -> Slicing {
+    /// Slices from this record and time on, before which the heap had so many faults.
+    pub(crate) fn from(first: u64, began: u64, faults_before: u64) -> Slicing {
         Slicing {
             first,
+            began,
             marks: Vec::with_capacity(SLICES),
             length: 1,
             next: first + 1,
@@ -193,6 +196,7 @@ impl Slicing {
         });
         Slices {
             first: self.first,
+            began: self.began,
             ends: marks.iter().map(|mark| mark.end).collect(),
             times: marks.iter().map(|mark| mark.time).collect(),
             all,
@@ -208,6 +212,8 @@ impl Slicing {
 pub struct Slices {
     /// The record at which the first slice begins.
     pub first: u64,
+    /// The time at which it begins: nanoseconds since the trace began.
+    pub began: u64,
     /// The record before which each slice ends, and at which the next begins.
     pub ends: Vec<u64>,
     /// The times at those ends: nanoseconds since the trace began.
