@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use malloscope_replayer::setting::Setting;
+use malloscope_replayer::range::Range;
 use malloscope_replayer::sizes;
 use malloscope_replayer::trial::{MemoryKind, ThpMode, Touch, Trial, WordWidth};
 
@@ -99,6 +100,35 @@ impl ReleaseArg {
     /// The trial, as this release.
     pub fn of(self, args: TrialArgs) -> Trial {
         Trial { release: self.glibc, ..args.into() }
+    }
+}
+
+/// Which records count.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct RangeArg {
+    /// Count only these records, in the order of the replay: 1000..2000, or 1000.. for all that follow
+    ///
+    /// Those before are replayed too, and make the heap what it is when the range begins.
+    #[arg(long, value_name = "FROM..TO")]
+    pub range: Option<Range>,
+}
+
+/// One setting, in one of its spellings.
+#[derive(Clone, Debug)]
+pub enum Setting {
+    /// A tunable, by its name.
+    Tunable(String, u64),
+    /// A variable of the environment.
+    Variable(String, String),
+}
+
+impl Setting {
+    /// Sets it in a trial, besides what is set there.
+    pub fn apply(self, trial: &mut Trial) {
+        match self {
+            Setting::Tunable(name, value) => trial.settings.push((name, value)),
+            Setting::Variable(name, value) => trial.variables.push((name, value)),
+        }
     }
 }
 

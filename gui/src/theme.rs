@@ -124,21 +124,72 @@ pub fn more(visuals: &Visuals) -> Color32 {
     if visuals.dark_mode { Color32::from_rgb(0xf0, 0x94, 0x3c) } else { Color32::from_rgb(0xa6, 0x4b, 0x00) }
 }
 
+/// Colours that are told apart by people who see few: those of Okabe and Ito, the brightest darker on light
+/// ground, and grey. A number beyond them is grey.
+const CATEGORIES: [(u32, u32); 8] = [
+    (0x56_b4_e9, 0x2a_86_be),
+    (0x00_9e_73, 0x00_86_61),
+    (0xe6_9f_00, 0xb0_76_00),
+    (0xcc_79_a7, 0xb0_55_89),
+    (0xd5_5e_00, 0xc2_53_00),
+    (0xf0_e4_42, 0x8f_83_00),
+    (0x2b_8f_d0, 0x00_5f_98),
+    (0xa0_a0_a0, 0x76_76_76),
+];
+
+/// A colour for the `number`th of some things that are told apart.
+pub fn category(visuals: &Visuals, number: usize) -> Color32 {
+    let (dark, light) = CATEGORIES.get(number).copied().unwrap_or(CATEGORIES[CATEGORIES.len() - 1]);
+    rgb(if visuals.dark_mode { dark } else { light })
+}
+
+/// Colours from least to most, as cividis has them: they grow lighter throughout, for everybody.
+const SEQUENCE: [u32; 9] = [
+    0x00_22_4e, 0x12_35_70, 0x3b_49_6c, 0x57_5d_6d, 0x70_71_73, 0x8a_86_78, 0xa5_9c_74, 0xc3_b3_69,
+    0xfe_e8_38,
+];
+
+/// The colour of a share between none and all.
+pub fn sequence(share: f64) -> Color32 {
+    let steps = (SEQUENCE.len() - 1) as f64;
+    let at = share.clamp(0.0, 1.0) * steps;
+    let below = (0..=SEQUENCE.len() - 2).rev().find(|&step| step as f64 <= at).unwrap_or(0);
+    let [from, to] = [SEQUENCE[below], SEQUENCE[below + 1]].map(rgb);
+    #[expect(clippy::cast_possible_truncation, reason = "a colour has 256 steps")]
+    from.lerp_to_gamma(to, (at - below as f64) as f32)
+}
+
+/// What is drawn where there is nothing to say.
+pub fn nothing(visuals: &Visuals) -> Color32 {
+    Color32::from_gray(if visuals.dark_mode { 0x3a } else { 0xd0 })
+}
+
+/// The ground of records that were selected.
+pub fn selected(visuals: &Visuals) -> Color32 {
+    accent(visuals).gamma_multiply(0.16)
+}
+
+fn rgb(colour: u32) -> Color32 {
+    let [_, red, green, blue] = colour.to_be_bytes();
+    Color32::from_rgb(red, green, blue)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// How much lighter one is than the other (WCAG 2.2, contrast ratio).
+    /// How light a colour is, and the contrast of two (WCAG 2.2).
+    fn luminance(colour: Color32) -> f64 {
+        let linear = |value: u8| {
+            let value = f64::from(value) / 255.0;
+            if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * linear(colour.r()) + 0.7152 * linear(colour.g()) + 0.0722 * linear(colour.b())
+    }
+
     fn contrast(a: Color32, b: Color32) -> f64 {
-        let linear = |part: u8| {
-            let part = f64::from(part) / 255.0;
-            if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
-        };
-        let luminance = |colour: Color32| {
-            0.2126 * linear(colour.r()) + 0.7152 * linear(colour.g()) + 0.0722 * linear(colour.b())
-        };
-        let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
-        a.max(b) / a.min(b)
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
     }
 
     #[test]
@@ -155,5 +206,24 @@ mod tests {
                 assert!(contrast(colour, ground) >= 3.0, "{theme:?} {number} {}", contrast(colour, ground));
             }
         }
+    }
+    #[test]
+    fn every_category_stands_out_from_the_ground() {
+        for theme in [Theme::Dark, Theme::Light] {
+            let visuals = visuals(theme);
+            for number in 0..CATEGORIES.len() {
+                let contrast = contrast(category(&visuals, number), visuals.panel_fill);
+                assert!(contrast >= 3.0, "{theme:?} {number}: {contrast:.2}");
+            }
+            assert!(contrast(accent(&visuals), visuals.panel_fill) >= 3.0);
+            assert!(contrast(visuals.text_color(), visuals.panel_fill) >= 7.0);
+        }
+    }
+
+    #[test]
+    fn a_sequence_grows_lighter() {
+        let colours = (0..=100).map(|percent| luminance(sequence(f64::from(percent) / 100.0)));
+        assert!(colours.is_sorted());
+        assert_eq!((sequence(-1.0), sequence(2.0)), (rgb(SEQUENCE[0]), rgb(SEQUENCE[8])));
     }
 }

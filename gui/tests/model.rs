@@ -18,7 +18,7 @@ type Spoil = fn(&mut Report);
 fn replayed(spoil: impl FnOnce(&mut Report)) -> Replayed {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/samples/xz.mscope");
     let trace = TraceInfo::of(&path).unwrap();
-    let job = Job { trace: path, trial: Trial::default(), compare: true, lines: None, blame: Vec::new() };
+    let job = Job { compare: true, ..Job::of(path, Trial::default()) };
     let outcome = run(&job, &mut io::sink(), &mut |_| {}).unwrap();
     let mut report = Report { trace, outcome, stacks: Vec::new() };
     spoil(&mut report);

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 
 fn job() -> Job {
     let trace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/samples/xz.mscope");
-    Job { trace, trial: Trial::default(), compare: true, lines: None, blame: Vec::new() }
+    Job { compare: true, ..Job::of(trace, Trial::default()) }
 }
 
 #[test]

@@ -57,6 +57,17 @@ pub struct Oddities {
     pub refused: u64,
 }
 
+impl Oddities {
+    /// Those that came after `before`.
+    pub(crate) fn since(self, before: Oddities) -> Oddities {
+        Oddities {
+            unknown_freed: self.unknown_freed - before.unknown_freed,
+            unknown_reallocated: self.unknown_reallocated - before.unknown_reallocated,
+            refused: self.refused - before.refused,
+        }
+    }
+}
+
 /// A heap, and the table of what the trace's slots stand for in it.
 #[derive(Debug)]
 pub struct Engine<M, O> {

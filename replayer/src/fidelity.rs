@@ -242,6 +242,11 @@ impl Comparison {
         }
     }
 
+    /// What has been compared so far does not count.
+    pub(crate) fn restart(&mut self) {
+        self.result = Fidelity::default();
+    }
+
     /// The result.
     pub(crate) fn finish(self) -> Fidelity {
         self.result

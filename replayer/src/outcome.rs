@@ -3,8 +3,11 @@
 use crate::blame::Blame;
 use crate::engine::Oddities;
 use crate::fidelity::Fidelity;
+use crate::flows::{FreeFlow, RequestFlow};
 use crate::metrics::Measured;
+use crate::metrics::slices::Slices;
 use crate::order::Reordering;
+use crate::range::Range;
 use crate::recognition::Recognition;
 use crate::trial::Trial;
 use crate::watch::ThresholdMove;
@@ -20,24 +23,36 @@ pub struct Outcome {
     pub trial: Trial,
     /// The settings it ran under.
     pub settings: Settings,
-    /// Records replayed.
+    /// The records that count, if not all do: as far as there are so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<Range>,
+    /// Records replayed, of those that count.
     pub records: u64,
     /// Of them, calls of the malloc family; the others are threads that came and went.
     pub calls: u64,
     /// Threads that made them.
     pub threads: u32,
-    /// How long the trace is, in nanoseconds.
+    /// How long that took while it was traced, in nanoseconds.
     pub traced_nanos: u64,
     /// What happened in every bin that was used.
     pub bins: Vec<BinRow>,
     /// Where requests were served from.
     pub served: Vec<ServedRow>,
+    /// The same by the sizes asked for: as many as in `served`.
+    #[serde(default)]
+    pub request_flows: Vec<RequestFlow>,
+    /// Where freed chunks went, by their sizes: an allocation that ended each.
+    #[serde(default)]
+    pub free_flows: Vec<FreeFlow>,
     /// Requests made; fewer were served if memory ran out.
     pub requests: u64,
     /// What malloc asked of the kernel.
     pub kernel: KernelRow,
     /// Memory.
     pub measured: Measured,
+    /// What happened when: slice by slice, in every bin and thread.
+    #[serde(default)]
+    pub slices: Slices,
     /// Every arena, at the end.
     pub arenas: Vec<ArenaRow>,
     /// The thresholds that move.

@@ -1,20 +1,23 @@
 //! One run: a trace through one heap, from the first record to the last.
 
 use crate::blame::{Tally, What};
-use crate::engine::{Answer, Engine};
+use crate::engine::{Answer, Engine, Oddities};
 use crate::fidelity::Comparison;
 use crate::introspection::Question;
 use crate::machine::{Machine, Metered};
 use crate::metrics::Metrics;
+use crate::metrics::slices::Slicing;
 use crate::order::{Listener, Twin};
 use crate::outcome::{self, ArenaRow, Corrupted, Cost, Outcome, Settings, Thresholds};
 use crate::placements::{KernelCalls, Placements};
+use crate::range::Range;
 use crate::recognition::Recording;
 use crate::source::{Batch, Source};
 use crate::trial::{BadTrial, MemoryKind, Trial, WordWidth};
 use crate::turn::{Extent, Turn};
 use crate::watch::Watch;
 use malloscope_allocator::address::Address;
+use malloscope_allocator::chunk::Head;
 use malloscope_allocator::corruption::Corruption;
 use malloscope_allocator::heap::Heap;
 use malloscope_allocator::layout::{Bits32, Bits64, Layout};
@@ -47,6 +50,16 @@ pub struct Job {
     /// What stacks are to be charged with: of those that need a replay, and the peaks.
     #[serde(default)]
     pub blame: Vec<What>,
+    /// The records that count, if not all do. Stacks can be charged only where all do.
+    #[serde(default)]
+    pub range: Option<Range>,
+}
+
+impl Job {
+    /// Replays the whole of a trace, and nothing besides.
+    pub fn of(trace: impl Into<PathBuf>, trial: Trial) -> Job {
+        Job { trace: trace.into(), trial, compare: false, lines: None, blame: Vec::new(), range: None }
+    }
 }
 
 /// Lines about every call, or about the heap after the last.
@@ -86,6 +99,9 @@ pub enum RunError {
     /// This process has words of 64 bits.
     #[error("words of 32 bits are only simulated: say `--memory simulated`")]
     NarrowProcess,
+    /// What stacks are charged with begins with the trace.
+    #[error("stacks are charged over all records: leave the range out")]
+    BlameInRange,
     /// The wall could not be put where it was wanted.
     #[error("the break cannot be limited to {0} bytes: something else is mapped there")]
     Wall(u64),
@@ -263,21 +279,40 @@ fn twin(recording: &Recording, ancestors: &[Ancestor]) -> Option<Twin> {
 struct Run<'a, M> {
     engine: Engine<M, Watch>,
     metrics: Metrics,
+    slicing: Slicing,
     comparison: Option<Comparison>,
     placements: Option<Placements>,
     kernel_calls: Option<KernelCalls>,
     tally: Option<Tally>,
     lines: &'a mut dyn Write,
+    /// Records replayed, those that do not count included; and so on.
     records: u64,
     calls: u64,
     threads: u32,
     time: u64,
+    range: Option<Range>,
+    /// After so many records a range begins, or if it has begun, ends.
+    boundary: u64,
+    /// What came before the range.
+    before: Before,
+}
+
+/// What came before the records that count, if those are not the first.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    records: u64,
+    calls: u64,
+    time: u64,
+    oddities: Oddities,
+    mmap_threshold: Option<u64>,
 }
 
 /// Why a run ended before its trace did.
 enum Stop {
     Corrupted(u64, Corruption),
     Lines(io::Error),
+    /// The range has ended.
+    Enough,
 }
 
 fn drive<M: Machine>(
@@ -290,9 +325,13 @@ fn drive<M: Machine>(
     let started = Instant::now();
     let worked = processor_seconds();
     let (header, source, total, _) = line.traces.pop().expect("a lineage has at least the trace itself");
+    let total = total.map(|total| job.range.map_or(total, |range| total.min(range.end())));
     let eldest = &line.eldest;
     let release = job.trial.release(eldest)?;
     let questions = questions(job, &release)?;
+    if job.range.is_some() && !job.blame.is_empty() {
+        return Err(RunError::BlameInRange);
+    }
     let (tunables, ignored) = job.trial.tunables(eldest)?;
     let initial_break = machine.program_break();
     let recorded_break = eldest.header.heap.initial_break;
@@ -315,6 +354,7 @@ fn drive<M: Machine>(
     let mut run = Run {
         engine: Engine::new(heap, job.trial.touch, header.heap.placements),
         metrics,
+        slicing: Slicing::from(0, 0, 0),
         comparison: compared.then(|| Comparison::new(recorded_break, initial_break)),
         placements: (job.lines == Some(Lines::Placements))
             .then(|| Placements::new(initial_break, longest_segment)),
@@ -325,6 +365,11 @@ fn drive<M: Machine>(
         calls: 0,
         threads: 0,
         time: 0,
+        range: job.range,
+        boundary: job
+            .range
+            .map_or(u64::MAX, |range| if range.first() > 0 { range.first() } else { range.end() }),
+        before: Before::default(),
     };
     if run.comparison.is_some() || run.kernel_calls.is_some() {
         run.engine.heap_mut().observer_mut().calls = Some(Vec::new());
@@ -343,6 +388,7 @@ fn drive<M: Machine>(
                 break;
             }
             Err(Stop::Lines(error)) => return Err(RunError::Lines(error)),
+            Err(Stop::Enough) => break,
         }
         progress(Progress { done: run.records, total });
         source.recycle(batch);
@@ -427,6 +473,10 @@ impl<M: Machine> Run<'_, M> {
                 continue;
             }
             let ending = self.metrics.before(&self.engine, record);
+            let is_given = !ending.held.payload.is_null();
+            if is_given {
+                self.engine.heap_mut().observer_mut().flows.before(ending.chunk);
+            }
             let answer = self
                 .engine
                 .take_turn(&turn, record)
@@ -435,15 +485,59 @@ impl<M: Machine> Run<'_, M> {
                 tally.after(&mut self.engine, record, stack, &ending, answer);
             }
             self.metrics.after(&mut self.engine, self.records, record, ending, answer);
+            if is_given && !matches!(answer, Answer::Refused(_)) {
+                self.engine.heap_mut().observer_mut().flows.after(Head(ending.head));
+            }
             self.records += 1;
-            self.calls += u64::from(record.call.is_of_malloc());
+            if record.call.is_of_malloc() {
+                self.calls += 1;
+                self.slicing.count(record.thread);
+            }
             self.threads = self.threads.max(record.thread.0.saturating_add(1));
             self.time = record.time.0;
             if self.comparison.is_some() || self.kernel_calls.is_some() || self.placements.is_some() {
                 self.look(index, record, answer).map_err(Stop::Lines)?;
             }
+            if self.slicing.is_due(self.records) {
+                self.slicing.mark(&mut self.engine, self.records, self.time);
+            }
+            if self.records == self.boundary {
+                self.cross_boundary()?;
+            }
         }
         Ok(())
+    }
+
+    /// The range begins here, or ends.
+    #[cold]
+    fn cross_boundary(&mut self) -> Result<(), Stop> {
+        match self.range {
+            Some(range) if self.records < range.end() => {
+                self.begin_range();
+                self.boundary = range.end();
+                Ok(())
+            }
+            _ => Err(Stop::Enough),
+        }
+    }
+
+    /// What has been counted so far made the heap what it is, and does not count.
+    fn begin_range(&mut self) {
+        let watch = self.engine.heap_mut().observer_mut();
+        *watch = Watch { calls: watch.calls.take(), ..Watch::default() };
+        self.metrics.begin(&mut self.engine, self.records, self.time);
+        self.slicing = Slicing::from(self.records, self.time, self.engine.heap().memory().heap_faults());
+        if let Some(comparison) = &mut self.comparison {
+            comparison.restart();
+        }
+        let oddities = self.engine.oddities();
+        self.before = Before {
+            records: self.records,
+            calls: self.calls,
+            time: self.time,
+            oddities,
+            mmap_threshold: Some(self.engine.heap().parameters().mmap_threshold),
+        };
     }
 
     /// Writes malloc's answers; if one finds the heap corrupted, the program would have ended there.
@@ -466,12 +560,15 @@ impl<M: Machine> Run<'_, M> {
             self.engine.heap_mut().observer_mut().calls.as_mut().map(std::mem::take).unwrap_or_default();
         let memory = self.engine.heap().memory();
         let program_break = memory.program_break();
+        let counts = self.range.is_none_or(|range| range.first() < self.records);
+        let mut nowhere = io::sink();
+        let mut lines: &mut dyn Write = if counts { &mut *self.lines } else { &mut nowhere };
         for line in calls {
             if let Some(comparison) = &mut self.comparison {
                 comparison.note(line.call);
             }
             if let Some(kernel_calls) = &mut self.kernel_calls {
-                kernel_calls.write(&mut self.lines, line.record, line.call)?;
+                kernel_calls.write(&mut lines, line.record, line.call)?;
             }
         }
         if let Some(comparison) = &mut self.comparison {
@@ -484,7 +581,7 @@ impl<M: Machine> Run<'_, M> {
         }
         match &mut self.placements {
             Some(placements) => {
-                placements.write(&mut self.lines, memory, program_break, index, &record.call, answer)
+                placements.write(&mut lines, memory, program_break, index, &record.call, answer)
             }
             None => Ok(()),
         }
@@ -526,6 +623,8 @@ impl<M: Machine> Run<'_, M> {
         }
         self.engine.fork(forking, addresses.into_iter().map(|(slot, address)| (address, slot)), threads);
         self.metrics.restart();
+        // The report counts a child's faults from the beginning of all.
+        self.slicing = Slicing::from(0, self.time, 0);
         let watch = self.engine.heap_mut().observer_mut();
         *watch = Watch { calls: watch.calls.take(), ..Watch::default() };
         if let Some(tally) = &mut self.tally {
@@ -535,8 +634,14 @@ impl<M: Machine> Run<'_, M> {
     }
 
     fn finish(mut self, job: &Job, settings: Settings, first_mmap_threshold: u64) -> Outcome {
+        if self.range.is_some_and(|range| self.records < range.first()) {
+            // The trace ends before the range begins: nothing counts.
+            self.begin_range();
+        }
+        self.slicing.end(&mut self.engine, self.records, self.time);
         let measured = self.metrics.finish(&mut self.engine, self.records, self.time);
         let blame = self.tally.map(|tally| tally.finish(&mut self.engine, &measured)).unwrap_or_default();
+        let before = self.before;
         let heap = self.engine.heap();
         let watch = heap.observer();
         let counters = &watch.counters;
@@ -544,24 +649,28 @@ impl<M: Machine> Run<'_, M> {
         Outcome {
             trial: job.trial.clone(),
             settings,
-            records: self.records,
-            calls: self.calls,
-            threads: self.threads,
-            traced_nanos: self.time,
+            range: self.range.map(|range| range.until(self.records)),
+            records: self.records - before.records,
+            calls: self.calls - before.calls,
+            threads: if self.range.is_some() { self.slicing.threads(self.threads) } else { self.threads },
+            traced_nanos: self.time.saturating_sub(before.time),
             bins: outcome::bin_rows(counters, heap.release().geometry()),
             served: outcome::served_rows(counters),
+            request_flows: watch.flows.requests(),
+            free_flows: watch.flows.frees(),
             requests: counters.asked,
             kernel: outcome::kernel_row(&counters.kernel),
             measured,
             arenas: arena_rows(heap),
             thresholds: Thresholds {
-                first_mmap_threshold,
+                first_mmap_threshold: before.mmap_threshold.unwrap_or(first_mmap_threshold),
                 last_mmap_threshold: parameters.mmap_threshold,
                 last_trim_threshold: parameters.trim_threshold,
                 moved: counters.threshold_moves,
                 moves: watch.threshold_moves.clone(),
             },
-            oddities: self.engine.oddities(),
+            oddities: self.engine.oddities().since(before.oddities),
+            slices: self.slicing.finish(counters),
             corruption: None,
             fidelity: self.comparison.map(Comparison::finish),
             reordering: None,

@@ -2,6 +2,7 @@
 //! reported in the order they were asked for.
 
 use crate::outcome::Outcome;
+use crate::range::Range;
 use crate::run::{Job, Progress};
 use crate::trial::Trial;
 use crate::worker::{Launcher, WorkerError, run_in_worker};
@@ -20,7 +21,7 @@ pub struct SweepProgress {
     pub progress: Progress,
 }
 
-/// Runs every trial on the trace.
+/// Runs every trial on the trace; only the records of a range count, if there is one.
 ///
 /// # Errors
 ///
@@ -29,6 +30,7 @@ pub fn sweep(
     launcher: &Launcher,
     trace: &Path,
     trials: &[Trial],
+    range: Option<Range>,
     progress: &(dyn Fn(SweepProgress) + Sync),
 ) -> Result<Vec<Outcome>, WorkerError> {
     let next = AtomicUsize::new(0);
@@ -41,13 +43,7 @@ pub fn sweep(
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(trial) = trials.get(number) else { return };
-                    let job = Job {
-                        trace: trace.to_owned(),
-                        trial: trial.clone(),
-                        compare: false,
-                        lines: None,
-                        blame: Vec::new(),
-                    };
+                    let job = Job { range, ..Job::of(trace, trial.clone()) };
                     let mut report = |at| progress(SweepProgress { trial: number, progress: at });
                     let outcome = run_in_worker(launcher, &job, &mut io::sink(), &mut report);
                     *results[number].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(outcome);

@@ -1,5 +1,6 @@
 //! What is listened to while a heap is replayed: counters, the moving thresholds, the kernel's calls.
 
+use crate::flows::Flows;
 use malloscope_allocator::observe::counters::Counters;
 use malloscope_allocator::observe::{Event, KernelCall, Observer, Source};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub struct Watch {
     pub record: u64,
     /// Everything counted.
     pub counters: Counters,
+    /// Which sizes were served and freed where.
+    pub flows: Flows,
     /// How the mmap threshold moved.
     pub threshold_moves: Vec<ThresholdMove>,
     /// Arenas that were made besides the main one.
@@ -58,6 +61,7 @@ impl Observer for Watch {
     #[inline]
     fn event(&mut self, event: Event) {
         self.counters.event(event);
+        self.flows.event(&event);
         match event {
             Event::Served { from, .. } => self.served = Some(from),
             Event::Kernel(call) => self.note_kernel(call),

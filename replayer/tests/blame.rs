@@ -19,7 +19,7 @@ use tempfile::NamedTempFile;
 const SECOND: u64 = 1_000_000_000;
 
 fn replayed(trace: &Path, trial: Trial, blame: &[What]) -> Outcome {
-    let job = Job { trace: trace.to_owned(), trial, compare: false, lines: None, blame: blame.to_vec() };
+    let job = Job { blame: blame.to_vec(), ..Job::of(trace, trial) };
     run(&job, &mut std::io::sink(), &mut |_| {}).unwrap()
 }
 

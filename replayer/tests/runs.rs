@@ -15,8 +15,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 fn replayed(trace: &Path, compare: bool) -> Outcome {
-    let job =
-        Job { trace: trace.to_owned(), trial: Trial::default(), compare, lines: None, blame: Vec::new() };
+    let job = Job { compare, ..Job::of(trace, Trial::default()) };
     run(&job, &mut std::io::sink(), &mut |_| {}).unwrap()
 }
 

@@ -3,9 +3,10 @@
 use crate::Outcome;
 use crate::output::{self, Format};
 use crate::progress::Meter;
-use crate::trial::TrialArgs;
+use crate::trial::{RangeArg, TrialArgs};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use malloscope_replayer::range::Range;
 use malloscope_replayer::report::{Comparison, Run, TraceInfo};
 use malloscope_replayer::run::Progress;
 use malloscope_replayer::sizes;
@@ -34,6 +35,8 @@ pub struct Args {
     /// Measure the others against the run of this name, such as `mmap_threshold 64K` [default: as recorded]
     #[arg(long, value_name = "RUN")]
     against: Option<String>,
+    #[command(flatten)]
+    range: RangeArg,
     #[command(flatten)]
     trial: TrialArgs,
 }
@@ -156,7 +159,7 @@ pub fn run(args: Args) -> Outcome {
         }
     }
     let trace = TraceInfo::of(&args.trace)?;
-    let outcomes = run_all(&args.trace, &trials)?;
+    let outcomes = run_all(&args.trace, &trials, args.range.range)?;
     let runs = names.into_iter().zip(outcomes).map(|(name, outcome)| Run { name, outcome });
     let mut runs: Vec<Run> = runs.collect();
     if let Some(name) = &args.against {
@@ -176,6 +179,7 @@ pub fn run(args: Args) -> Outcome {
 fn run_all(
     trace: &std::path::Path,
     trials: &[Trial],
+    range: Option<Range>,
 ) -> anyhow::Result<Vec<malloscope_replayer::outcome::Outcome>> {
     let meter = Mutex::new((Meter::new("comparing"), vec![0; trials.len()]));
     let report = |at: SweepProgress| {
@@ -185,7 +189,7 @@ fn run_all(
         let total = at.progress.total.map(|total| total * trials.len() as u64);
         meter.update(Progress { done: done.iter().sum(), total });
     };
-    let outcomes = sweep(&super::launcher()?, trace, trials, &report);
+    let outcomes = sweep(&super::launcher()?, trace, trials, range, &report);
     meter.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).0.finish();
     outcomes.with_context(|| format!("while replaying {}", trace.display()))
 }

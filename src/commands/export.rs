@@ -81,13 +81,7 @@ pub fn run(args: Args) -> Outcome {
     meter.finish();
     let mut profile = profile.with_context(|| format!("while reading {}", args.trace.display()))?;
     if args.replay {
-        let job = Job {
-            trace: args.trace.clone(),
-            trial: Trial::default(),
-            compare: false,
-            lines: None,
-            blame: Vec::new(),
-        };
+        let job = Job::of(&args.trace, Trial::default());
         profile.replayed = super::replay::replay(&job, &mut io::sink())?.measured.series;
     }
     tell(&profile);

@@ -200,7 +200,7 @@ fn blamed(trace: &Path, what: What, trial: Trial) -> anyhow::Result<Charged> {
     }
     let command = TraceInfo::of(trace)?.command();
     let (mut blames, damage) = if what.needs_replay() {
-        let job = Job { trace: trace.to_owned(), trial, compare: false, lines: None, blame: vec![what] };
+        let job = Job { blame: vec![what], ..Job::of(trace, trial) };
         let outcome = replay::replay(&job, &mut io::sink())?;
         replay::warn(&outcome);
         (outcome.blame, Vec::new())

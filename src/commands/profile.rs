@@ -50,13 +50,7 @@ pub fn run(args: Args) -> Outcome {
         return Ok(ExitCode::from(recorded.exit_code()));
     };
     tell_others(&recorded.traces, busiest);
-    let job = Job {
-        trace: busiest.path.clone(),
-        trial: args.release.of(args.trial),
-        compare: false,
-        lines: None,
-        blame: Vec::new(),
-    };
+    let job = Job::of(&busiest.path, args.release.of(args.trial));
     let report = replay::report(&busiest.path, job)?;
     output::print_report(&report, args.format)?;
     if args.output.is_some() {

@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::names;
 use crate::output::{self, Format};
 use crate::progress::Meter;
-use crate::trial::{ReleaseArg, TrialArgs};
+use crate::trial::{RangeArg, ReleaseArg, TrialArgs};
 use anyhow::Context;
 use clap::ValueEnum;
 use malloscope_replayer::blame::What;
@@ -41,6 +41,8 @@ pub struct Args {
     /// Write those lines into a file
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub range: RangeArg,
     #[command(flatten)]
     pub release: ReleaseArg,
     #[command(flatten)]
@@ -88,13 +90,8 @@ impl Args {
 pub fn run(args: Args) -> Outcome {
     let lines = args.lines();
     let writes_lines = lines.is_some();
-    let job = Job {
-        trace: args.trace.clone(),
-        trial: args.release.of(args.trial),
-        compare: false,
-        lines,
-        blame: Vec::new(),
-    };
+    let trial = args.release.of(args.trial);
+    let job = Job { lines, range: args.range.range, ..Job::of(&args.trace, trial) };
     if writes_lines {
         let mut out = output::open(args.output.as_deref())?;
         let outcome = replay(&job, &mut out)?;
@@ -113,7 +110,9 @@ pub fn report(trace: &Path, job: Job) -> anyhow::Result<Report> {
     let info = TraceInfo::of(trace)?;
     let compare = job.trial.is_as_recorded();
     let stacks = Reader::open_file(trace)?.stacks()?;
-    let blame = if stacks.capture.is_some() { What::REPORTED.to_vec() } else { Vec::new() };
+    // What stacks are charged with begins with the trace.
+    let blame =
+        if stacks.capture.is_some() && job.range.is_none() { What::REPORTED.to_vec() } else { Vec::new() };
     let mut outcome = replay(&Job { compare, blame, ..job }, &mut io::sink())?;
     // Every stack there is, by number: the report names the few that matter.
     let blames = std::mem::take(&mut outcome.blame);

@@ -43,13 +43,7 @@ enum VerifyFormat {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let job = Job {
-        trace: args.trace.clone(),
-        trial: args.release.of(args.trial),
-        compare: true,
-        lines: None,
-        blame: Vec::new(),
-    };
+    let job = Job { compare: true, ..Job::of(&args.trace, args.release.of(args.trial)) };
     let outcome = replay(&job, &mut io::sink())?;
     for damage in &outcome.damage {
         eprintln!("malloscope: {damage}");

@@ -74,6 +74,39 @@ fn differences_are_from_the_run_that_was_asked_for() {
     assert_eq!(value(&from_recorded, other, 3), value(&from_other, other, 3));
     let said = said(malloscope(compare).args(["--against", "nothing"]));
     assert!(said.err.contains("they are “as recorded”, “mmap_threshold 64K”"), "{}", said.err);
+fn ranges_of_a_trace_add_up_and_every_section_says_which_it_is_of() {
+    let whole = check_schema(&["replay", "--format", "json", trace()], "malloscope.report");
+    let requests = |range: &str| {
+        let report = answer(["replay", "--format", "json", "--range", range, trace()]);
+        let report: Value = serde_json::from_str(&report).unwrap();
+        report["outcome"]["requests"].as_u64().unwrap()
+    };
+    assert_eq!(requests("..3000") + requests("3000.."), whole["outcome"]["requests"].as_u64().unwrap());
+    let text = answer(["replay", "--range", "1000..3000", trace()]);
+    assert!(text.contains("only records 1,000 to 2,999 of "), "{text}");
+    let sections = text.split("\n\n").skip(1);
+    for section in sections {
+        assert!(section.contains("records 1,000 to 2,999"), "{section}");
+    }
+    let comparison = answer(["compare", "--top-pad", "0", "--range", "1000..3000", trace()]);
+    assert!(comparison.contains("2,000 calls (records 1,000 to 2,999"), "{comparison}");
+    let refused = said(&mut malloscope(["replay", "--range", "5..5", trace()]));
+    assert!(refused.err.contains("no record is from 5 on and before 5"), "{}", refused.err);
+}
+
+#[test]
+fn a_table_over_time_is_in_rows_too() {
+    let rows = rows(&answer(["replay", "--format", "csv", trace()]));
+    let sum = |section: &str, item: &str, measure: &str| -> u64 {
+        let those = rows.iter().filter(|row| row[1] == section && row[2].starts_with(item));
+        let those = those.filter(|row| row[3] == measure || row[3].starts_with(&format!("{measure}.")));
+        those.map(|row| row[4].parse::<u64>().unwrap()).sum()
+    };
+    let hits = sum("slices.bins", "tcache 0", "hits");
+    assert!(hits > 0);
+    assert_eq!(hits, sum("bins", "tcache 0", "hits"));
+    assert_eq!(sum("request_flows", "tcache from", "requests"), sum("served", "tcache", "requests"));
+    assert_eq!(sum("request_flows", "", "requests"), sum("requests", "", ""));
 }
 
 /// The fields of each row (RFC 4180).

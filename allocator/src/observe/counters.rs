@@ -70,7 +70,7 @@ impl SourceKind {
     ];
 
     /// What it is called in reports.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             SourceKind::Tcache => "tcache",
             SourceKind::Fast => "fastbin",

@@ -11,6 +11,7 @@ use crate::model::runs::RunId;
 use crate::model::samples::{Place, Sample};
 use crate::model::view::View;
 use crate::model::{Model, Replayed, Tile};
+use malloscope_replayer::range::Range;
 use malloscope_replayer::run::Job;
 use malloscope_replayer::trial::Trial;
 use std::path::Path;
@@ -24,6 +25,10 @@ pub enum Task {
     Start(Vec<(RunId, Job)>),
     /// Stop a replay.
     Stop(RunId),
+    /// Replay a range, in place of the one there may be.
+    StartRange(Box<Job>),
+    /// Stop the replay of the range.
+    StopRange,
     /// Bring a panel to the front.
     Look(View),
     /// Do this with the window.
@@ -125,19 +130,52 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             None
         }
         Command::HeardRecording(news) => heard_recording(model, news),
+        Command::HeardRange(news) => {
+            model.ranged = tile(news);
+            None
+        }
         Command::Heard(run, news) => {
             let is_opened = run == RunId::RECORDED && matches!(news, News::Done(_));
-            let replay = match news {
-                News::Progress(progress) => Tile::Loading(Some(progress)),
-                News::Failed(failure) => Tile::Failed(failure),
-                News::Done(report) => Tile::Ready(Replayed::new(*report)),
-            };
-            model.runs.hear(run, replay);
+            model.runs.hear(run, tile(news));
             // What can be opened is worth being opened again; by a path that holds wherever the window is.
             let path = std::path::absolute(model.trace.as_ref().filter(|_| is_opened)?).ok()?;
             model.recent.add(path);
             Some(Task::Keep(model.recent.clone()))
         }
+    }
+}
+
+/// Starts the replay of the range that is wanted, or stops it, if it is not the one there is.
+///
+/// It is that of the run which is shown, so it follows whatever changes that; to be called after each command.
+pub fn follow_range(model: &mut Model) -> Option<Task> {
+    let whole = model.whole();
+    let wanted = whole.and(model.range).map(|range| (model.runs.shown().id, range));
+    if wanted == model.ranged_of {
+        return None;
+    }
+    let trial = whole.map(|whole| whole.report.outcome.trial.clone());
+    model.ranged_of = wanted;
+    let range = wanted.and_then(|(_, (first, end))| Range::new(first, end).ok());
+    match (model.trace.as_deref(), trial, range) {
+        (Some(trace), Some(trial), Some(range)) => {
+            let job = Job { range: Some(range), ..job(trace, trial) };
+            model.ranged = Tile::Loading(None);
+            Some(Task::StartRange(Box::new(job)))
+        }
+        _ => {
+            model.ranged = Tile::Missing;
+            Some(Task::StopRange)
+        }
+    }
+}
+
+/// What is there after some news of it.
+fn tile(news: News) -> Tile<Replayed> {
+    match news {
+        News::Progress(progress) => Tile::Loading(Some(progress)),
+        News::Failed(failure) => Tile::Failed(failure),
+        News::Done(report) => Tile::Ready(Replayed::new(*report)),
     }
 }
 
@@ -186,7 +224,7 @@ fn try_all(model: &mut Model, trials: Vec<Trial>) -> Option<Task> {
 /// Placements are compared where the settings are the recorded ones.
 fn job(trace: &Path, trial: Trial) -> Job {
     let compare = trial.is_as_recorded();
-    Job { trace: trace.to_owned(), trial, compare, lines: None, blame: Vec::new() }
+    Job { compare, ..Job::of(trace, trial) }
 }
 
 #[cfg(test)]
@@ -204,13 +242,7 @@ mod tests {
     fn a_trace_is_opened_replayed_and_closed() {
         let mut model = Model::default();
         let task = apply(&mut model, Command::Open("a.mscope".into()));
-        let expected = Job {
-            trace: "a.mscope".into(),
-            trial: Trial::default(),
-            compare: true,
-            lines: None,
-            blame: Vec::new(),
-        };
+        let expected = Job { compare: true, ..Job::of("a.mscope", Trial::default()) };
         assert_eq!(task, Some(Task::StartOver(vec![(RunId::RECORDED, expected)])));
         let progress = Progress { done: 3, total: Some(9) };
         apply(&mut model, Command::Heard(RunId::RECORDED, News::Progress(progress)));

@@ -63,6 +63,8 @@ pub enum Command {
     Arrange(Sorting),
     /// Something is asked of the window as such.
     Shell(Shell),
+    /// Something was heard of the replay of the range.
+    HeardRange(News),
     /// Something was heard of the replay of a run.
     Heard(RunId, News),
 }

@@ -18,14 +18,14 @@ pub mod state;
 use crate::jobs::dialog::Dialog;
 use crate::jobs::queue::Queue;
 use crate::jobs::record::{self, RecordingProcess};
-use crate::jobs::replay::News;
+use crate::jobs::replay::{News, Replay};
 use crate::model::failure::Failure;
 use crate::model::runs::RunId;
 use crate::model::{Model, Tile, samples};
 use crate::theme;
 use crate::views::Views;
 use actions::Action;
-use apply::{Task, apply};
+use apply::{Task, apply, follow_range};
 use command::{Command, Commands};
 use egui::ViewportCommand;
 use history::{History, way};
@@ -41,6 +41,9 @@ pub struct App {
     model: Model,
     views: Views,
     queue: Queue,
+    launcher: Launcher,
+    /// The replay of the range.
+    ranged: Option<Replay>,
     context: egui::Context,
     /// Where is kept what survives the window.
     state: Option<PathBuf>,
@@ -76,7 +79,9 @@ impl App {
         let mut app = App {
             model: Model::default(),
             views: Views::default(),
-            queue: Queue::new(launcher),
+            queue: Queue::new(launcher.clone()),
+            launcher,
+            ranged: None,
             context: context.clone(),
             actions: actions::all(),
             history: History::default(),
@@ -124,7 +129,10 @@ impl App {
 
     /// Whether something is still on its way: a replay, or a picture.
     pub fn is_busy(&self) -> bool {
-        self.model.runs.is_any_loading() || self.picture.is_some() || self.saving.is_some()
+        self.model.runs.is_any_loading()
+            || self.ranged.is_some()
+            || self.picture.is_some()
+            || self.saving.is_some()
     }
 
     /// Where a panel is, in points, if it can be seen.
@@ -150,31 +158,43 @@ impl App {
 
     /// Changes what is shown.
     pub fn apply(&mut self, command: Command) {
-        match apply(&mut self.model, command) {
-            Some(Task::StartOver(jobs)) => {
+        let task = apply(&mut self.model, command);
+        let following = follow_range(&mut self.model);
+        for task in task.into_iter().chain(following) {
+            self.perform(task);
+        }
+    }
+
+    fn perform(&mut self, task: Task) {
+        match task {
+            Task::StartOver(jobs) => {
                 self.queue.clear();
                 self.start(jobs);
             }
-            Some(Task::Start(jobs)) => self.start(jobs),
-            Some(Task::Stop(run)) => self.queue.remove(run, self.wake()),
-            Some(Task::Look(view)) => self.views.look(view),
-            Some(Task::Unpack(name, bytes)) => self.unpack(name, bytes),
-            Some(Task::Browse) => self.dialog = Some(Dialog::open(self.wake())),
-            Some(Task::Keep(recent)) => {
+            Task::Start(jobs) => self.start(jobs),
+            // The one before is dropped, and stops.
+            Task::StartRange(job) => {
+                self.ranged = Some(Replay::start(&self.launcher, *job, self.wake()));
+            }
+            Task::StopRange => self.ranged = None,
+            Task::Stop(run) => self.queue.remove(run, self.wake()),
+            Task::Look(view) => self.views.look(view),
+            Task::Unpack(name, bytes) => self.unpack(name, bytes),
+            Task::Browse => self.dialog = Some(Dialog::open(self.wake())),
+            Task::Keep(recent) => {
                 if let Some(folder) = &self.state {
                     state::keep_recent(folder.clone(), recent);
                 }
             }
-            Some(Task::Record(job)) => {
+            Task::Record(job) => {
                 self.recording = Some(RecordingProcess::start(&self.recorder, &job, self.wake()));
             }
-            Some(Task::StopRecording) => {
+            Task::StopRecording => {
                 if let Some(recording) = &self.recording {
                     recording.stop();
                 }
             }
-            Some(Task::Shell(shell)) => self.shell(shell),
-            None => {}
+            Task::Shell(shell) => self.shell(shell),
         }
     }
 
@@ -339,6 +359,11 @@ impl App {
         if commands.iter().any(is_done) {
             commands.append(&mut self.pending);
         }
+        let of_range: Vec<News> = self.ranged.iter().flat_map(Replay::news).collect();
+        if of_range.iter().any(|news| !matches!(news, News::Progress(_))) {
+            self.ranged = None;
+        }
+        commands.extend(of_range.into_iter().map(Command::HeardRange));
         if let Some(chosen) = self.dialog.as_ref().and_then(Dialog::chosen) {
             self.dialog = None;
             commands.push(Command::Browsed(chosen));

@@ -133,11 +133,8 @@ impl BinLine {
     pub fn cell(&self, column: Column) -> String {
         let row = &self.row;
         match column {
-            Column::Bin => match row.number {
-                Some(number) => format!("{} {number}", row.kind),
-                None => row.kind.clone(),
-            },
-            Column::Sizes => self.sizes(),
+            Column::Bin => bin_name(row),
+            Column::Sizes => sizes(row),
             Column::Requests => count(row.requests),
             Column::Hits => count(row.hits),
             Column::Misses => count(row.misses),
@@ -151,25 +148,39 @@ impl BinLine {
         self.row.hit_rate().unwrap_or(0.0)
     }
 
-    fn sizes(&self) -> String {
-        match (self.row.least_size, self.row.greatest_size) {
-            (Some(least), Some(greatest)) if least == greatest => count(least),
-            (Some(least), Some(greatest)) if greatest < 1 << 40 => {
-                format!("{}–{}", count(least), count(greatest))
-            }
-            (Some(least), Some(_)) => format!("{} and more", count(least)),
-            _ => "any".to_owned(),
+    /// The bin's name: `tcache 3`.
+    pub fn name(&self) -> String {
+        bin_name(&self.row)
+    }
+}
+
+/// A bin's name: `tcache 3`.
+pub fn bin_name(row: &BinRow) -> String {
+    match row.number {
+        Some(number) => format!("{} {number}", row.kind),
+        None => row.kind.clone(),
+    }
+}
+
+/// The chunk sizes that a bin holds.
+pub fn sizes(row: &BinRow) -> String {
+    match (row.least_size, row.greatest_size) {
+        (Some(least), Some(greatest)) if least == greatest => count(least),
+        (Some(least), Some(greatest)) if greatest < 1 << 40 => {
+            format!("{}–{}", count(least), count(greatest))
         }
+        (Some(least), Some(_)) => format!("{} and more", count(least)),
+        _ => "any".to_owned(),
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn line(place: usize, kind: &str, number: Option<u8>, hits: u64, misses: u64) -> BinLine {
+    pub(crate) fn row(kind: &str, number: Option<u8>, hits: u64, misses: u64) -> BinRow {
         let size = number.map(|number| 32 + 16 * u64::from(number));
-        let row = BinRow {
+        BinRow {
             kind: kind.to_owned(),
             number,
             least_size: size,
@@ -182,8 +193,11 @@ mod tests {
             released_bytes: 0,
             stashed: 0,
             sorted: 0,
-        };
-        BinLine { place, row }
+        }
+    }
+
+    fn line(place: usize, kind: &str, number: Option<u8>, hits: u64, misses: u64) -> BinLine {
+        BinLine { place, row: row(kind, number, hits, misses) }
     }
 
     fn names(sorting: Sorting) -> Vec<String> {

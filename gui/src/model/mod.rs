@@ -6,6 +6,8 @@ pub mod differences;
 pub mod draft;
 pub mod failure;
 pub mod figures;
+pub mod flows;
+pub mod heat;
 pub mod layout;
 pub mod matching;
 pub mod moment;
@@ -26,15 +28,19 @@ use account::Account;
 use bins::{BinLine, Sorting};
 use failure::Failure;
 use figures::Figure;
+use flows::{Flows, Side};
+use heat::Heat;
+use malloscope_replayer::funnel::{Stop, stops};
 use malloscope_replayer::report::{Report, Section, TraceInfo};
 use malloscope_replayer::run::Progress;
 use notices::Notice;
 use recent::Recent;
 use recording::Recording;
-use runs::Runs;
+use runs::{RunId, Runs};
 use samples::Sample;
 use served::ServedLine;
 use std::path::PathBuf;
+use std::sync::Arc;
 use timeline::Timeline;
 use view::View;
 
@@ -82,6 +88,10 @@ pub struct Model {
     pub trace: Option<PathBuf>,
     /// Its replays, under the recorded settings and under others.
     pub runs: Runs,
+    /// The replay that is shown, counting the records of the range alone.
+    pub ranged: Tile<Replayed>,
+    /// Of which run that is, and of which records.
+    pub ranged_of: Option<(RunId, (u64, u64))>,
     /// The traces that were opened last.
     pub recent: Recent,
     /// The samples there are to begin with.
@@ -127,8 +137,13 @@ impl Model {
         &self.runs.recorded().replay
     }
 
-    /// The replay that the tables show.
+    /// The replay that the tables show: that of the range, where there is one, as soon as it is there.
     pub fn shown(&self) -> Option<&Replayed> {
+        self.ranged.ready().or_else(|| self.whole())
+    }
+
+    /// The same replay with all its records.
+    pub fn whole(&self) -> Option<&Replayed> {
         self.runs.shown().replay.ready()
     }
 }
@@ -146,8 +161,16 @@ pub struct Replayed {
     pub timeline: Timeline,
     /// The bins, in the order of their sizes.
     pub bins: Vec<BinLine>,
+    /// What the bins did over the records; shared, since it is large and never changes.
+    pub heat: Arc<Heat>,
     /// Where requests were served from.
     pub served: Vec<ServedLine>,
+    /// The same by the sizes asked for.
+    pub requests: Flows,
+    /// Where freed chunks went, by their sizes.
+    pub frees: Flows,
+    /// The way of the requests, stop by stop.
+    pub stops: Vec<Stop>,
     /// All that the command prints.
     pub sections: Vec<Section>,
     /// What all this was made of.
@@ -163,7 +186,11 @@ impl Replayed {
             account: account::of(&report.outcome),
             timeline: Timeline::of(&report.outcome),
             bins: bins::of(&report.outcome),
+            heat: Arc::new(Heat::of(&report.outcome)),
             served: served::of(&report.outcome),
+            requests: Flows::of(&report.outcome, Side::Requests),
+            frees: Flows::of(&report.outcome, Side::Frees),
+            stops: stops(&report.outcome),
             sections: report.sections(),
             report,
         }

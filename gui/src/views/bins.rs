@@ -1,30 +1,120 @@
-//! The table of bins.
+//! The bins: what each of them did over the records as a heat map, and all in all as a table.
+
+mod chosen;
+mod heat;
 
 use crate::app::command::{Command, Commands};
-use crate::model::Model;
 use crate::model::bins::{BinLine, Column};
+use crate::model::heat::{Heat, Measure};
+use crate::model::{Model, Replayed};
 use crate::theme;
+use crate::widgets::cells::Cells;
 use crate::widgets::table::{self, Cell, Table};
-use egui::{RichText, ScrollArea, Ui};
+use egui::{Panel, RichText, ScrollArea, Ui};
+use std::sync::Arc;
 
-/// Shows the bins of the run that was chosen.
-pub fn ui(ui: &mut Ui, model: &Model, commands: &mut Commands) {
-    ui.horizontal_wrapped(|ui| {
-        ui.label(RichText::new("Bins").strong());
+/// How wide the part about one bin is.
+const CHOSEN: f32 = 264.0;
+/// With less width than this it stands below.
+const LEAST_BESIDE: f32 = 640.0;
+
+/// How the bins are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Shape {
+    /// Over the records.
+    #[default]
+    HeatMap,
+    /// All in all.
+    Table,
+}
+
+/// A bin that was clicked, and in which records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Chosen {
+    bin: String,
+    records: (u64, u64),
+}
+
+/// What the picture was painted from; it is shared, so that nothing else is ever taken for it.
+#[derive(Clone, Debug)]
+struct Painted {
+    heat: Arc<Heat>,
+    measure: Measure,
+    columns: usize,
+}
+
+impl PartialEq for Painted {
+    fn eq(&self, other: &Painted) -> bool {
+        Arc::ptr_eq(&self.heat, &other.heat) && self.measure == other.measure && self.columns == other.columns
+    }
+}
+
+/// What the view of the bins remembers.
+#[derive(Clone, Debug, Default)]
+pub struct BinsView {
+    shape: Shape,
+    measure: Measure,
+    chosen: Option<Chosen>,
+    cells: Cells<Painted>,
+    /// Where a selection of records was begun.
+    dragged_from: Option<f64>,
+}
+
+impl BinsView {
+    /// Shows the bins of the run that was chosen.
+    pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
+        ui.horizontal_wrapped(|ui| self.bar(ui, model, commands));
+        let Some(replayed) = model.shown() else { return };
+        if replayed.bins.is_empty() {
+            ui.label("No bin was looked into: nothing was asked for.");
+            return;
+        }
+        if self.chosen.is_some() {
+            let is_beside = ui.available_width() >= LEAST_BESIDE;
+            let panel = if is_beside {
+                Panel::right("chosen bin").exact_size(CHOSEN)
+            } else {
+                Panel::bottom("chosen bin").exact_size(ui.available_height() * 0.45)
+            };
+            panel.frame(egui::Frame::NONE.inner_margin(theme::GAP)).show(ui, |ui| {
+                let area = ScrollArea::vertical().id_salt("chosen bin").auto_shrink(false);
+                area.show(ui, |ui| self.chosen(ui, replayed, commands));
+            });
+        }
+        match self.shape {
+            Shape::HeatMap => self.heat(ui, model, replayed, commands),
+            Shape::Table => table(ui, model, replayed, commands),
+        }
+    }
+
+    fn bar(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
+        for (shape, name, meaning) in [
+            (Shape::HeatMap, "Heat map", "What each bin did over the records."),
+            (Shape::Table, "Table", "What each bin did all in all."),
+        ] {
+            ui.selectable_value(&mut self.shape, shape, name).on_hover_text(meaning);
+        }
         if model.runs.drawn().count() > 1 {
-            ui.add_space(theme::GAP);
+            ui.separator();
             for (run, _) in model.runs.drawn() {
                 if ui.selectable_label(model.runs.shown().id == run.id, &run.name).clicked() {
                     commands.push(Command::Show(run.id));
                 }
             }
         }
-    });
-    let Some(replayed) = model.shown() else { return };
-    if replayed.bins.is_empty() {
-        ui.label("No bin was looked into: nothing was asked for.");
-        return;
+        if self.shape == Shape::HeatMap {
+            ui.separator();
+            for measure in Measure::ALL {
+                ui.selectable_value(&mut self.measure, measure, measure.name())
+                    .on_hover_text(measure.meaning());
+            }
+            ui.separator();
+            heat::legend(ui, self.measure);
+        }
     }
+}
+
+fn table(ui: &mut Ui, model: &Model, replayed: &Replayed, commands: &mut Commands) {
     let rows = model.sorting.sorted(&replayed.bins).into_iter().map(row).collect();
     let columns = Column::ALL.map(|column| heading(model, column)).into();
     let table = Table { name: "Bins", columns, rows };
@@ -54,4 +144,8 @@ fn row(line: &BinLine) -> Vec<Cell> {
         is_weak: column == Column::Sizes,
     };
     Column::ALL.map(cell).into()
+}
+
+fn weak(text: impl Into<String>) -> RichText {
+    RichText::new(text).weak()
 }

@@ -7,6 +7,7 @@ mod loading;
 mod menu;
 mod opening;
 mod panels;
+mod range;
 mod recording;
 mod runs;
 mod sections;
@@ -32,6 +33,9 @@ use panels::Panels;
 pub struct Views {
     opening: opening::Opening,
     runs: runs::RunsView,
+    timeline: timeline::TimelineView,
+    bins: bins::BinsView,
+    served: served::ServedView,
     panels: Panels,
     /// Where a panel is that is shown alone.
     alone: Option<Rect>,
@@ -60,14 +64,18 @@ impl Views {
     }
 
     fn replayed(&mut self, ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
-        Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, recorded));
+        let figures = model.ranged.ready().unwrap_or(recorded);
+        Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, figures));
+        if model.range.is_some() {
+            Panel::top("range").frame(panel(ui)).show(ui, |ui| range::ui(ui, model, recorded, commands));
+        }
         let (mut clicked, mut back) = (None, false);
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            let Views { panels, runs, alone, .. } = self;
+            let Views { panels, runs, timeline, bins, served, alone, .. } = self;
             let mut show = |ui: &mut Ui, view| match view {
-                View::Timeline => timeline::ui(ui, model, recorded, commands),
-                View::Bins => bins::ui(ui, model, commands),
-                View::Served => scrolled(ui, |ui| served::ui(ui, model)),
+                View::Timeline => timeline.ui(ui, model, recorded, commands),
+                View::Bins => bins.ui(ui, model, commands),
+                View::Served => served.ui(ui, model, commands),
                 View::Runs => scrolled(ui, |ui| runs.ui(ui, model, recorded, commands)),
                 View::Report => scrolled(ui, |ui| sections::ui(ui, model)),
             };

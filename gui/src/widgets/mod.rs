@@ -1,8 +1,11 @@
 //! Drawing that knows numbers and rectangles, and has never heard of heaps.
 
+pub mod cells;
 pub mod csv;
 pub mod matrix;
 pub mod message;
+pub mod sankey;
+pub mod scale;
 pub mod swatch;
 pub mod table;
 pub mod toast;

@@ -1,7 +1,7 @@
 //! A short piece of a line, in its colour and pattern and with its mark: says which line is whose.
 
 use crate::theme;
-use egui::{Color32, Pos2, Rect, Sense, Shape, Stroke, Ui, Vec2, epaint::PathStroke, vec2};
+use egui::{Color32, Painter, Pos2, Rect, Sense, Shape, Stroke, Ui, Vec2, epaint::PathStroke, vec2};
 
 /// How lines are interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,22 +36,21 @@ pub fn show(ui: &mut Ui, number: usize) {
 pub fn paint(ui: &Ui, rect: Rect, number: usize) {
     let colour = theme::series(ui.visuals(), number);
     let points = [rect.left_center(), rect.right_center()];
-    let painter = ui.painter();
+    line(ui.painter(), &points, colour, number);
+    mark(ui, rect.center(), number);
+}
+
+/// Paints a line in the pattern of this number.
+pub fn line(painter: &Painter, points: &[Pos2], colour: Color32, number: usize) {
+    let stroke = Stroke::new(2.0, colour);
     match Dash::of(number) {
         Dash::Solid => {
-            painter.line_segment(points, Stroke::new(2.0, colour));
+            painter.add(Shape::line(points.to_vec(), stroke));
         }
-        Dash::Dashed => {
-            painter.extend(Shape::dashed_line(&points, Stroke::new(2.0, colour), 4.0, 3.0));
-        }
-        Dash::Dotted => {
-            painter.extend(Shape::dotted_line(&points, colour, 4.0, 1.3));
-        }
-        Dash::Long => {
-            painter.extend(Shape::dashed_line(&points, Stroke::new(2.0, colour), 9.0, 5.0));
-        }
+        Dash::Dashed => painter.extend(Shape::dashed_line(points, stroke, 4.0, 3.0)),
+        Dash::Dotted => painter.extend(Shape::dotted_line(points, colour, 4.0, 1.3)),
+        Dash::Long => painter.extend(Shape::dashed_line(points, stroke, 9.0, 5.0)),
     }
-    mark(ui, rect.center(), number);
 }
 
 /// Paints the mark of the line of this number; the first one's is a ring.

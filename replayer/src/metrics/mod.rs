@@ -15,6 +15,7 @@
 
 pub(crate) mod live;
 pub mod series;
+pub mod slices;
 
 use crate::engine::{Answer, Engine, Held};
 use crate::machine::Machine;
@@ -23,6 +24,7 @@ use live::LiveMap;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::chunk::{Chunk, Head};
 use malloscope_allocator::layout::Layout;
+use malloscope_allocator::memory::simulated::Residency;
 use malloscope_traces::{Call, Record};
 use serde::{Deserialize, Serialize};
 use series::{Sample, Series};
@@ -63,6 +65,8 @@ pub struct Metrics {
     since: Since,
     resident_sum: u128,
     resident_terms: u64,
+    /// What came before the first record that counts.
+    before: Before,
     initial_break: Address,
     page_size: u64,
     exact: bool,
@@ -87,18 +91,36 @@ pub struct Peaks {
     pub pinned: Peak,
 }
 
+/// What is known since the sample before; the counts are those of the run as they were then.
 #[derive(Clone, Copy, Debug)]
 struct Since {
     least_break: u64,
     greatest_break: u64,
     greatest_resident: u64,
     greatest_live: u64,
+    break_grown: u64,
+    break_trimmed: u64,
 }
 
 impl Since {
     fn beginning() -> Since {
-        Since { least_break: u64::MAX, greatest_break: 0, greatest_resident: 0, greatest_live: 0 }
+        Since {
+            least_break: u64::MAX,
+            greatest_break: 0,
+            greatest_resident: 0,
+            greatest_live: 0,
+            break_grown: 0,
+            break_trimmed: 0,
+        }
     }
+}
+
+/// What came before the first record that counts, where that is not the first of all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    records: u64,
+    faults: u64,
+    greatest_pages: u64,
 }
 
 /// What a call will end, looked at before it is made: afterwards the chunk may be anything.
@@ -124,6 +146,7 @@ impl Metrics {
             since: Since::beginning(),
             resident_sum: 0,
             resident_terms: 0,
+            before: Before::default(),
             initial_break,
             page_size: machine.page_size(),
             exact,
@@ -247,7 +270,7 @@ impl Metrics {
         let resident = pages * self.page_size;
         if !self.exact {
             // Samples are denser at the beginning: each stands for the records since the one before.
-            let records = (index + 1).saturating_sub(self.resident_terms);
+            let records = (index + 1).saturating_sub(self.before.records + self.resident_terms);
             self.resident_sum += u128::from(pages) * u128::from(records);
             self.resident_terms += records;
         }
@@ -255,7 +278,10 @@ impl Metrics {
         let pinned = self.pinned(engine);
         self.peaks.resident.note(self.since.greatest_resident.max(resident), index);
         self.peaks.pinned.note(pinned, index);
-        let since = std::mem::replace(&mut self.since, Since::beginning());
+        let kernel = &engine.heap().observer().counters.kernel;
+        let (break_grown, break_trimmed) = (kernel.break_grown, kernel.break_trimmed);
+        let now = Since { break_grown, break_trimmed, ..Since::beginning() };
+        let since = std::mem::replace(&mut self.since, now);
         self.series.push(Sample {
             record: index + 1,
             time,
@@ -271,6 +297,8 @@ impl Metrics {
             greatest_break: since.greatest_break.max(program_break),
             greatest_resident: since.greatest_resident.max(resident),
             greatest_live: since.greatest_live.max(self.live),
+            break_grown: break_grown - since.break_grown,
+            break_trimmed: break_trimmed - since.break_trimmed,
         });
     }
 
@@ -304,13 +332,30 @@ impl Metrics {
         self.resident_terms = 0;
     }
 
+    /// What has been measured so far does not count: after so many records, and at this time, begins what does.
+    /// The peaks begin with what is there already, which is the first point of the series too.
+    pub(crate) fn begin<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, records: u64, time: u64) {
+        self.restart();
+        let residency = engine.heap_mut().memory_mut().residency();
+        let Residency { faults, greatest_pages, pages } = residency;
+        self.before = Before { records, faults, greatest_pages };
+        self.peaks.live.note(self.live, records);
+        self.peaks.held.note(self.held, records);
+        self.peaks.resident.note(pages * self.page_size, records);
+        self.kernel_called(engine, records);
+        let Some(last) = records.checked_sub(1) else { return };
+        self.sample(engine, last, time);
+    }
+
     /// What was measured, when all records have been replayed.
     pub fn finish<M: Machine>(mut self, engine: &mut Engine<M, Watch>, records: u64, time: u64) -> Measured {
         let last = records.saturating_sub(1);
         self.sample(engine, last, time);
         let residency = engine.heap_mut().memory_mut().residency();
-        let greatest = residency.greatest_pages * self.page_size;
-        self.peaks.resident.note(greatest, last);
+        // What was reached before does not count, and what was reached within a call is no less reached.
+        if residency.greatest_pages > self.before.greatest_pages {
+            self.peaks.resident.note(residency.greatest_pages * self.page_size, last);
+        }
         let mean_pages = self.resident_sum.checked_div(u128::from(self.resident_terms)).unwrap_or(0);
         Measured {
             live: self.live,
@@ -319,7 +364,7 @@ impl Metrics {
             resident: residency.pages * self.page_size,
             mean_resident: u64::try_from(mean_pages).unwrap_or(u64::MAX) * self.page_size,
             pinned: self.pinned(engine),
-            faults: residency.faults,
+            faults: residency.faults - self.before.faults,
             program_break: engine.heap().memory().program_break() - self.initial_break,
             peaks: self.peaks,
             series: self.series.finish(),

@@ -39,6 +39,10 @@ pub struct Sample {
     pub greatest_resident: u64,
     /// The most was live.
     pub greatest_live: u64,
+    /// How often the program break grew since the point before: a number, not bytes.
+    pub break_grown: u64,
+    /// How often it was trimmed.
+    pub break_trimmed: u64,
 }
 
 /// Samples at growing distances.
@@ -78,6 +82,8 @@ impl Series {
                 greatest_break: earlier.greatest_break.max(later.greatest_break),
                 greatest_resident: earlier.greatest_resident.max(later.greatest_resident),
                 greatest_live: earlier.greatest_live.max(later.greatest_live),
+                break_grown: earlier.break_grown + later.break_grown,
+                break_trimmed: earlier.break_trimmed + later.break_trimmed,
                 ..later
             }
         });

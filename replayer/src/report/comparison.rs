@@ -177,8 +177,15 @@ fn conditions(comparison: &Comparison) -> String {
     let releases: BTreeSet<&str> =
         comparison.runs.iter().map(|run| run.outcome.settings.release.as_str()).collect();
     let releases = releases.into_iter().collect::<Vec<_>>().join(", ");
+    let of = outcome.range.map_or(String::new(), |range| {
+        format!(
+            " (records {} to {}; those before were replayed too)",
+            count(range.first()),
+            count(range.end() - 1)
+        )
+    });
     format!(
-        "{} calls replayed as glibc {} over {} memory, touch policy “{}”",
+        "{} calls{of} replayed as glibc {} over {} memory, touch policy “{}”",
         count(outcome.calls),
         releases,
         outcome.trial.memory.name(),

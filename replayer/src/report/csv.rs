@@ -50,6 +50,14 @@ pub fn write(runs: &[Run], out: &mut dyn Write) -> io::Result<()> {
 
 fn write_section(run: &str, section: &str, content: &Value, out: &mut dyn Write) -> io::Result<()> {
     match content {
+        // Tables within a section are sections of their own.
+        Value::Object(fields) if section == "slices" => {
+            for (name, value) in fields {
+                let section = format!("{section}.{name}");
+                write_section(run, &section, value, out)?;
+            }
+            Ok(())
+        }
         Value::Array(rows) => {
             for (number, row) in rows.iter().enumerate() {
                 write_values(run, section, &item(number, row), "", row, out)?;
@@ -64,10 +72,18 @@ fn write_section(run: &str, section: &str, content: &Value, out: &mut dyn Write)
 fn item(number: usize, row: &Value) -> String {
     let text = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
     let kind = text("kind").or_else(|| text("from")).or_else(|| text("name"));
+    let least =
+        ["least_request", "least_chunk"].iter().find_map(|name| row.get(name)).and_then(Value::as_u64);
+    let kind = kind.or_else(|| text("into")).map(|kind| match least {
+        Some(least) => format!("{kind} from {least}"),
+        None => kind,
+    });
     match (kind, row.get("number").and_then(Value::as_u64)) {
         (Some(kind), Some(number)) => format!("{kind} {number}"),
         (Some(kind), None) => kind,
-        (None, _) => row.get("arena").map_or_else(|| number.to_string(), Value::to_string),
+        (None, _) => {
+            row.get("arena").or(row.get("thread")).map_or_else(|| number.to_string(), Value::to_string)
+        }
     }
 }
 

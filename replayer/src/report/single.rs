@@ -1,9 +1,10 @@
 //! The report on one run, section by section.
 
 use super::units::{bytes, count, nanos, percent};
-use super::{Line, Report, Section, Table, chart, stacks};
+use super::{Line, Report, Section, Table, chart, flows, stacks};
 use crate::metrics::{Measured, Peak};
 use crate::outcome::{BinRow, Outcome};
+use crate::range::Range;
 use crate::recognition::Recognition;
 use malloscope_traces::Cause;
 
@@ -24,6 +25,9 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
         memory(&outcome.measured),
         program_break(outcome),
         served(outcome),
+        flows::decisions(outcome),
+        flows::sizes(outcome),
+        flows::frees(outcome),
         bins(outcome),
         kernel(outcome),
         arenas(outcome),
@@ -31,7 +35,18 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
         stacks::section(&report.stacks),
         fidelity(outcome),
     ];
-    sections.into_iter().flatten().collect()
+    let mut sections: Vec<Section> = sections.into_iter().flatten().collect();
+    if let Some(range) = outcome.range {
+        for section in sections.iter_mut().filter(|section| !section.title.is_empty()) {
+            section.lines.insert(0, text(records(range)));
+        }
+    }
+    sections
+}
+
+/// Which records a section speaks of.
+fn records(range: Range) -> String {
+    format!("records {} to {}, which is not all", count(range.first()), count(range.end() - 1))
 }
 
 fn text(line: impl Into<String>) -> Line {
@@ -41,6 +56,7 @@ fn text(line: impl Into<String>) -> Line {
 fn opening(report: &Report) -> Option<Section> {
     let (trace, outcome) = (&report.trace, &report.outcome);
     let mut lines = vec![text(trace.command()), text(recording(report)), text(replaying(outcome))];
+    lines.extend(outcome.range.map(|range| text(ranged(range, trace.records))));
     if let Some(ending) = &trace.ending {
         if ending.lost > 0 {
             let lost =
@@ -65,6 +81,15 @@ fn opening(report: &Report) -> Option<Section> {
     Some(Section { lines, ..Section::default() })
 }
 
+/// That only some records count.
+fn ranged(range: Range, all: Option<u64>) -> String {
+    let of = all.map(|all| format!(" of {}", count(all))).unwrap_or_default();
+    let (first, last) = (count(range.first()), count(range.end() - 1));
+    format!(
+        "only records {first} to {last}{of} count; those before were replayed too, and made the heap what it was"
+    )
+}
+
 /// What was recorded, and at what cost.
 fn recording(report: &Report) -> String {
     let (trace, outcome) = (&report.trace, &report.outcome);
@@ -73,7 +98,8 @@ fn recording(report: &Report) -> String {
         parts.push(format!("in {}", nanos(outcome.traced_nanos)));
     }
     let mut line = parts.join(" ");
-    if outcome.calls > 0 {
+    // The trace has the calls that do not count too.
+    if outcome.calls > 0 && outcome.range.is_none() {
         let each = trace.file_bytes as f64 / outcome.calls as f64;
         line.push_str(&format!(" · trace {}, {each:.2} bytes a call", bytes(trace.file_bytes)));
     }

@@ -17,6 +17,30 @@ pub fn bytes(value: u64) -> String {
     format!("{scaled:.digits$} {}", UNITS[unit])
 }
 
+/// A class of sizes, which ends at a power of two, as the classes before it do: `17–32 B`, `1–2 KiB`.
+pub fn size_range(least: u64, greatest: Option<u64>) -> String {
+    // The class before ends at a round number, and this one begins a byte later.
+    let before = least.saturating_sub(1);
+    let Some(greatest) = greatest else { return format!("over {}", round(before)) };
+    let (from, to) = (round(before), round(greatest));
+    match (from.split_once(' '), to.split_once(' ')) {
+        _ if greatest < 1024 => format!("{least}–{greatest} B"),
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number}–{to}"),
+        _ => format!("{from}–{to}"),
+    }
+}
+
+/// Bytes without the places behind the point that a power of two does not need.
+fn round(value: u64) -> String {
+    let written = bytes(value);
+    match written.split_once(' ') {
+        Some((number, unit)) if number.contains('.') => {
+            format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => written,
+    }
+}
+
 /// Bytes with their sign.
 pub fn signed_bytes(value: i128) -> String {
     let magnitude = bytes(u64::try_from(value.unsigned_abs()).unwrap_or(u64::MAX));
@@ -80,5 +104,9 @@ mod tests {
         assert_eq!((percent(1, 3), percent(0, 0)), ("33.3 %".to_owned(), "–".to_owned()));
         let times = [1_000, 2_500_000, 3_210_000_000, 3_725_000_000_000].map(nanos);
         assert_eq!(times, ["1 µs", "2 ms", "3.21 s", "62 min 05 s"]);
+        let classes = [(0, Some(16)), (17, Some(32)), (513, Some(1024)), (1025, Some(2048))];
+        let written = classes.map(|(least, greatest)| size_range(least, greatest));
+        assert_eq!(written, ["0–16 B", "17–32 B", "512 B–1 KiB", "1–2 KiB"]);
+        assert_eq!(size_range((1 << 39) + 1, None), "over 512 GiB");
     }
 }

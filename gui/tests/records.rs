@@ -1,0 +1,221 @@
+//! Records are looked at: pointed at and selected in the window, and counted alone in every table.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use egui::{Key, Pos2, pos2};
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+use malloscope_gui::app::App;
+use malloscope_gui::app::command::Command;
+use malloscope_gui::jobs::WORK;
+use malloscope_gui::model::view::View;
+use malloscope_gui::model::{Model, Tile};
+use malloscope_replayer::worker::Launcher;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver};
+
+/// A window on a sample, and who wakes it.
+struct Window {
+    harness: Harness<'static, Option<App>>,
+    woken: Receiver<()>,
+}
+
+impl Window {
+    fn open(sample: &str) -> Window {
+        let launcher =
+            Launcher { program: env!("CARGO_BIN_EXE_malloscope-gui").into(), arguments: vec![WORK.into()] };
+        let trace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/samples").join(sample);
+        let show = move |ui: &mut egui::Ui, app: &mut Option<App>| {
+            app.get_or_insert_with(|| App::new(ui.ctx(), launcher.clone(), Some(trace.clone()))).ui(ui);
+        };
+        let (wake, woken) = mpsc::channel();
+        let harness = Harness::builder()
+            .with_size([1400.0, 900.0])
+            .with_context_setup(move |context| {
+                context.set_request_repaint_callback(move |_| {
+                    let _ = wake.send(());
+                });
+            })
+            .build_ui_state(show, None);
+        let mut window = Window { harness, woken };
+        window.settle();
+        window
+    }
+
+    fn model(&self) -> &Model {
+        self.harness.state().as_ref().unwrap().model()
+    }
+
+    fn apply(&mut self, command: Command) {
+        self.harness.state_mut().as_mut().unwrap().apply(command);
+        self.harness.run_steps(3);
+    }
+
+    /// Waits for every replay to end.
+    fn settle(&mut self) {
+        self.harness.step();
+        while self.model().recorded.is_loading() || self.model().ranged.is_loading() {
+            self.woken.recv().unwrap();
+            self.harness.step();
+        }
+        self.harness.run_steps(3);
+    }
+
+    #[track_caller]
+    fn must_say(&self, texts: &[&str]) {
+        for text in texts {
+            let found = self.harness.query_all_by_label_contains(text).next().is_some();
+            assert!(found, "{text:?} is not in\n{:?}", self.harness.root());
+        }
+    }
+
+    fn says(&self, text: &str) -> bool {
+        self.harness.query_all_by_label_contains(text).next().is_some()
+    }
+
+    fn press(&mut self, name: &str) {
+        self.harness.get_by_label(name).click();
+        self.harness.run_steps(3);
+    }
+
+    /// Presses the switch of this name; others may bear it too.
+    fn switch(&mut self, name: &str) {
+        self.harness.get_by_role_and_label(egui::accesskit::Role::CheckBox, name).click();
+        self.harness.run_steps(3);
+    }
+
+    /// A place in the timeline: a share of the way across it.
+    fn in_timeline(&self, share: f32) -> Pos2 {
+        let timeline = self.harness.get_by_label_contains("Timeline of ").rect();
+        // The names of what is drawn stand beside the records.
+        let (left, right) = (timeline.left() + 80.0, timeline.right() - 70.0);
+        pos2(left + share * (right - left), timeline.top() + 40.0)
+    }
+
+    fn drag(&mut self, from: Pos2, to: Pos2) {
+        self.harness.hover_at(from);
+        self.harness.run_steps(1);
+        self.harness.drag_at(from);
+        self.harness.run_steps(1);
+        self.harness.hover_at(from + (to - from) / 2.0);
+        self.harness.run_steps(1);
+        self.harness.hover_at(to);
+        self.harness.run_steps(2);
+        self.harness.drop_at(to);
+        self.harness.run_steps(2);
+    }
+}
+
+#[test]
+fn what_is_dragged_over_is_counted_alone_everywhere() {
+    let mut window = Window::open("oscillation.mscope");
+    let (from, to) = (window.in_timeline(0.25), window.in_timeline(0.5));
+    window.drag(from, to);
+    let (first, end) = window.model().range.unwrap();
+    let records = window.model().recorded.ready().unwrap().report.outcome.records;
+    assert!(
+        first > records / 5 && end < records * 11 / 20 && end - first > records / 5,
+        "{first} {end} {records}"
+    );
+    window.settle();
+    let ranged = window.model().ranged.ready().unwrap();
+    assert_eq!(ranged.report.outcome.records, end - first);
+    let shown = window.model().shown().unwrap();
+    assert_eq!(shown.heat.extent(), (first, end), "the tables speak of the range");
+    window.must_say(&["Records ", "All tables speak of these records", "Zoom to range"]);
+    window.press("Zoom to range");
+    window.press("Show all");
+    window.press("Clear range");
+    assert_eq!((window.model().range, &window.model().ranged), (None, &Tile::Missing));
+    assert!(!window.says("All tables speak"));
+    assert_eq!(window.model().shown().unwrap().report.outcome.records, records);
+}
+
+#[test]
+fn a_click_points_and_escape_clears_first_the_range_and_then_the_record() {
+    let mut window = Window::open("json.mscope");
+    let at = window.in_timeline(0.5);
+    window.harness.hover_at(at);
+    window.harness.run_steps(1);
+    window.harness.drag_at(at);
+    window.harness.drop_at(at);
+    window.harness.run_steps(3);
+    let records = window.model().recorded.ready().unwrap().report.outcome.records;
+    let cursor = window.model().cursor.unwrap();
+    assert!((records * 2 / 5..records * 3 / 5).contains(&cursor), "{cursor} of {records}");
+    window.apply(Command::Select(Some((10, 500))));
+    window.settle();
+    window.harness.key_press(Key::Escape);
+    window.harness.run_steps(3);
+    assert_eq!((window.model().range, window.model().cursor), (None, Some(cursor)));
+    window.harness.key_press(Key::Escape);
+    window.harness.run_steps(3);
+    assert_eq!(window.model().cursor, None);
+}
+
+#[test]
+fn curves_and_strips_are_switched_by_their_names() {
+    let mut window = Window::open("threads.mscope");
+    let is_on = |window: &Window, name: &str| {
+        let node = window.harness.get_by_role_and_label(egui::accesskit::Role::CheckBox, name);
+        node.accesskit_node().toggled()
+    };
+    for name in ["Break", "Pinned", "Calls/s", "Threads and arenas"] {
+        let before = is_on(&window, name);
+        window.switch(name);
+        assert_ne!(is_on(&window, name), before, "{name}");
+    }
+    assert!(!window.says("thread 1: "));
+    window.switch("Threads and arenas");
+    window.must_say(&["main thread: ", "thread 1: "]);
+}
+
+#[test]
+fn a_bin_is_chosen_by_a_click_and_says_what_it_did() {
+    let mut window = Window::open("json.mscope");
+    window.must_say(&["not asked"]);
+    let row = window.model().shown().unwrap().heat.rows[1].clone();
+    let label = format!("{}: {}", row.name, row.total.said());
+    window.press(&label);
+    window.must_say(&[
+        "Chunks of 48 bytes: requests of 25 to 40 bytes.",
+        "Share of bins",
+        "Hit rate",
+        "In records ",
+    ]);
+    assert!(window.model().cursor.is_some(), "the records are pointed at");
+    window.press("Only these records");
+    window.settle();
+    assert!(window.model().ranged.ready().is_some());
+    window.must_say(&["Clear range"]);
+    window.press("Close bin");
+    assert!(!window.says("Share of bins"));
+    for measure in ["Requests", "Misses", "Bytes", "Hit rate"] {
+        window.harness.get_all_by_label(measure).next().unwrap().click();
+        window.harness.run_steps(2);
+    }
+}
+
+#[test]
+fn flows_and_decisions_have_pictures_and_tables() {
+    let mut window = Window::open("json.mscope");
+    window.apply(Command::Look(View::Served));
+    let model = window.model().shown().unwrap();
+    let (class, place) = (model.requests.classes[1].clone(), model.requests.places[0].clone());
+    let said = model.requests.said_of(&class, malloscope_gui::model::flows::Unit::Count);
+    let frees: u64 = model.frees.flows.iter().map(|flow| flow.amount.times).sum();
+    assert!(frees > 1000);
+    window.must_say(&[&said, &format!("{}: ", place.name)]);
+    window.press(&said);
+    window.press("Chunk bytes");
+    window.press("As table");
+    window.must_say(&["Asked for", "all"]);
+    window.press("Frees");
+    window.must_say(&["Chunk", "unsorted bin"]);
+    window.press("Picture");
+    window.must_say(&["tcache: "]);
+    window.press("Decisions");
+    window.must_say(&["tcache: ", "grown top: ", "The unsorted bin was searched"]);
+    window.press("As table");
+    window.must_say(&["Arrived", "Went on"]);
+}
