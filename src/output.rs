@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::ValueEnum;
+use malloscope_replayer::report::sites::Sites;
 use malloscope_replayer::report::terminal::Colour;
 use malloscope_replayer::report::{Comparison, Report, Section, csv, json, markdown, terminal};
 use std::env;
@@ -50,6 +51,17 @@ pub fn print_comparison(comparison: &Comparison, format: Format) -> anyhow::Resu
         Format::Terminal | Format::Markdown => print_sections(&comparison.sections(), format, &mut out)?,
         Format::Json => json::write_comparison(comparison, &mut out)?,
         Format::Csv => csv::write(&comparison.runs, &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+/// Prints a table of allocation sites.
+pub fn print_sites(sites: &Sites<'_>, format: Format) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    match format {
+        Format::Terminal | Format::Markdown => print_sections(&[sites.section()], format, &mut out)?,
+        Format::Json => sites.write_json(&mut out)?,
+        Format::Csv => sites.write_csv(&mut out)?,
     }
     Ok(out.flush()?)
 }

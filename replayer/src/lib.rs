@@ -16,6 +16,7 @@ mod places;
 pub mod recognition;
 pub mod report;
 pub mod run;
+pub mod sites;
 pub mod sizes;
 mod source;
 pub mod sweep;

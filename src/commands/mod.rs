@@ -10,6 +10,7 @@ pub mod info;
 pub mod profile;
 pub mod record;
 pub mod replay;
+pub mod sites;
 pub mod symbolize;
 pub mod verify;
 

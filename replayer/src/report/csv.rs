@@ -100,7 +100,13 @@ fn write_values(
 }
 
 fn write_row(fields: [&str; 5], out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", fields.map(quoted).join(","))
+    write_line(fields.into_iter().map(str::to_owned), out)
+}
+
+/// Writes fields as a line.
+pub(super) fn write_line(fields: impl Iterator<Item = String>, out: &mut dyn Write) -> io::Result<()> {
+    let fields: Vec<String> = fields.map(|field| quoted(&field)).collect();
+    writeln!(out, "{}", fields.join(","))
 }
 
 /// A field with a comma, a quote or a line break is quoted (RFC 4180).

@@ -51,7 +51,7 @@ pub fn write_fidelity(fidelity: &Fidelity, out: &mut dyn Write) -> io::Result<()
     write("malloscope.fidelity", fidelity, out)
 }
 
-fn write<T: Serialize>(schema: &'static str, content: &T, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write<T: Serialize>(schema: &'static str, content: &T, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, &Document { schema, version: 1, content })?;
     writeln!(out)
 }

@@ -9,6 +9,7 @@ pub mod csv;
 pub mod json;
 pub mod markdown;
 mod single;
+pub mod sites;
 pub mod stacks;
 pub mod terminal;
 pub mod units;
