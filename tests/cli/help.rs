@@ -4,13 +4,14 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 12] = [
+pub const SUBCOMMANDS: [&str; 13] = [
     "profile",
     "record",
     "replay",
     "verify",
     "compare",
     "flame",
+    "sites",
     "info",
     "symbolize",
     "dump",
@@ -57,7 +58,7 @@ fn nothing_else_is_on_offer() {
 
 #[test]
 fn misuse_is_told_and_ends_with_2() {
-    let misused: [&[&str]; 12] = [
+    let misused: [&[&str]; 13] = [
         &[],
         &["frobnicate"],
         &["replay"],
@@ -69,6 +70,7 @@ fn misuse_is_told_and_ends_with_2() {
         &["record", "-o", "x.mscope"],
         &["generate", "completions", "tcsh"],
         &["flame", "--of", "luck", "x.mscope"],
+        &["sites", "--sort", "luck", "x.mscope"],
         &["flame", "--diff", "y.mscope", "--against-set", "tcache_count=0", "x.mscope"],
     ];
     for arguments in misused {

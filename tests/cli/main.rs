@@ -7,6 +7,7 @@ mod flame;
 mod formats;
 mod help;
 mod run;
+mod sites;
 mod symbolize;
 mod trouble;
 
