@@ -1,6 +1,7 @@
 //! The only code that changes the model.
 
 use super::command::Command;
+use super::stacks::{self, Todo};
 use crate::jobs::replay::News;
 use crate::model::failure::Failure;
 use crate::model::view::View;
@@ -10,7 +11,7 @@ use malloscope_replayer::trial::Trial;
 use std::path::Path;
 
 /// What has to be done outside the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// Start this replay, in place of the one there may be.
     Start(Which, Box<Job>),
@@ -20,6 +21,8 @@ pub enum Task {
     StopAll,
     /// Bring a panel to the front.
     Look(View),
+    /// Stop and start work on stacks.
+    Stacks(Todo),
 }
 
 /// Changes the model, and says what else is to be done.
@@ -44,6 +47,7 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             model.other = Tile::Missing;
             model.differences = None;
             model.shown = Which::Recorded;
+            stacks::forget_other(model);
             Some(Task::Stop(Which::Other))
         }
         Command::ReplayWith(settings) => {
@@ -51,6 +55,7 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             model.differences = None;
             let trial = settings.trial();
             model.settings = settings;
+            stacks::forget_other(model);
             let trace = model.trace.as_deref()?;
             match trial {
                 Ok(trial) => {
@@ -80,6 +85,9 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             model.range = range.filter(|(first, end)| first < end);
             None
         }
+        Command::Flame(command) => Some(Task::Stacks(stacks::flame(model, command))),
+        Command::Sites(command) => Some(Task::Stacks(stacks::sites(model, command))),
+        Command::HeardOfStacks(slot, news) => Some(Task::Stacks(stacks::heard(model, slot, *news))),
         Command::Look(view) => Some(Task::Look(view)),
         Command::Heard(which, news) => {
             heard(model, which, news);

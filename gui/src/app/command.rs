@@ -1,9 +1,12 @@
 //! Everything that can happen, as data.
 
 use crate::jobs::replay::News;
+use crate::jobs::stacks;
 use crate::model::Which;
 use crate::model::bins::Column;
+use crate::model::flame::FlameCommand;
 use crate::model::settings::Settings;
+use crate::model::sites::SitesCommand;
 use crate::model::view::View;
 use std::path::PathBuf;
 
@@ -30,6 +33,12 @@ pub enum Command {
     Select(Option<(u64, u64)>),
     /// Bring a panel to the front.
     Look(View),
+    /// Something is done to the flamegraph.
+    Flame(FlameCommand),
+    /// Something is done to the table of allocation sites.
+    Sites(SitesCommand),
+    /// Something was heard of work on stacks.
+    HeardOfStacks(stacks::Slot, Box<stacks::News>),
     /// Something was heard of a replay.
     Heard(Which, News),
 }

@@ -2,8 +2,10 @@
 
 pub mod apply;
 pub mod command;
+pub mod stacks;
 
 use crate::jobs::replay::{News, Replay};
+use crate::jobs::stacks::Jobs;
 use crate::model::{Model, Which};
 use crate::theme;
 use crate::views::Views;
@@ -21,6 +23,7 @@ pub struct App {
     context: egui::Context,
     recorded: Option<Replay>,
     other: Option<Replay>,
+    stacks: Jobs,
 }
 
 impl App {
@@ -34,6 +37,7 @@ impl App {
             context: context.clone(),
             recorded: None,
             other: None,
+            stacks: Jobs::default(),
         };
         if let Some(trace) = trace {
             app.apply(Command::Open(trace));
@@ -56,11 +60,16 @@ impl App {
                 *self.replay(which) = Some(Replay::start(&self.launcher, *job, wake));
                 if which == Which::Recorded {
                     self.other = None;
+                    self.stacks.stop_all();
                 }
             }
             Some(Task::Stop(which)) => *self.replay(which) = None,
             Some(Task::Look(view)) => self.views.look(view),
-            Some(Task::StopAll) => (self.recorded, self.other) = (None, None),
+            Some(Task::StopAll) => {
+                (self.recorded, self.other) = (None, None);
+                self.stacks.stop_all();
+            }
+            Some(Task::Stacks(todo)) => self.see_to_stacks(todo),
             None => {}
         }
     }
@@ -83,6 +92,14 @@ impl App {
         }
     }
 
+    fn see_to_stacks(&mut self, todo: stacks::Todo) {
+        todo.stop.into_iter().for_each(|slot| self.stacks.stop(slot));
+        for work in todo.start {
+            let context = self.context.clone();
+            self.stacks.start(&self.launcher, work, move || context.request_repaint());
+        }
+    }
+
     fn replay(&mut self, which: Which) -> &mut Option<Replay> {
         match which {
             Which::Recorded => &mut self.recorded,
@@ -101,6 +118,8 @@ impl App {
             }
             commands.extend(news.into_iter().map(|news| Command::Heard(which, news)));
         }
+        let heard = self.stacks.news().into_iter();
+        commands.extend(heard.map(|(slot, news)| Command::HeardOfStacks(slot, Box::new(news))));
         commands
     }
 }

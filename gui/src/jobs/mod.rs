@@ -1,7 +1,9 @@
 //! Work off the frame thread. Each job answers through a channel and can be stopped.
 
+pub mod background;
 pub mod leash;
 pub mod replay;
+pub mod stacks;
 
 /// The word that makes the window's executable a worker.
 pub const WORK: &str = "work-for-malloscope";

@@ -3,9 +3,12 @@
 pub mod bins;
 pub mod failure;
 pub mod figures;
+pub mod flame;
 pub mod notices;
 pub mod served;
 pub mod settings;
+pub mod sites;
+pub mod stacks;
 pub mod timeline;
 pub mod view;
 
@@ -76,6 +79,12 @@ pub struct Model {
     pub shown: Which,
     /// How the table of bins is sorted.
     pub sorting: Sorting,
+    /// What is known of the trace's stacks.
+    pub stacks: stacks::Stacks,
+    /// The flamegraph of them.
+    pub flame: flame::Flame,
+    /// The table of them.
+    pub sites: sites::Sites,
     /// The record that is looked at.
     pub cursor: Option<u64>,
     /// The records that are looked at: the first of them, and the first after them.

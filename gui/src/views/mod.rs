@@ -1,6 +1,7 @@
 //! One panel each: they read the model and send commands.
 
 mod bins;
+mod flame;
 mod head;
 mod loading;
 mod opening;
@@ -8,6 +9,7 @@ mod panels;
 mod sections;
 mod served;
 mod settings;
+mod sites;
 mod timeline;
 
 use crate::app::command::{Command, Commands};
@@ -24,6 +26,8 @@ pub struct Views {
     opening: opening::Opening,
     settings: settings::SettingsView,
     panels: Panels,
+    flame: flame::FlameView,
+    sites: sites::SitesView,
 }
 
 impl Views {
@@ -47,11 +51,13 @@ impl Views {
     fn replayed(&mut self, ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
         Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, recorded));
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            let Views { panels, settings, .. } = self;
+            let Views { panels, settings, flame, sites, .. } = self;
             panels.ui(ui, &mut |ui, view| match view {
                 View::Timeline => timeline::ui(ui, model, recorded, commands),
                 View::Bins => bins::ui(ui, model, commands),
                 View::Served => scrolled(ui, |ui| served::ui(ui, model)),
+                View::Flame => flame.ui(ui, model, commands),
+                View::Sites => sites.ui(ui, model, commands),
                 View::Runs => scrolled(ui, |ui| settings.ui(ui, model, commands)),
                 View::Report => scrolled(ui, |ui| sections::ui(ui, model)),
             });
@@ -61,6 +67,14 @@ impl Views {
     /// Brings a panel to the front.
     pub fn look(&mut self, view: View) {
         self.panels.look(view);
+    }
+}
+
+/// What is shown where work was stopped, and how it goes on.
+fn stopped(ui: &mut Ui, go_on: impl FnOnce()) {
+    ui.label("You have stopped this.");
+    if ui.button("Go on").clicked() {
+        go_on();
     }
 }
 

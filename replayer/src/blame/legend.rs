@@ -47,14 +47,14 @@ pub enum FunctionKind {
 pub struct Line {
     /// The function.
     pub function: FunctionId,
-    /// The number of its file in [`Legend::files`], where that is known.
+    /// The number of its file, where that is known: see [`Legend::source`].
     pub file: Option<u32>,
     /// The line in that file, from 1, where that is known.
     pub line: Option<u32>,
 }
 
 /// A frame, by numbers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Called {
     /// Its lines.
     begin: u32,
@@ -66,7 +66,7 @@ struct Called {
 }
 
 /// What all frames of a trace are called.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Legend {
     functions: Vec<Function>,
     /// The names of the modules' files, without where they are.
