@@ -119,7 +119,7 @@ const MORE: Color32 = Color32::from_rgb(0xd5, 0x5e, 0x00);
 /// The ground of a bar of a category; beyond the last, all have one. `shade` tells neighbours of the same
 /// category apart.
 pub fn category(visuals: &Visuals, number: usize, shade: u32) -> Color32 {
-    let strength = 0.5 + 0.09 * (shade % 3) as f32;
+    let strength = 0.42 + 0.08 * (shade % 3) as f32;
     match CATEGORIES.get(number) {
         Some(colour) => ground(visuals).lerp_to_gamma(*colour, strength),
         None => ground(visuals).lerp_to_gamma(Color32::from_gray(0x90), strength),
@@ -149,11 +149,15 @@ pub fn stand_back(visuals: &Visuals, colour: Color32) -> Color32 {
     colour.lerp_to_gamma(ground(visuals), 0.62)
 }
 
-/// Black or white, whichever is read better on this ground.
-pub fn ink_on(ground: Color32) -> Color32 {
-    let (black, white) = (Color32::BLACK, Color32::WHITE);
-    if contrast(black, ground) >= contrast(white, ground) { black } else { white }
+/// Black or white: on the ground of a bar, what the theme's text is like, unless that could not be read.
+pub fn ink_on(visuals: &Visuals, ground: Color32) -> Color32 {
+    let (usual, other) =
+        if visuals.dark_mode { (Color32::WHITE, Color32::BLACK) } else { (Color32::BLACK, Color32::WHITE) };
+    if contrast(usual, ground) >= LEGIBLE { usual } else { other }
 }
+
+/// The least contrast of text that WCAG 2.1 calls legible (1.4.3, level AA).
+const LEGIBLE: f32 = 4.5;
 
 /// What bars lie on.
 fn ground(visuals: &Visuals) -> Color32 {
@@ -193,8 +197,8 @@ mod tests {
             for ground in grounds.clone() {
                 let back = stand_back(&visuals, ground);
                 for ground in [ground, back] {
-                    let contrast = contrast(ink_on(ground), ground);
-                    assert!(contrast >= 4.5, "{theme:?} {ground:?}: {contrast}");
+                    let contrast = contrast(ink_on(&visuals, ground), ground);
+                    assert!(contrast >= LEGIBLE, "{theme:?} {ground:?}: {contrast}");
                 }
             }
         }

@@ -13,6 +13,7 @@ pub mod order;
 pub mod outcome;
 pub mod placements;
 mod places;
+pub mod range;
 pub mod recognition;
 pub mod report;
 pub mod run;

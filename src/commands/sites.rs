@@ -9,6 +9,7 @@ use clap::builder::PossibleValue;
 use malloscope_replayer::blame::What;
 use malloscope_replayer::blame::legend::Legend;
 use malloscope_replayer::export::collect::{Wanted, collect};
+use malloscope_replayer::range::Range;
 use malloscope_replayer::report::sites::Sites;
 use malloscope_replayer::run::Job;
 use malloscope_replayer::sites::{Column, SiteTable};
@@ -38,6 +39,9 @@ pub struct Args {
     /// Print only stacks that have this text in a function or a module, in capitals or not
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
+    /// Count only what is allocated in these records: 1000..2000, 1000.. or ..2000
+    #[arg(long, value_name = "A..B", conflicts_with = "replay")]
+    range: Option<Range>,
     /// Replay the trace too, and say what each stack pinned
     #[arg(long)]
     replay: bool,
@@ -75,7 +79,8 @@ pub fn run(args: Args) -> Outcome {
     }
     let mut reader = Reader::open_file(&args.trace)?;
     let mut meter = Meter::new("reading");
-    let profile = collect(&mut reader, true, Wanted::default(), |progress| meter.update(progress));
+    let wanted = Wanted { range: args.range, ..Wanted::default() };
+    let profile = collect(&mut reader, true, wanted, |progress| meter.update(progress));
     meter.finish();
     let profile = profile.with_context(|| format!("while reading {}", args.trace.display()))?;
     for damage in &profile.damage {

@@ -45,6 +45,22 @@ fn rows_add_up_to_what_the_report_and_the_flamegraphs_say() {
 }
 
 #[test]
+fn ranges_add_up_to_the_whole() {
+    let bytes = |range: &str| {
+        let sites = json(&["--range", range, "--top", "1000000"]);
+        let rows = sites["sites"].as_array().unwrap();
+        let sum: f64 = rows.iter().map(|row| number(&row["allocated"]["bytes"])).sum();
+        let folded = answer(["flame", "--format", "folded", "--range", range, stacked()]);
+        let lines = folded.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap());
+        assert_eq!(sum, lines.sum::<f64>(), "{range}");
+        sum
+    };
+    assert_eq!(bytes("..5000") + bytes("5000..9000") + bytes("9000.."), bytes(".."));
+    let of_a_replay = said(&mut malloscope(["flame", "--of", "pinned", "--range", "1..9", stacked()]));
+    assert!(of_a_replay.code == Some(1) && of_a_replay.err.contains("leave the range out"));
+}
+
+#[test]
 fn rows_are_sorted_chosen_and_filtered() {
     let sites = json(&["--sort", "peak", "--top", "3"]);
     let rows = sites["sites"].as_array().unwrap();

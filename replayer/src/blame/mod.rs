@@ -57,7 +57,7 @@ mod tally;
 mod tests;
 pub mod tree;
 
-pub use recorded::{Recorded, recorded};
+pub use recorded::{Recorded, recorded, recorded_within};
 pub(crate) use tally::Tally;
 
 use crate::report::units::{bytes, count, signed_bytes, signed_count};

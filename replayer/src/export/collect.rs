@@ -7,6 +7,7 @@ use super::Profile;
 use super::counters::{Counters, Point};
 use super::lives::{self, Lives, Step};
 use super::sites::{Amount, Dump, Lifetime, Sites, real};
+use crate::range::Range;
 use crate::run::Progress;
 use malloscope_traces::header::ClockSource;
 use malloscope_traces::stacks::Sampling;
@@ -41,12 +42,18 @@ pub struct Wanted {
     pub dumps: bool,
     /// [`Profile::lives`].
     pub lives: bool,
+    /// These records alone; without it, all.
+    pub range: Option<Range>,
 }
 
 impl Wanted {
     /// What a format needs.
     pub fn for_format(format: super::Format) -> Wanted {
-        Wanted { dumps: format == super::Format::Perfetto, lives: format == super::Format::Firefox }
+        Wanted {
+            dumps: format == super::Format::Perfetto,
+            lives: format == super::Format::Firefox,
+            range: None,
+        }
     }
 }
 
@@ -108,7 +115,8 @@ pub fn collect<R: Read + Seek>(
     if needs_stacks && !pass.profile.has_stacks() {
         return Err(Error::NoStacks);
     }
-    let total = reader.totals().map(|totals| totals.records);
+    let range = wanted.range.unwrap_or(Range::ALL);
+    let total = range.begin(reader)?;
     let mut records = Vec::new();
     loop {
         let first = match reader.next_batch(&mut records) {
@@ -120,14 +128,22 @@ pub fn collect<R: Read + Seek>(
             }
             Err(error) => return Err(error.into()),
         };
+        if first >= range.end {
+            break;
+        }
         let stacks = reader.batch_stacks();
         let stacks = stacks.iter().copied().chain(std::iter::repeat(Stack::NONE));
         for ((number, record), stack) in (first..).zip(&records).zip(stacks) {
-            pass.record(number, record, stack);
+            if range.contains(number) {
+                pass.record(number, record, stack);
+            }
         }
-        progress(Progress { done: first.saturating_add(records.len() as u64), total });
+        progress(Progress { done: range.done(first.saturating_add(records.len() as u64)), total });
     }
-    Ok(pass.finish(reader.ending().map_or(0, |ending| ending.duration.0)))
+    // What lived at the end of a range lived until then, and not until the trace's.
+    let recorded =
+        if range.end == u64::MAX { reader.ending().map_or(0, |ending| ending.duration.0) } else { 0 };
+    Ok(pass.finish(recorded))
 }
 
 /// What lives in a slot.

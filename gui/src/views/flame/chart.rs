@@ -188,7 +188,7 @@ impl Drawing<'_> {
         }
         let has_label = !bar.is_several() && Bar::has_label(rect.width());
         let label = if has_label { self.label(bar.node) } else { String::new() };
-        Bar { rect, fill, ink: theme::ink_on(fill), label }
+        Bar { rect, fill, ink: theme::ink_on(visuals, fill), label }
     }
 
     fn fill(&self, ui: &Ui, bar: &layout::Bar) -> Color32 {
@@ -217,7 +217,8 @@ impl Drawing<'_> {
                     change if change < 0.0 => "▼",
                     _ => "=",
                 };
-                format!("{mark} {} {}", picture.name(node), picture.shown(total))
+                // The number first: it is what is looked for, and a name may have to be shortened.
+                format!("{mark} {} {}", picture.shown(total), picture.name(node))
             }
         }
     }
