@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::ValueEnum;
+use malloscope_replayer::report::sites::Sites;
 use malloscope_replayer::report::terminal::Colour;
 use malloscope_replayer::report::{
     Comparison, Report, Section, comparison, csv, json, markdown, terminal, tunables,
@@ -74,6 +75,17 @@ pub fn print_tunables(release: &str, rows: &[TunableRow], format: Format) -> any
         }
         Format::Json => json::write_tunables(release, rows, &mut out)?,
         Format::Csv => tunables::write_csv(rows, &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+/// Prints a table of allocation sites.
+pub fn print_sites(sites: &Sites<'_>, format: Format) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    match format {
+        Format::Terminal | Format::Markdown => print_sections(&[sites.section()], format, &mut out)?,
+        Format::Json => sites.write_json(&mut out)?,
+        Format::Csv => sites.write_csv(&mut out)?,
     }
     Ok(out.flush()?)
 }

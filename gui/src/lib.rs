@@ -4,7 +4,7 @@
 //! Views only read the [`model`]; what a user can do is a list of [`app::command::Command`]s, and
 //! `app::apply` is the only code that changes the model.
 //!
-//! Nothing is computed here that `malloscope replay` and `malloscope compare` could not print: the
+//! Nothing is computed here that `malloscope replay`, `compare`, `flame` and `sites` could not print: the
 //! numbers and their definitions are the replayer's, replays run in a process of their own, and what
 //! is drawn is drawn from its outcome.
 //!

@@ -174,22 +174,93 @@ fn rgb(colour: u32) -> Color32 {
     Color32::from_rgb(red, green, blue)
 }
 
+/// Categories that have a colour of their own: Okabe and Ito's, without the yellow and the black, which
+/// mean other things here. They are told apart by people who see few colours.
+const FRAMES: [Color32; 6] = [
+    Color32::from_rgb(0xe6, 0x9f, 0x00),
+    Color32::from_rgb(0x56, 0xb4, 0xe9),
+    Color32::from_rgb(0x00, 0x9e, 0x73),
+    Color32::from_rgb(0xcc, 0x79, 0xa7),
+    Color32::from_rgb(0x00, 0x72, 0xb2),
+    Color32::from_rgb(0xd5, 0x5e, 0x00),
+];
+
+/// What is less in a difference, and what is more.
+const LESS: Color32 = Color32::from_rgb(0x00, 0x72, 0xb2);
+const MORE: Color32 = Color32::from_rgb(0xd5, 0x5e, 0x00);
+
+/// The ground of a bar of a category; beyond the last, all have one. `shade` tells neighbours of the same
+/// category apart.
+pub fn frame(visuals: &Visuals, number: usize, shade: u32) -> Color32 {
+    let strength = 0.42 + 0.08 * (shade % 3) as f32;
+    match FRAMES.get(number) {
+        Some(colour) => ground(visuals).lerp_to_gamma(*colour, strength),
+        None => ground(visuals).lerp_to_gamma(Color32::from_gray(0x90), strength),
+    }
+}
+
+/// The ground of a bar that belongs to no category.
+pub fn no_frame(visuals: &Visuals) -> Color32 {
+    ground(visuals).lerp_to_gamma(Color32::from_gray(0x80), 0.25)
+}
+
+/// The ground of a bar of a difference: −1 is all gone, 1 is all new.
+pub fn difference(visuals: &Visuals, change: f64) -> Color32 {
+    let neutral = ground(visuals).lerp_to_gamma(Color32::from_gray(0x80), 0.3);
+    #[expect(clippy::cast_possible_truncation, reason = "a colour has 256 shades")]
+    let strength = change.abs().clamp(0.0, 1.0).sqrt() as f32 * 0.9;
+    neutral.lerp_to_gamma(if change < 0.0 { LESS } else { MORE }, strength)
+}
+
+/// The ground of what is searched for.
+pub fn found(visuals: &Visuals) -> Color32 {
+    if visuals.dark_mode { Color32::from_rgb(0xf0, 0xe4, 0x42) } else { Color32::from_rgb(0xf7, 0xdf, 0x1e) }
+}
+
+/// A colour that stands back, because something else was searched for.
+pub fn stand_back(visuals: &Visuals, colour: Color32) -> Color32 {
+    colour.lerp_to_gamma(ground(visuals), 0.62)
+}
+
+/// Black or white: on the ground of a bar, what the theme's text is like, unless that could not be read.
+pub fn ink_on(visuals: &Visuals, ground: Color32) -> Color32 {
+    let (usual, other) =
+        if visuals.dark_mode { (Color32::WHITE, Color32::BLACK) } else { (Color32::BLACK, Color32::WHITE) };
+    if contrast(usual, ground) >= LEGIBLE { usual } else { other }
+}
+
+/// The least contrast of text that WCAG 2.1 calls legible (1.4.3, level AA).
+const LEGIBLE: f32 = 4.5;
+
+/// What bars lie on.
+fn ground(visuals: &Visuals) -> Color32 {
+    if visuals.dark_mode { visuals.panel_fill } else { Color32::WHITE }
+}
+
+/// The contrast of two colours, from 1 to 21, as WCAG 2.1 defines it.
+fn contrast(a: Color32, b: Color32) -> f32 {
+    let luminance = |colour: Color32| {
+        let [red, green, blue] = [colour.r(), colour.g(), colour.b()].map(|part| {
+            let part = f32::from(part) / 255.0;
+            if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        });
+        0.2126 * red + 0.7152 * green + 0.0722 * blue
+    };
+    let (a, b) = (luminance(a), luminance(b));
+    (a.max(b) + 0.05) / (a.min(b) + 0.05)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// How light a colour is, and the contrast of two (WCAG 2.2).
+    /// How light a colour is (WCAG 2.2).
     fn luminance(colour: Color32) -> f64 {
         let linear = |value: u8| {
             let value = f64::from(value) / 255.0;
             if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
         };
         0.2126 * linear(colour.r()) + 0.7152 * linear(colour.g()) + 0.0722 * linear(colour.b())
-    }
-
-    fn contrast(a: Color32, b: Color32) -> f64 {
-        let (a, b) = (luminance(a), luminance(b));
-        (a.max(b) + 0.05) / (a.min(b) + 0.05)
     }
 
     #[test]
@@ -225,5 +296,28 @@ mod tests {
         let colours = (0..=100).map(|percent| luminance(sequence(f64::from(percent) / 100.0)));
         assert!(colours.is_sorted());
         assert_eq!((sequence(-1.0), sequence(2.0)), (rgb(SEQUENCE[0]), rgb(SEQUENCE[8])));
+    }
+
+    #[test]
+    fn labels_are_readable_on_every_ground_and_categories_are_not_the_panel() {
+        for theme in [Theme::Dark, Theme::Light] {
+            let visuals = visuals(theme);
+            let mut grounds = vec![no_frame(&visuals), found(&visuals)];
+            grounds.extend((0..7).flat_map(|number| (0..3).map(move |shade| (number, shade))).map(
+                |(number, shade)| {
+                    let ground = frame(&visuals, number, shade);
+                    assert!(contrast(ground, visuals.panel_fill) > 1.3, "{theme:?} {number} {shade}");
+                    ground
+                },
+            ));
+            grounds.extend([-1.0, -0.5, -0.1, 0.0, 0.1, 0.5, 1.0].map(|change| difference(&visuals, change)));
+            for ground in grounds.clone() {
+                let back = stand_back(&visuals, ground);
+                for ground in [ground, back] {
+                    let contrast = contrast(ink_on(&visuals, ground), ground);
+                    assert!(contrast >= LEGIBLE, "{theme:?} {ground:?}: {contrast}");
+                }
+            }
+        }
     }
 }

@@ -20,6 +20,7 @@ pub mod recognition;
 pub mod report;
 pub mod run;
 pub mod setting;
+pub mod sites;
 pub mod sizes;
 mod source;
 pub mod sweep;

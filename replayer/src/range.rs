@@ -3,8 +3,10 @@
 //! A heap cannot be entered in the middle, so the records before a range are replayed as well. They make the
 //! heap what it is when the range begins, and count for nothing; those after it are not replayed.
 
+use malloscope_traces::{Error, Reader};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::io::{Read, Seek};
 use std::str::FromStr;
 
 /// Some records that follow each other: at least one.
@@ -33,6 +35,32 @@ pub enum BadRange {
 }
 
 impl Range {
+    /// All records.
+    pub const ALL: Range = Range { first: 0, end: u64::MAX };
+
+    /// Goes to the batch of the first record; answers how many there will be, as far as the trace says.
+    pub(crate) fn begin<R: Read + Seek>(self, reader: &mut Reader<R>) -> Result<Option<u64>, Error> {
+        if self.first > 0 {
+            let batch = reader.index()?.batch_of_record(self.first);
+            // A trace without any batch has none to go to, and there are fewer than 2³².
+            if let Some(batch) = u32::try_from(batch).ok().filter(|&batch| batch > 0) {
+                reader.seek_batch(batch)?;
+            }
+        }
+        let total = reader.totals().map(|totals| totals.records.min(self.end).saturating_sub(self.first));
+        Ok(total)
+    }
+
+    /// How many of these records are before this one.
+    pub(crate) fn done(self, record: u64) -> u64 {
+        record.min(self.end).saturating_sub(self.first)
+    }
+
+    /// Whether the record is among them.
+    pub(crate) fn contains(self, record: u64) -> bool {
+        (self.first..self.end).contains(&record)
+    }
+
     /// The records from `first` on, before `end`.
     ///
     /// # Errors

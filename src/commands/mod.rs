@@ -11,6 +11,7 @@ pub mod info;
 pub mod profile;
 pub mod record;
 pub mod replay;
+pub mod sites;
 pub mod symbolize;
 pub mod tunables;
 pub mod verify;

@@ -41,7 +41,8 @@ pub fn run(args: Args) -> Outcome {
     if stacks.frames.iter().flatten().next().is_none() {
         bail!("{} has no stacks: record it with `malloscope record --stacks all`", args.trace.display());
     }
-    let resolution = resolve(&stacks, args.debug_dir);
+    let search = Search::from_environment(args.debug_dir);
+    let resolution = waiting(|said| Symbolizer::new(search).resolve(&stacks, said));
     output::print_for_people(&sections(&stacks, &resolution))?;
     if args.embed_symbols {
         let output = args.output.as_deref().unwrap_or(&args.trace);
@@ -52,8 +53,8 @@ pub fn run(args: Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Finds the names of all frames on this machine, and says how far it is.
-pub fn resolve(stacks: &Stacks, debug_dirs: Vec<PathBuf>) -> Resolution {
+/// Does something that looks for symbols, and says how far it is.
+pub fn waiting<T>(look: impl FnOnce(&mut dyn FnMut(Progress<'_>)) -> T) -> T {
     let mut waiting = Waiting::new();
     let mut said = |progress: Progress<'_>| match progress {
         Progress::Module { done, of, path } => {
@@ -65,9 +66,9 @@ pub fn resolve(stacks: &Stacks, debug_dirs: Vec<PathBuf>) -> Resolution {
             waiting.say(&format!("{}, {}{total}", fetch.url, bytes(done)));
         }
     };
-    let resolution = Symbolizer::new(Search::from_environment(debug_dirs)).resolve(stacks, &mut said);
+    let found = look(&mut said);
     waiting.finish();
-    resolution
+    found
 }
 
 /// What was found, and what the trace knew already of addresses that nothing was found of: whoever looks

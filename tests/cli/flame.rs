@@ -25,7 +25,7 @@ const ALL: [&str; 15] = [
 ];
 
 /// A recording with stacks.
-fn stacked() -> &'static str {
+pub fn stacked() -> &'static str {
     static TRACE: OnceLock<String> = OnceLock::new();
     TRACE.get_or_init(|| {
         let trace = folder().join("stacked.mscope").display().to_string();

@@ -4,13 +4,14 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 14] = [
+pub const SUBCOMMANDS: [&str; 15] = [
     "profile",
     "record",
     "replay",
     "verify",
     "compare",
     "flame",
+    "sites",
     "info",
     "symbolize",
     "dump",
@@ -59,7 +60,7 @@ fn nothing_else_is_on_offer() {
 
 #[test]
 fn misuse_is_told_and_ends_with_2() {
-    let misused: [&[&str]; 12] = [
+    let misused: [&[&str]; 13] = [
         &[],
         &["frobnicate"],
         &["replay"],
@@ -71,6 +72,7 @@ fn misuse_is_told_and_ends_with_2() {
         &["record", "-o", "x.mscope"],
         &["generate", "completions", "tcsh"],
         &["flame", "--of", "luck", "x.mscope"],
+        &["sites", "--sort", "luck", "x.mscope"],
         &["flame", "--diff", "y.mscope", "--against-set", "tcache_count=0", "x.mscope"],
     ];
     for arguments in misused {

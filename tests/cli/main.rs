@@ -8,6 +8,7 @@ mod formats;
 mod gui;
 mod help;
 mod run;
+mod sites;
 mod symbolize;
 mod trouble;
 

@@ -2,6 +2,7 @@
 
 use super::command::Command;
 use super::shell::Shell;
+use super::stacks::{self, Todo};
 use crate::jobs::dialog::Chosen;
 use crate::jobs::record::RecordingNews;
 use crate::jobs::replay::News;
@@ -17,7 +18,7 @@ use malloscope_replayer::trial::Trial;
 use std::path::Path;
 
 /// What has to be done outside the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// Stop all replays, and start these.
     StartOver(Vec<(RunId, Job)>),
@@ -43,6 +44,8 @@ pub enum Task {
     Record(RecordingJob),
     /// Stop the recording.
     StopRecording,
+    /// Stop and start work on stacks.
+    Stacks(Todo),
 }
 
 /// Changes the model, and says what else is to be done.
@@ -101,6 +104,9 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             model.is_alone = alone;
             None
         }
+        Command::Flame(command) => Some(Task::Stacks(stacks::flame(model, command))),
+        Command::Sites(command) => Some(Task::Stacks(stacks::sites(model, command))),
+        Command::HeardOfStacks(slot, news) => Some(Task::Stacks(stacks::heard(model, slot, *news))),
         Command::Arrange(sorting) => {
             model.sorting = sorting;
             None
@@ -167,6 +173,16 @@ pub fn follow_range(model: &mut Model) -> Option<Task> {
             model.ranged = Tile::Missing;
             Some(Task::StopRange)
         }
+    }
+}
+
+/// Has stacks compared with the run that is compared now, if it is not the one they were compared with; to be
+/// called after each command.
+pub fn follow_compared(model: &mut Model) {
+    let compared = model.compared().map(|run| run.id);
+    if compared != model.stacks.other {
+        stacks::forget_other(model);
+        model.stacks.other = compared;
     }
 }
 

@@ -4,10 +4,13 @@ use super::shell::Shell;
 use crate::jobs::dialog::Chosen;
 use crate::jobs::record::RecordingNews;
 use crate::jobs::replay::News;
+use crate::jobs::stacks;
 use crate::model::bins::{Column, Sorting};
+use crate::model::flame::FlameCommand;
 use crate::model::recording::RecordingJob;
 use crate::model::runs::RunId;
 use crate::model::samples::Sample;
+use crate::model::sites::SitesCommand;
 use crate::model::view::View;
 use malloscope_replayer::trial::Trial;
 use std::path::PathBuf;
@@ -67,6 +70,12 @@ pub enum Command {
     HeardRange(News),
     /// Something was heard of the replay of a run.
     Heard(RunId, News),
+    /// Something is done to the flamegraph.
+    Flame(FlameCommand),
+    /// Something is done to the table of allocation sites.
+    Sites(SitesCommand),
+    /// Something was heard of work on stacks.
+    HeardOfStacks(stacks::Slot, Box<stacks::News>),
 }
 
 /// What was asked during a frame, in order.

@@ -6,26 +6,27 @@ pub mod command;
 pub mod history;
 pub mod persist;
 pub mod shell;
-
-use crate::arguments::Looks;
-use crate::jobs::keeper::Keeper;
-use crate::jobs::saving::Saving;
-use crate::model::moment::Moment;
-use crate::model::view::View;
-use crate::picture::camera::Camera;
+pub mod stacks;
 pub mod state;
 
+use crate::arguments::Looks;
 use crate::jobs::dialog::Dialog;
+use crate::jobs::keeper::Keeper;
 use crate::jobs::queue::Queue;
 use crate::jobs::record::{self, RecordingProcess};
 use crate::jobs::replay::{News, Replay};
+use crate::jobs::saving::Saving;
+use crate::jobs::stacks::Jobs;
 use crate::model::failure::Failure;
+use crate::model::moment::Moment;
 use crate::model::runs::RunId;
+use crate::model::view::View;
 use crate::model::{Model, Tile, samples};
+use crate::picture::camera::Camera;
 use crate::theme;
 use crate::views::Views;
 use actions::Action;
-use apply::{Task, apply, follow_range};
+use apply::{Task, apply, follow_compared, follow_range};
 use command::{Command, Commands};
 use egui::ViewportCommand;
 use history::{History, way};
@@ -50,6 +51,7 @@ pub struct App {
     dialog: Option<Dialog>,
     recorder: PathBuf,
     recording: Option<RecordingProcess>,
+    stacks: Jobs,
     actions: Vec<Action>,
     history: History,
     /// What is to be done once the trace is there.
@@ -94,6 +96,7 @@ impl App {
             dialog: None,
             recorder: record::recorder(),
             recording: None,
+            stacks: Jobs::default(),
         };
         let places = [std::env::current_exe(), std::env::current_dir()];
         let near = places.into_iter().flatten().find_map(|place| samples::folder_near(&place));
@@ -129,10 +132,8 @@ impl App {
 
     /// Whether something is still on its way: a replay, or a picture.
     pub fn is_busy(&self) -> bool {
-        self.model.runs.is_any_loading()
-            || self.ranged.is_some()
-            || self.picture.is_some()
-            || self.saving.is_some()
+        let works = self.model.runs.is_any_loading() || self.ranged.is_some() || self.stacks.are_some();
+        works || self.picture.is_some() || self.saving.is_some()
     }
 
     /// Where a panel is, in points, if it can be seen.
@@ -159,6 +160,7 @@ impl App {
     /// Changes what is shown.
     pub fn apply(&mut self, command: Command) {
         let task = apply(&mut self.model, command);
+        follow_compared(&mut self.model);
         let following = follow_range(&mut self.model);
         for task in task.into_iter().chain(following) {
             self.perform(task);
@@ -169,6 +171,7 @@ impl App {
         match task {
             Task::StartOver(jobs) => {
                 self.queue.clear();
+                self.stacks.stop_all();
                 self.start(jobs);
             }
             Task::Start(jobs) => self.start(jobs),
@@ -194,6 +197,7 @@ impl App {
                     recording.stop();
                 }
             }
+            Task::Stacks(todo) => self.see_to_stacks(todo),
             Task::Shell(shell) => self.shell(shell),
         }
     }
@@ -216,6 +220,13 @@ impl App {
             ui.ctx().request_repaint();
         }
         self.keep();
+    }
+
+    fn see_to_stacks(&mut self, todo: stacks::Todo) {
+        todo.stop.into_iter().for_each(|slot| self.stacks.stop(slot));
+        for work in todo.start {
+            self.stacks.start(&self.launcher, work, self.wake());
+        }
     }
 
     /// What the keys pressed since the frame before do.
@@ -371,6 +382,8 @@ impl App {
         if let Some(recording) = &self.recording {
             commands.extend(recording.news().map(Command::HeardRecording));
         }
+        let heard = self.stacks.news().into_iter();
+        commands.extend(heard.map(|(slot, news)| Command::HeardOfStacks(slot, Box::new(news))));
         commands
     }
 

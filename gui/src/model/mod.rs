@@ -6,6 +6,7 @@ pub mod differences;
 pub mod draft;
 pub mod failure;
 pub mod figures;
+pub mod flame;
 pub mod flows;
 pub mod heat;
 pub mod layout;
@@ -18,7 +19,9 @@ pub mod recording;
 pub mod runs;
 pub mod samples;
 pub mod served;
+pub mod sites;
 pub mod span;
+pub mod stacks;
 pub mod terms;
 pub mod timeline;
 pub mod trial;
@@ -36,7 +39,7 @@ use malloscope_replayer::run::Progress;
 use notices::Notice;
 use recent::Recent;
 use recording::Recording;
-use runs::{RunId, Runs};
+use runs::{Run, RunId, Runs};
 use samples::Sample;
 use served::ServedLine;
 use std::path::PathBuf;
@@ -102,6 +105,12 @@ pub struct Model {
     pub recording: Option<Recording>,
     /// How the table of bins is sorted.
     pub sorting: Sorting,
+    /// What is known of the trace's stacks.
+    pub stacks: stacks::Stacks,
+    /// The flamegraph of them.
+    pub flame: flame::Flame,
+    /// The table of them.
+    pub sites: sites::Sites,
     /// The record that is looked at.
     pub cursor: Option<u64>,
     /// The records that are looked at: the first of them, and the first after them.
@@ -130,6 +139,13 @@ impl Model {
     /// The records of the trace, once it was replayed.
     pub fn records(&self) -> Option<u64> {
         self.recorded().ready()?.timeline.end().map(|sample| sample.record)
+    }
+
+    /// The run that stacks are compared with: the one that is shown, or the first other that is drawn.
+    pub fn compared(&self) -> Option<&Run> {
+        let is_other = |run: &&Run| run.id != RunId::RECORDED && run.replay.ready().is_some();
+        let drawn = || self.runs.drawn().map(|(run, _)| run).find(is_other);
+        Some(self.runs.shown()).filter(is_other).or_else(drawn)
     }
 
     /// The replay under the recorded settings.

@@ -13,6 +13,10 @@ pub enum View {
     Bins,
     /// Where requests were served from.
     Served,
+    /// Who caused how much of something, as a picture of call stacks.
+    Flame,
+    /// What each call stack allocated, as a table.
+    Sites,
     /// Other settings, and what they change.
     Runs,
     /// All that the command prints.
@@ -21,7 +25,8 @@ pub enum View {
 
 impl View {
     /// All, in the order of their shortcuts.
-    pub const ALL: [View; 5] = [View::Timeline, View::Bins, View::Served, View::Runs, View::Report];
+    pub const ALL: [View; 7] =
+        [View::Timeline, View::Bins, View::Served, View::Flame, View::Sites, View::Runs, View::Report];
 
     /// What stands on its tab.
     pub fn title(self) -> &'static str {
@@ -29,6 +34,8 @@ impl View {
             View::Timeline => "Timeline",
             View::Bins => "Bins",
             View::Served => "Served from",
+            View::Flame => "Flamegraph",
+            View::Sites => "Sites",
             View::Runs => "What if",
             View::Report => "Report",
         }
@@ -40,6 +47,8 @@ impl View {
             View::Timeline => "timeline",
             View::Bins => "bins",
             View::Served => "served",
+            View::Flame => "flame",
+            View::Sites => "sites",
             View::Runs => "runs",
             View::Report => "report",
         }
@@ -51,6 +60,10 @@ impl View {
             View::Timeline => "The program break over the records of the trace, and what lives in it.",
             View::Bins => "Every bin: how often it was asked, and how often it had what was wanted.",
             View::Served => "Where in malloc requests were served from.",
+            View::Flame => {
+                "Who caused how much of something: the wider a function, the more it and what it called."
+            }
+            View::Sites => "What each call stack allocated, left, and held at the peak, as a table.",
             View::Runs => "The same trace under other settings, and what they change.",
             View::Report => "All that `malloscope replay` prints.",
         }

@@ -2,6 +2,7 @@
 
 mod asking;
 mod bins;
+mod flame;
 mod head;
 mod loading;
 mod menu;
@@ -12,6 +13,7 @@ mod recording;
 mod runs;
 mod sections;
 mod served;
+mod sites;
 mod timeline;
 
 use crate::app::actions::Action;
@@ -41,6 +43,8 @@ pub struct Views {
     alone: Option<Rect>,
     asking: Asking,
     toast: Toast,
+    flame: flame::FlameView,
+    sites: sites::SitesView,
 }
 
 impl Views {
@@ -71,11 +75,13 @@ impl Views {
         }
         let (mut clicked, mut back) = (None, false);
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            let Views { panels, runs, timeline, bins, served, alone, .. } = self;
+            let Views { panels, runs, timeline, bins, served, flame, sites, alone, .. } = self;
             let mut show = |ui: &mut Ui, view| match view {
                 View::Timeline => timeline.ui(ui, model, recorded, commands),
                 View::Bins => bins.ui(ui, model, commands),
                 View::Served => served.ui(ui, model, commands),
+                View::Flame => flame.ui(ui, model, commands),
+                View::Sites => sites.ui(ui, model, commands),
                 View::Runs => scrolled(ui, |ui| runs.ui(ui, model, recorded, commands)),
                 View::Report => scrolled(ui, |ui| sections::ui(ui, model)),
             };
@@ -139,6 +145,14 @@ fn alone_bar(ui: &mut Ui, view: View) -> bool {
         })
     });
     bar.inner.inner
+}
+
+/// What is shown where work was stopped, and how it goes on.
+fn stopped(ui: &mut Ui, go_on: impl FnOnce()) {
+    ui.label("You have stopped this.");
+    if ui.button("Go on").clicked() {
+        go_on();
+    }
 }
 
 fn scrolled(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {

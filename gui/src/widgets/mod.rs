@@ -1,7 +1,9 @@
 //! Drawing that knows numbers and rectangles, and has never heard of heaps.
 
+pub mod bars;
 pub mod cells;
 pub mod csv;
+pub mod long_table;
 pub mod matrix;
 pub mod message;
 pub mod sankey;

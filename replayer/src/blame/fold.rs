@@ -15,10 +15,10 @@ use malloscope_traces::{Stack, Stacks};
 use std::collections::{BTreeMap, HashMap};
 
 /// What stands for no stack, and for one that was lost.
-const NO_STACK: &str = "[no stack]";
-const LOST: &str = "[lost]";
+pub(super) const NO_STACK: &str = "[no stack]";
+pub(super) const LOST: &str = "[lost]";
 /// The most frames of a line, the innermost: more than a recorder captures.
-const DEEPEST: usize = 1024;
+pub(super) const DEEPEST: usize = 1024;
 /// Weights are kept below: sums of them must be numbers that others can read.
 const GREATEST: f64 = (1_u64 << 53) as f64;
 
@@ -120,7 +120,7 @@ fn whole(weight: f64) -> u64 {
 }
 
 /// A name that stays one frame of one line.
-fn clean(name: &str) -> String {
+pub(super) fn clean(name: &str) -> String {
     let replaced: String = name
         .trim()
         .chars()

@@ -45,18 +45,22 @@
 
 mod at_peak;
 pub mod fold;
+mod growing;
 mod heights;
 mod ledger;
+pub mod legend;
 pub(crate) mod names;
 mod recorded;
 mod region;
 mod tally;
 #[cfg(test)]
 mod tests;
+pub mod tree;
 
-pub use recorded::{Recorded, recorded};
+pub use recorded::{Recorded, recorded, recorded_within};
 pub(crate) use tally::Tally;
 
+use crate::report::units::{bytes, count, signed_bytes, signed_count};
 use malloscope_allocator::observe::counters::SourceKind;
 use malloscope_traces::Stack;
 use malloscope_traces::header::{Clock, ClockSource};
@@ -222,10 +226,41 @@ impl Unit {
         }
     }
 
+    /// So much of it, as people read it: `1.50 MiB`, `2.00 GiB·s`, `17`.
+    pub fn shown(self, value: f64) -> String {
+        let whole = whole(value);
+        self.suffixed(if self.is_bytes() { bytes(whole) } else { count(whole) })
+    }
+
+    /// By so much more or less of it, with a sign.
+    pub fn shown_signed(self, value: f64) -> String {
+        let magnitude = i128::from(whole(value.abs()));
+        let signed = if value < 0.0 { -magnitude } else { magnitude };
+        self.suffixed(if self.is_bytes() { signed_bytes(signed) } else { signed_count(signed) })
+    }
+
+    fn is_bytes(self) -> bool {
+        matches!(self, Unit::Bytes | Unit::ByteSeconds | Unit::ByteRecords)
+    }
+
+    fn suffixed(self, text: String) -> String {
+        match self {
+            Unit::ByteSeconds => text + "·s",
+            Unit::ByteRecords => text + "·records",
+            _ => text,
+        }
+    }
+
     /// How many of what ledgers count in make one of these: time is counted in nanoseconds there.
     fn in_counted(self) -> f64 {
         if self == Unit::ByteSeconds { 1e9 } else { 1.0 }
     }
+}
+
+/// The nearest whole number, for people.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, for people")]
+fn whole(value: f64) -> u64 {
+    value.round().max(0.0) as u64
 }
 
 /// How much of something each stack caused.

@@ -3,6 +3,7 @@
 use super::at_peak::{AtPeak, Bytes};
 use super::ledger::{Culprit, Ledger};
 use super::{Blame, What};
+use crate::range::Range;
 use crate::run::Progress;
 use malloscope_traces::stacks::{Capture, Sampling};
 use malloscope_traces::{Call, Error, Reader, Record, Slot, Stack, Thread};
@@ -32,10 +33,24 @@ pub fn recorded<R: Read + Seek>(
     whats: &[What],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recorded, Error> {
+    recorded_within(reader, whats, Range::ALL, progress)
+}
+
+/// The same, as if the trace were these records alone.
+///
+/// # Errors
+///
+/// As [`recorded`].
+pub fn recorded_within<R: Read + Seek>(
+    reader: &mut Reader<R>,
+    whats: &[What],
+    range: Range,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Recorded, Error> {
     let stacks = reader.stacks()?;
     let mut pass = Pass::new(whats, stacks.frames.len(), stacks.capture);
     drop(stacks);
-    let total = reader.totals().map(|totals| totals.records);
+    let total = range.begin(reader)?;
     let (mut damage, mut batch) = (Vec::new(), Vec::new());
     loop {
         let first = match reader.next_batch(&mut batch) {
@@ -47,12 +62,18 @@ pub fn recorded<R: Read + Seek>(
             }
             Err(error) => return Err(error),
         };
+        if first >= range.end() {
+            break;
+        }
         let stacks = reader.batch_stacks();
         for (place, record) in batch.iter().enumerate() {
-            let stack = stacks.get(place).copied().unwrap_or_default();
-            pass.record(first + place as u64, record, stack);
+            let number = first + place as u64;
+            if range.contains(number) {
+                let stack = stacks.get(place).copied().unwrap_or_default();
+                pass.record(number, record, stack);
+            }
         }
-        progress(Progress { done: first + batch.len() as u64, total });
+        progress(Progress { done: range.done(first + batch.len() as u64), total });
     }
     let clock = reader.header().clock;
     let blames = pass.finish().into_iter().map(|ledger| ledger.finish(&clock)).collect();
@@ -313,6 +334,31 @@ mod tests {
         let freed = [(0, 1, malloc(0x100, 100)), (0, 2, realloc(0x100, 0, 0))];
         check(&freed, What::Leaks, &[]);
         check(&freed, What::Temporary, &[]);
+    }
+
+    #[test]
+    fn of_a_range_is_said_what_would_be_said_of_its_records_alone() {
+        let calls = [
+            (0, 1, malloc(0x100, 100)),
+            (0, 2, malloc(0x200, 1000)),
+            (0, 0, free(0x100)),
+            (0, 3, malloc(0x300, 50)),
+            (0, 0, free(0x300)),
+            (0, 0, free(0x200)),
+        ];
+        let alone = |first: usize, end: usize, what| {
+            let range = Range::new(first as u64, end as u64).unwrap();
+            let mut whole = trace(Sampling::All, &calls);
+            let within = recorded_within(&mut whole, &[what], range, &mut |_| {}).unwrap();
+            assert_eq!(within.blames[0], blamed(&mut trace(Sampling::All, &calls[first..end]), what));
+            within.blames[0].total
+        };
+        for what in [What::Bytes, What::Calls, What::Peak, What::Leaks, What::Temporary] {
+            for (first, end) in [(0, 6), (1, 4), (2, 5), (3, 4), (5, 6)] {
+                alone(first, end, what);
+            }
+        }
+        assert_eq!((alone(1, 4, What::Bytes), alone(3, 4, What::Leaks)), (1050.0, 50.0));
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! One pass over a trace, which finds all that the formats say.
 //!
-//! What it keeps in memory is 32 bytes for every slot, some for every stack that allocated, and what the
+//! What it keeps in memory is 40 bytes for every slot, some for every stack that allocated, and what the
 //! modules beside this one bound: nothing grows with the number of records.
 
 use super::Profile;
 use super::counters::{Counters, Point};
 use super::lives::{self, Lives, Step};
-use super::sites::{Amount, Dump, Sites, real};
+use super::sites::{Amount, Dump, Lifetime, Sites, real};
+use crate::range::Range;
 use crate::run::Progress;
 use malloscope_traces::header::ClockSource;
 use malloscope_traces::stacks::Sampling;
 use malloscope_traces::{Call, Placed, Pointer, Reader, Record, Slot, Stack};
+use serde::Serialize;
+use std::collections::HashMap;
 use std::io::{Read, Seek};
 
 /// Dumps of the sites on the way, before the one at the end.
@@ -26,6 +29,9 @@ pub(super) const TICK: u64 = 1000;
 const FLAGS: u64 = 7;
 const MAPPED: u64 = 2;
 
+/// In the place of a flag: this allocation is the latest that its thread made.
+const LATEST: u64 = 4;
+
 /// No site: the call has no stack and nobody stands for it.
 const NO_SITE: u32 = u32::MAX;
 
@@ -36,12 +42,18 @@ pub struct Wanted {
     pub dumps: bool,
     /// [`Profile::lives`].
     pub lives: bool,
+    /// These records alone; without it, all.
+    pub range: Option<Range>,
 }
 
 impl Wanted {
     /// What a format needs.
     pub fn for_format(format: super::Format) -> Wanted {
-        Wanted { dumps: format == super::Format::Perfetto, lives: format == super::Format::Firefox }
+        Wanted {
+            dumps: format == super::Format::Perfetto,
+            lives: format == super::Format::Firefox,
+            range: None,
+        }
     }
 }
 
@@ -52,6 +64,17 @@ pub struct Moment {
     pub time: u64,
     /// Bytes asked for and not given back.
     pub live: u64,
+}
+
+/// Allocations that were counted one by one, whether they have a stack or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// Calls that were given memory.
+    pub allocations: u64,
+    /// Bytes that they asked for.
+    pub bytes: u64,
+    /// Of these allocations, those that were temporary: freed before the thread that made them made another.
+    pub temporary: u64,
 }
 
 /// A thread, or all those that have no lane of their own.
@@ -72,7 +95,7 @@ pub enum Error {
     #[error(transparent)]
     Trace(#[from] malloscope_traces::Error),
     /// It can, but says nothing of stacks.
-    #[error("the trace has no stacks, and this format is about them; record it anew with `--stacks all`")]
+    #[error("the trace has no stacks, and this is about them; record it anew with `--stacks all`")]
     NoStacks,
 }
 
@@ -92,7 +115,8 @@ pub fn collect<R: Read + Seek>(
     if needs_stacks && !pass.profile.has_stacks() {
         return Err(Error::NoStacks);
     }
-    let total = reader.totals().map(|totals| totals.records);
+    let range = wanted.range.unwrap_or(Range::ALL);
+    let total = range.begin(reader)?;
     let mut records = Vec::new();
     loop {
         let first = match reader.next_batch(&mut records) {
@@ -104,26 +128,44 @@ pub fn collect<R: Read + Seek>(
             }
             Err(error) => return Err(error.into()),
         };
+        if first >= range.end() {
+            break;
+        }
         let stacks = reader.batch_stacks();
         let stacks = stacks.iter().copied().chain(std::iter::repeat(Stack::NONE));
         for ((number, record), stack) in (first..).zip(&records).zip(stacks) {
-            pass.record(number, record, stack);
+            if range.contains(number) {
+                pass.record(number, record, stack);
+            }
         }
-        progress(Progress { done: first.saturating_add(records.len() as u64), total });
+        progress(Progress { done: range.done(first.saturating_add(records.len() as u64)), total });
     }
-    Ok(pass.finish(reader.ending().map_or(0, |ending| ending.duration.0)))
+    // What lived at the end of a range lived until then, and not until the trace's.
+    let recorded =
+        if range.end() == u64::MAX { reader.ending().map_or(0, |ending| ending.duration.0) } else { 0 };
+    Ok(pass.finish(recorded))
 }
 
 /// What lives in a slot.
 #[derive(Clone, Copy, Debug, Default)]
 struct Living {
     request: u64,
-    /// The size of its chunk, with the bit for a mapping of its own; and the lowest bit if something lives.
+    /// The size of its chunk, with the bit for a mapping of its own; [`LATEST`]; and the lowest bit if
+    /// something lives.
     chunk: u64,
     born: u64,
+    /// The record that made it.
+    record: u64,
     site: u32,
     /// Its number among the lives that are kept, plus one.
     life: u32,
+}
+
+impl Living {
+    /// How long it has lived at a time and a record.
+    fn until(&self, time: u64, record: u64) -> Lifetime {
+        Lifetime { nanos: time.saturating_sub(self.born), records: record.saturating_sub(self.record) }
+    }
 }
 
 struct Pass {
@@ -132,8 +174,12 @@ struct Pass {
     sampling: Sampling,
     slots: Vec<Living>,
     sites: Sites,
+    /// The slot and the record of the latest allocation of each thread.
+    latest: HashMap<u32, (u32, u64)>,
     counters: Counters,
     now: u64,
+    /// How many records there are so far, with those that are lost.
+    records: u64,
     live: u128,
     most_live: u128,
     held: u128,
@@ -160,6 +206,7 @@ impl Pass {
             has_clock,
             stacks,
             sites: Vec::new(),
+            counted: Counted::default(),
             dumps: Vec::new(),
             lives: Lives::default(),
             counters: Vec::new(),
@@ -175,8 +222,10 @@ impl Pass {
             wanted,
             slots: Vec::new(),
             sites,
+            latest: HashMap::new(),
             counters: Counters::new(),
             now: 0,
+            records: 0,
             live: 0,
             most_live: 0,
             held: 0,
@@ -191,6 +240,7 @@ impl Pass {
 
     fn record(&mut self, number: u64, record: &Record, stack: Stack) {
         self.now = self.now.max(self.profile.time_of(number, record.time.0));
+        self.records = self.records.max(number.saturating_add(1));
         let step = Step { record: number, time: self.now, thread: record.thread.0 };
         self.lane(step, record);
         if record.program_break != 0 {
@@ -228,7 +278,7 @@ impl Pass {
     fn call(&mut self, step: Step, call: &Call, stack: Stack) {
         let request = call.request().unwrap_or(0);
         match *call {
-            Call::Free { pointer } => self.end(step, pointer.slot),
+            Call::Free { pointer } => self.free(step, pointer.slot),
             Call::Realloc { old, to, .. } | Call::Reallocarray { old, to, .. } => {
                 // A call that fails leaves what it was handed as it was; one for nothing frees it.
                 if !to.pointer.is_null() || request == 0 {
@@ -257,15 +307,19 @@ impl Pass {
         if site != NO_SITE {
             self.sites.allocate(site, self.amount(request));
         }
+        let counted = &mut self.profile.counted;
+        counted.allocations += 1;
+        counted.bytes = counted.bytes.saturating_add(request);
         let Slot(slot) = to.pointer.slot;
+        self.outdate(step, slot);
         if to.pointer.slot == Slot::NONE {
             return;
         }
         // In a part of the trace that is lost, it may have been freed unseen.
         self.end(step, to.pointer.slot);
         let life = self.bear(step, (slot, site, request), to.pointer);
-        let chunk = to.head & !FLAGS | to.head & MAPPED | 1;
-        let living = Living { request, chunk, born: step.time, site, life };
+        let chunk = to.head & !FLAGS | to.head & MAPPED | LATEST | 1;
+        let living = Living { request, chunk, born: step.time, record: step.record, site, life };
         let index = slot as usize;
         if index >= self.slots.len() {
             self.slots.resize(index + 1, Living::default());
@@ -295,7 +349,28 @@ impl Pass {
         self.profile.lives.bear((slot, site, request, address), step, lives::MOST, moved)
     }
 
-    /// What lives in the slot is freed, if anything does.
+    /// The thread makes an allocation in this slot: the one before is no longer its latest.
+    fn outdate(&mut self, step: Step, slot: u32) {
+        let Some((slot, record)) = self.latest.insert(step.thread, (slot, step.record)) else { return };
+        // Something else may live there by now.
+        if let Some(before) = self.slots.get_mut(slot as usize).filter(|living| living.record == record) {
+            before.chunk &= !LATEST;
+        }
+    }
+
+    /// The program frees what lives in the slot. A `realloc` that moves it does not: it begins it anew.
+    fn free(&mut self, step: Step, slot: Slot) {
+        let living = self.slots.get(slot.0 as usize).copied().unwrap_or_default();
+        if living.chunk & (LATEST | 1) == LATEST | 1 {
+            self.profile.counted.temporary += 1;
+            if living.site != NO_SITE {
+                self.sites.was_temporary(living.site, self.amount(living.request));
+            }
+        }
+        self.end(step, slot);
+    }
+
+    /// What lives in the slot is no more, if anything does.
     fn end(&mut self, step: Step, slot: Slot) {
         let Some(living) = self.slots.get_mut(slot.0 as usize).filter(|living| living.chunk & 1 == 1) else {
             return;
@@ -303,7 +378,7 @@ impl Pass {
         let living = std::mem::take(living);
         if living.site != NO_SITE {
             let amount = self.amount(living.request);
-            self.sites.free(living.site, amount, step.time - living.born);
+            self.sites.free(living.site, amount, living.until(step.time, step.record));
         }
         self.profile.lives.bury(living.life, step);
         self.live -= u128::from(living.request);
@@ -336,13 +411,14 @@ impl Pass {
     }
 
     fn finish(mut self, recorded: u64) -> Profile {
+        let records = self.records;
         let recorded = if self.profile.has_clock { recorded.min(i64::MAX as u64) } else { 0 };
         let end = self.now.max(recorded);
         for index in 0..self.slots.len() {
             let living = self.slots[index];
             if living.chunk & 1 == 1 && living.site != NO_SITE {
                 let amount = self.amount(living.request);
-                self.sites.outlive(living.site, amount, end - living.born);
+                self.sites.outlive(living.site, amount, living.until(end, records));
             }
         }
         let mut profile = self.profile;

@@ -38,10 +38,11 @@ mod protobuf;
 mod sequence;
 pub mod sites;
 pub mod speedscope;
+pub mod symbolized;
 
 use crate::metrics::series::Sample;
 use code::Code;
-use collect::{Lane, Moment};
+use collect::{Counted, Lane, Moment};
 use counters::Point;
 use lives::Lives;
 use malloscope_traces::header::Header;
@@ -92,6 +93,8 @@ pub struct Profile {
     pub stacks: Stacks,
     /// What each stack did; stacks that allocated nothing are not in it.
     pub sites: Vec<Site>,
+    /// All allocations, also of calls whose stack is not known.
+    pub counted: Counted,
     /// How the sites stood at some moments on the way; empty unless it was asked for.
     pub dumps: Vec<Dump>,
     /// Allocations one by one; empty unless it was asked for.

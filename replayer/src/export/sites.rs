@@ -1,9 +1,10 @@
 //! What each stack did: allocated, freed, and held when the most was live.
 
 use malloscope_traces::Stack;
+use serde::Serialize;
 
 /// Allocations, and their bytes. Whole numbers unless stacks were sampled.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Amount {
     /// How many allocations.
     pub blocks: f64,
@@ -12,7 +13,8 @@ pub struct Amount {
 }
 
 impl Amount {
-    fn add(&mut self, other: Amount) {
+    /// Adds another.
+    pub fn add(&mut self, other: Amount) {
         self.blocks += other.blocks;
         self.bytes += other.bytes;
     }
@@ -47,8 +49,12 @@ pub struct Site {
     pub most: Amount,
     /// What it had live when the whole program had most bytes live.
     pub at_peak: Amount,
+    /// Of what was freed, what its thread freed before it made another, or another thread did.
+    pub temporary: Amount,
     /// The lifetimes of all it allocated, in nanoseconds together. What was never freed lived to the end.
     pub lifetimes: f64,
+    /// The same in records.
+    pub lifetime_records: f64,
     /// After which peak it last changed.
     peak: u64,
     /// Whether it changed since the dump before.
@@ -63,7 +69,9 @@ impl Site {
             freed: Amount::default(),
             most: Amount::default(),
             at_peak: Amount::default(),
+            temporary: Amount::default(),
             lifetimes: 0.0,
+            lifetime_records: 0.0,
             peak: 0,
             is_changed: false,
         }
@@ -73,6 +81,13 @@ impl Site {
     pub fn live(&self) -> Amount {
         self.allocated.less(self.freed)
     }
+}
+
+/// How long something lived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lifetime {
+    pub(super) nanos: u64,
+    pub(super) records: u64,
 }
 
 /// How some sites stood at a moment: those that had changed since the dump before.
@@ -123,16 +138,22 @@ impl Sites {
         }
     }
 
-    /// What was freed had lived so many nanoseconds.
-    pub(super) fn free(&mut self, site: u32, amount: Amount, lifetime: u64) {
-        let site = self.change(site);
-        site.freed.add(amount);
-        site.lifetimes += amount.blocks * real(lifetime);
+    /// What was freed had lived so long.
+    pub(super) fn free(&mut self, site: u32, amount: Amount, lifetime: Lifetime) {
+        self.change(site).freed.add(amount);
+        self.outlive(site, amount, lifetime);
     }
 
-    /// What is live at the end had lived so long.
-    pub(super) fn outlive(&mut self, site: u32, amount: Amount, lifetime: u64) {
-        self.sites[site as usize].lifetimes += amount.blocks * real(lifetime);
+    /// What was freed had been temporary.
+    pub(super) fn was_temporary(&mut self, site: u32, amount: Amount) {
+        self.sites[site as usize].temporary.add(amount);
+    }
+
+    /// What is live at the end, or was freed, had lived so long.
+    pub(super) fn outlive(&mut self, site: u32, amount: Amount, lifetime: Lifetime) {
+        let site = &mut self.sites[site as usize];
+        site.lifetimes += amount.blocks * real(lifetime.nanos);
+        site.lifetime_records += amount.blocks * real(lifetime.records);
     }
 
     /// The program has more live than ever before.
@@ -190,22 +211,27 @@ mod tests {
         Amount { blocks: 1.0, bytes }
     }
 
+    fn lived(nanos: u64) -> Lifetime {
+        Lifetime { nanos, records: 2 * nanos }
+    }
+
     #[test]
     fn a_site_knows_what_it_had_at_the_peak_of_all() {
         let mut sites = Sites::new(3);
         let [one, two] = [1, 2].map(|stack| sites.of(Stack(stack)));
         sites.allocate(one, amount(100.0));
         sites.peak();
-        sites.free(one, amount(100.0), 7);
+        sites.free(one, amount(100.0), lived(7));
         sites.allocate(two, amount(60.0));
         sites.allocate(one, amount(50.0));
         sites.peak();
-        sites.free(two, amount(60.0), 3);
+        sites.free(two, amount(60.0), lived(3));
         let sites = sites.finish();
         assert_eq!(sites.iter().map(|site| site.at_peak.bytes).collect::<Vec<_>>(), [50.0, 60.0]);
         assert_eq!(sites.iter().map(|site| site.most.bytes).collect::<Vec<_>>(), [100.0, 60.0]);
         assert_eq!(sites.iter().map(|site| site.live().bytes).collect::<Vec<_>>(), [50.0, 0.0]);
         assert_eq!(sites.iter().map(|site| site.lifetimes).collect::<Vec<_>>(), [7.0, 3.0]);
+        assert_eq!(sites.iter().map(|site| site.lifetime_records).collect::<Vec<_>>(), [14.0, 6.0]);
     }
 
     #[test]
@@ -215,7 +241,7 @@ mod tests {
         sites.allocate(one, amount(10.0));
         sites.allocate(two, amount(20.0));
         assert_eq!(sites.dump(5).sites.len(), 2);
-        sites.free(two, amount(20.0), 1);
+        sites.free(two, amount(20.0), lived(1));
         assert_eq!(sites.dump(6).sites, [(two, amount(20.0), amount(20.0))]);
         assert_eq!(sites.dump(7).sites, []);
     }

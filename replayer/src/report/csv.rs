@@ -115,8 +115,15 @@ fn write_values(
     }
 }
 
+/// Writes fields as a row.
 pub(super) fn write_row<const N: usize>(fields: [&str; N], out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", fields.map(quoted).join(","))
+    write_line(fields.into_iter().map(str::to_owned), out)
+}
+
+/// Writes fields as a line.
+pub(super) fn write_line(fields: impl Iterator<Item = String>, out: &mut dyn Write) -> io::Result<()> {
+    let fields: Vec<String> = fields.map(|field| quoted(&field)).collect();
+    writeln!(out, "{}", fields.join(","))
 }
 
 /// A field with a comma, a quote or a line break is quoted (RFC 4180).

@@ -66,7 +66,7 @@ pub fn write_tunables(release: &str, rows: &[TunableRow], out: &mut dyn Write) -
     write("malloscope.tunables", &Tunables { release, tunables: rows }, out)
 }
 
-fn write<T: Serialize>(schema: &'static str, content: &T, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write<T: Serialize>(schema: &'static str, content: &T, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, &Document { schema, version: 1, content })?;
     writeln!(out)
 }

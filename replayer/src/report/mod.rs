@@ -10,6 +10,7 @@ mod flows;
 pub mod json;
 pub mod markdown;
 mod single;
+pub mod sites;
 pub mod stacks;
 pub mod terminal;
 pub mod tunables;

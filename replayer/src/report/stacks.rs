@@ -1,6 +1,5 @@
 //! The stacks that matter most for each quantity, with the program's own innermost frames.
 
-use super::units::{bytes, count};
 use super::{Line, Section, Table};
 use crate::blame::fold::Folder;
 use crate::blame::names::is_own;
@@ -130,11 +129,11 @@ pub(super) fn section(blamed: &[Blamed]) -> Option<Section> {
             if let Some((place, _)) = stack.places.first() {
                 frames.push_str(&format!(" (most from: {place})"));
             }
-            table.push([name.to_owned(), share, amount(stack.amount, blamed.unit), frames]);
+            table.push([name.to_owned(), share, blamed.unit.shown(stack.amount), frames]);
             name = "";
         }
         if let Some(error) = blamed.standard_error {
-            let error = amount(error, blamed.unit);
+            let error = blamed.unit.shown(error);
             let name = blamed.what.name();
             lines
                 .push(Line::Text(format!("{name}: estimates from a sample; standard error of all: {error}")));
@@ -142,7 +141,7 @@ pub(super) fn section(blamed: &[Blamed]) -> Option<Section> {
     }
     let totals: Vec<String> = blamed
         .iter()
-        .map(|blamed| format!("{} {}", blamed.what.name(), amount(blamed.total, blamed.unit)))
+        .map(|blamed| format!("{} {}", blamed.what.name(), blamed.unit.shown(blamed.total)))
         .collect();
     lines.insert(0, Line::Text(format!("in all: {}", totals.join(", "))));
     let notes = vec![
@@ -153,16 +152,4 @@ pub(super) fn section(blamed: &[Blamed]) -> Option<Section> {
         "`malloscope flame` draws each of these, with whole stacks.".to_owned(),
     ];
     Some(Section { title: "Stacks".to_owned(), lines, table: Some(table), notes })
-}
-
-/// So much of something, as people read it.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, for people")]
-fn amount(value: f64, unit: Unit) -> String {
-    let whole = value.round().max(0.0) as u64;
-    match unit {
-        Unit::Bytes => bytes(whole),
-        Unit::ByteSeconds => format!("{}·s", bytes(whole)),
-        Unit::ByteRecords => format!("{}·records", bytes(whole)),
-        Unit::Calls | Unit::Allocations | Unit::Requests | Unit::Faults => count(whole),
-    }
 }

@@ -1,0 +1,324 @@
+//! What is done when something is asked or heard of stacks: the part of `apply` that is about them.
+
+use crate::jobs::stacks::{Grow, News, Slot, Sort, Source, Work};
+use crate::model::flame::picture::{Picture, Totals};
+use crate::model::flame::{FlameCommand, Recipe};
+use crate::model::sites::{Order, SitesCommand, Sorted};
+use crate::model::stacks::sources;
+use crate::model::{Model, Tile};
+use malloscope_replayer::blame::What;
+use malloscope_replayer::blame::tree::Shape;
+use malloscope_replayer::trial::Trial;
+use std::sync::Arc;
+
+/// What has to be done outside the model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Todo {
+    /// To be stopped first.
+    pub stop: Vec<Slot>,
+    /// To be started.
+    pub start: Vec<Work>,
+}
+
+/// A user does something to the flamegraph.
+pub fn flame(model: &mut Model, command: FlameCommand) -> Todo {
+    let flame = &mut model.flame;
+    let recipe = &mut flame.recipe;
+    match command {
+        FlameCommand::Want => (flame.is_wanted, flame.is_stopped) = (true, false),
+        FlameCommand::Of(what) => recipe.what = what,
+        FlameCommand::Compare(compares) => recipe.compares = compares,
+        FlameCommand::Invert(is_inverted) => recipe.shape.is_inverted = is_inverted,
+        FlameCommand::MergeRecursion(merges) => recipe.shape.merges_recursion = merges,
+        FlameCommand::Focus(function) => recipe.shape.focus = function,
+        FlameCommand::Hide(function) => {
+            if !recipe.shape.hidden.contains(&function) {
+                recipe.shape.hidden.push(function);
+            }
+        }
+        FlameCommand::ShowAll => {
+            recipe.shape = Shape { focus: None, hidden: Vec::new(), ..recipe.shape };
+        }
+        FlameCommand::GrowUpward(upward) => flame.grows_upward = upward,
+        FlameCommand::Search(text) => {
+            flame.search = text;
+            if let Some(picture) = &mut flame.picture {
+                picture.search(&flame.search);
+            }
+        }
+        FlameCommand::Reveal(stack) => match &mut flame.picture {
+            Some(picture) => picture.reveal(stack),
+            None => flame.reveal = Some(stack),
+        },
+        FlameCommand::Cancel => return cancel_flame(model),
+        FlameCommand::Zoom(node) => in_picture(model, |picture| picture.zoom_to(node)),
+        FlameCommand::Back => in_picture(model, Picture::zoom_back),
+        FlameCommand::Choose(node) => in_picture(model, |picture| picture.choose(node)),
+        FlameCommand::Move(direction) => in_picture(model, |picture| picture.go(direction)),
+        FlameCommand::Toggle(node) => in_picture(model, |picture| picture.toggle(node)),
+    }
+    pursue(model)
+}
+
+fn in_picture(model: &mut Model, change: impl FnOnce(&mut Picture)) {
+    if let Some(picture) = &mut model.flame.picture {
+        change(picture);
+    }
+}
+
+/// Stops what is being done, and goes back to what the trace alone tells.
+fn cancel_flame(model: &mut Model) -> Todo {
+    let mut todo = Todo::default();
+    for source in [Source::Trace, Source::Recorded, Source::Other] {
+        let tile = model.stacks.by_mut(source);
+        if tile.is_loading() {
+            *tile = Tile::Missing;
+            todo.stop.push(Slot::Charge(source));
+        }
+    }
+    model.sites.wants_pinned = false;
+    // What is shown is what is wanted; without anything, nothing is.
+    match &model.flame.picture {
+        Some(picture) => model.flame.recipe = picture.recipe.clone(),
+        None => {
+            (model.flame.is_wanted, model.flame.is_stopped) = (false, true);
+            model.flame.recipe = Recipe::default();
+        }
+    }
+    todo
+}
+
+/// A user does something to the table of sites.
+pub fn sites(model: &mut Model, command: SitesCommand) -> Todo {
+    let sites = &mut model.sites;
+    match command {
+        SitesCommand::Want => (sites.is_wanted, sites.is_stopped) = (true, false),
+        SitesCommand::Sort(column) => sites.order = sites.order.clicked(column),
+        SitesCommand::Filter(text) => sites.order = Order { filter: text, ..sites.order.clone() },
+        SitesCommand::Choose(stack) => {
+            sites.chosen = Some(stack);
+            return flame(model, FlameCommand::Reveal(stack));
+        }
+        SitesCommand::Pin => sites.wants_pinned = true,
+        SitesCommand::Cancel => {
+            (sites.is_wanted, sites.is_stopped) = (false, true);
+            sites.table = Tile::Missing;
+            return Todo { stop: vec![Slot::List], start: Vec::new() };
+        }
+    }
+    pursue(model)
+}
+
+/// Something was heard.
+pub fn heard(model: &mut Model, slot: Slot, news: News) -> Todo {
+    match (slot, news) {
+        (Slot::Names, News::Looking(place)) => model.stacks.looking = place,
+        (Slot::Names, News::Named(legend)) => model.stacks.legend = Tile::Ready(legend),
+        (Slot::Names, News::Failed(failure)) => model.stacks.legend = Tile::Failed(failure),
+        (Slot::Charge(source), news) => {
+            let tile = model.stacks.by_mut(source);
+            match news {
+                // Said of settings that were forgotten since.
+                _ if !tile.is_loading() => {}
+                News::Progress(progress) => *tile = Tile::Loading(Some(progress)),
+                News::Charged(blames) => *tile = Tile::Ready(blames),
+                News::Failed(failure) => *tile = Tile::Failed(failure),
+                _ => {}
+            }
+        }
+        (Slot::List, News::Progress(progress)) => model.sites.table = Tile::Loading(Some(progress)),
+        (Slot::List, News::Listed(table)) => model.sites.table = Tile::Ready(table),
+        (Slot::List, News::Failed(failure)) => model.sites.table = Tile::Failed(failure),
+        (Slot::Grow, News::Grown(tree)) => grown(model, tree),
+        (Slot::Sort, News::Sorted(rows, sum)) => {
+            if let Some(order) = model.sites.asked.clone() {
+                model.sites.sorted = Some(Sorted { order, rows, sum: *sum });
+            }
+        }
+        _ => {}
+    }
+    pursue(model)
+}
+
+fn grown(model: &mut Model, tree: Arc<malloscope_replayer::blame::tree::Tree>) {
+    let (Some(recipe), Some(legend)) = (model.flame.asked.clone(), model.stacks.legend.ready()) else {
+        return;
+    };
+    let mut blames = sources(recipe.what, recipe.compares)
+        .iter()
+        .filter_map(|&source| model.stacks.blame(source, recipe.what));
+    let Some(first) = blames.next() else { return };
+    let totals = Totals::of(first, blames.next());
+    let mut picture = Picture::new(recipe, Arc::clone(legend), tree, totals);
+    let flame = &mut model.flame;
+    if let Some(before) = &flame.picture {
+        picture.look_like(before);
+    }
+    if let Some(stack) = flame.reveal.take() {
+        picture.reveal(stack);
+    }
+    picture.search(&flame.search);
+    flame.picture = Some(picture);
+}
+
+/// The other settings are others, or are no more: what was said of them is not true any more.
+pub fn forget_other(model: &mut Model) {
+    model.stacks.by_other = Tile::Missing;
+    model.flame.recipe.compares = false;
+    if model.flame.asked.as_ref().is_some_and(|asked| asked.compares) {
+        model.flame.asked = None;
+    }
+}
+
+/// Begins whatever is missing for what is wanted.
+fn pursue(model: &mut Model) -> Todo {
+    let mut todo = Todo::default();
+    let Some(trace) = model.trace.clone() else { return todo };
+    if model.stacks.by_other == Tile::Missing {
+        todo.stop.push(Slot::Charge(Source::Other));
+    }
+    let (for_flame, for_sites) = (model.flame.is_wanted, model.sites.is_wanted);
+    if (for_flame || for_sites) && model.stacks.legend == Tile::Missing {
+        model.stacks.legend = Tile::Loading(None);
+        todo.start.push(Work::Name(trace.clone()));
+    }
+    // Without names there are no stacks.
+    if matches!(model.stacks.legend, Tile::Failed(_)) {
+        return todo;
+    }
+    let mut wanted = Vec::new();
+    if for_flame {
+        wanted.extend_from_slice(sources(model.flame.recipe.what, model.flame.recipe.compares));
+    }
+    if for_sites && model.sites.wants_pinned {
+        wanted.push(Source::Recorded);
+    }
+    for source in wanted {
+        let trial = match source {
+            Source::Other => model.compared().map(|run| run.trial.clone()).unwrap_or_default(),
+            _ => Trial::default(),
+        };
+        let tile = model.stacks.by_mut(source);
+        if *tile == Tile::Missing {
+            *tile = Tile::Loading(None);
+            todo.start.push(Work::Charge(trace.clone(), source, Box::new(trial)));
+        }
+    }
+    if for_sites && model.sites.table == Tile::Missing {
+        model.sites.table = Tile::Loading(None);
+        todo.start.push(Work::List(trace));
+    }
+    todo.start.extend(grow(model).map(Box::new).map(Work::Grow));
+    pin(model);
+    todo.start.extend(sort(model).map(Box::new).map(Work::Sort));
+    todo
+}
+
+/// A tree that is wanted and that there is all for.
+fn grow(model: &mut Model) -> Option<Grow> {
+    let recipe = model.flame.recipe.clone();
+    if !model.flame.is_wanted || model.flame.asked.as_ref() == Some(&recipe) {
+        return None;
+    }
+    let legend = Arc::clone(model.stacks.legend.ready()?);
+    let sources = sources(recipe.what, recipe.compares);
+    let mut blames = sources.iter().map(|&source| model.stacks.by(source).ready().cloned());
+    let first = blames.next()??;
+    let second = match blames.next() {
+        Some(second) => Some(second?),
+        None => None,
+    };
+    model.flame.asked = Some(recipe.clone());
+    Some(Grow { legend, what: recipe.what, first, second, shape: recipe.shape })
+}
+
+/// What stacks pinned belongs to the table as soon as it is known.
+fn pin(model: &mut Model) {
+    let Some(pinned) = model.stacks.blame(Source::Recorded, What::Pinned).cloned() else { return };
+    let Tile::Ready(table) = &mut model.sites.table else { return };
+    if table.pinned.is_none() {
+        Arc::make_mut(table).pin(&pinned);
+        // Sums have changed, and perhaps the order.
+        model.sites.asked = None;
+    }
+}
+
+/// An order that is wanted of a table that is there.
+fn sort(model: &mut Model) -> Option<Sort> {
+    let sites = &mut model.sites;
+    let table = Arc::clone(sites.table.ready()?);
+    if sites.asked.as_ref() == Some(&sites.order) {
+        return None;
+    }
+    let filter = match sites.order.filter.trim() {
+        "" => None,
+        text => Some((text.to_owned(), Arc::clone(model.stacks.legend.ready()?))),
+    };
+    sites.asked = Some(sites.order.clone());
+    Some(Sort { table, by: sites.order.by, is_descending: sites.order.is_descending, filter })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use malloscope_replayer::blame::legend::Legend;
+    use malloscope_replayer::blame::{Blame, Unit};
+    use malloscope_replayer::export::names::Offsets;
+    use malloscope_replayer::run::Progress;
+    use malloscope_traces::Stacks;
+
+    fn blames(what: What) -> Arc<Vec<Blame>> {
+        let blame = Blame { what, unit: Unit::Bytes, total: 7.0, standard_error: None, rows: Vec::new() };
+        Arc::new(vec![blame])
+    }
+
+    /// A model whose trace has stacks, the flamegraph of which is looked at.
+    fn looked_at() -> (Model, Todo) {
+        let mut model = Model { trace: Some("a.mscope".into()), ..Model::default() };
+        let todo = flame(&mut model, FlameCommand::Want);
+        let legend = Legend::of(&Stacks::default(), Offsets);
+        heard(&mut model, Slot::Names, News::Named(Arc::new(legend)));
+        (model, todo)
+    }
+
+    fn kinds(todo: &Todo) -> Vec<Slot> {
+        todo.start.iter().map(Work::slot).collect()
+    }
+
+    #[test]
+    fn nothing_is_done_before_somebody_looks_and_then_each_thing_once() {
+        let mut model = Model { trace: Some("a.mscope".into()), ..Model::default() };
+        assert_eq!(kinds(&flame(&mut model, FlameCommand::Of(What::Calls))), []);
+        let (mut model, todo) = looked_at();
+        assert_eq!(kinds(&todo), [Slot::Names, Slot::Charge(Source::Trace)]);
+        assert_eq!(kinds(&flame(&mut model, FlameCommand::Want)), []);
+        let charged = News::Charged(blames(What::Bytes));
+        let todo = heard(&mut model, Slot::Charge(Source::Trace), charged);
+        assert_eq!(kinds(&todo), [Slot::Grow]);
+        assert_eq!(kinds(&sites(&mut model, SitesCommand::Want)), [Slot::List]);
+    }
+
+    #[test]
+    fn what_was_said_of_settings_that_were_forgotten_is_not_believed() {
+        let (mut model, _) = looked_at();
+        flame(&mut model, FlameCommand::Of(What::Pinned));
+        let todo = flame(&mut model, FlameCommand::Compare(true));
+        assert_eq!(kinds(&todo), [Slot::Charge(Source::Other)]);
+        forget_other(&mut model);
+        let todo = heard(&mut model, Slot::Charge(Source::Other), News::Charged(blames(What::Pinned)));
+        assert_eq!(model.stacks.by_other, Tile::Missing);
+        assert!(todo.stop.contains(&Slot::Charge(Source::Other)) && !model.flame.recipe.compares);
+    }
+
+    #[test]
+    fn what_takes_too_long_is_cancelled_and_what_was_there_is_there_again() {
+        let (mut model, _) = looked_at();
+        flame(&mut model, FlameCommand::Of(What::Pinned));
+        let progress = Progress { done: 1, total: None };
+        heard(&mut model, Slot::Charge(Source::Recorded), News::Progress(progress));
+        let todo = flame(&mut model, FlameCommand::Cancel);
+        assert!(todo.start.is_empty() && todo.stop.contains(&Slot::Charge(Source::Recorded)));
+        assert_eq!((model.flame.recipe.what, model.flame.is_wanted), (What::Bytes, false));
+        assert_eq!(model.stacks.by_recorded, Tile::Missing);
+    }
+}

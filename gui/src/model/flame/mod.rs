@@ -1,0 +1,144 @@
+//! The flamegraph: what it is of, how it is put together, and what of it is looked at.
+
+pub mod layout;
+pub mod picture;
+
+use malloscope_replayer::blame::What;
+use malloscope_replayer::blame::legend::FunctionId;
+use malloscope_replayer::blame::tree::Shape;
+use malloscope_traces::Stack;
+use picture::Picture;
+
+/// What a flamegraph is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipe {
+    /// Of what.
+    pub what: What,
+    /// Whether it shows what is different under the other settings.
+    pub compares: bool,
+    /// How stacks are put together.
+    pub shape: Shape,
+}
+
+impl Default for Recipe {
+    fn default() -> Recipe {
+        Recipe { what: What::Bytes, compares: false, shape: Shape::default() }
+    }
+}
+
+/// The flamegraph.
+#[derive(Clone, Debug, Default)]
+pub struct Flame {
+    /// Whether anybody has looked at it: until then nothing is done for it.
+    pub is_wanted: bool,
+    /// Whether what was being done for it was stopped: then it waits until it is asked for.
+    pub is_stopped: bool,
+    /// What it should be made of.
+    pub recipe: Recipe,
+    /// Whether the root is below, and what it calls grows upward.
+    pub grows_upward: bool,
+    /// The text that is searched for.
+    pub search: String,
+    /// What is being made.
+    pub asked: Option<Recipe>,
+    /// What is there.
+    pub picture: Option<Picture>,
+    /// A stack to be shown as soon as there is a picture.
+    pub reveal: Option<Stack>,
+}
+
+/// What a user does to it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FlameCommand {
+    /// Look at it.
+    Want,
+    /// Make it of this.
+    Of(What),
+    /// Show what is different under the other settings, or do not.
+    Compare(bool),
+    /// Put innermost functions at the root and their callers above, or do not.
+    Invert(bool),
+    /// Show functions that call themselves once, or do not.
+    MergeRecursion(bool),
+    /// Count only stacks with this function, or all.
+    Focus(Option<FunctionId>),
+    /// Leave stacks with this function out.
+    Hide(FunctionId),
+    /// Leave nothing out.
+    ShowAll,
+    /// Let it grow upward, or do not.
+    GrowUpward(bool),
+    /// Search for this.
+    Search(String),
+    /// Fill the width with this node.
+    Zoom(u32),
+    /// Go back to where it was before the last zoom.
+    Back,
+    /// Look at this node.
+    Choose(u32),
+    /// Look at the node in this direction.
+    Move(Direction),
+    /// Open or close the row of a node.
+    Toggle(u32),
+    /// Show this stack.
+    Reveal(Stack),
+    /// Stop what is being done for it.
+    Cancel,
+}
+
+/// A direction in a tree of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the node above: towards the root.
+    ToRoot,
+    /// To the widest of the nodes below.
+    FromRoot,
+    /// To the neighbour on the left.
+    Left,
+    /// To the neighbour on the right.
+    Right,
+}
+
+/// The command that prints the same.
+pub fn command(trace: &std::path::Path, recipe: &Recipe, other: &[(String, u64)]) -> String {
+    let mut command = format!("malloscope flame {}", quoted(&trace.to_string_lossy()));
+    command.push_str(&format!(" --of {}", recipe.what.name()));
+    if recipe.shape.merges_recursion {
+        command.push_str(" --merge-recursion");
+    }
+    if recipe.compares {
+        for (name, value) in other {
+            command.push_str(&format!(" --against-set {name}={value}"));
+        }
+    }
+    command.push_str(&format!(" -o {}.svg", recipe.what.name()));
+    command
+}
+
+/// A word as shells read it.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_command_prints_the_same() {
+        let mut recipe = Recipe { what: What::Pinned, ..Recipe::default() };
+        let other = [("mmap_threshold".to_owned(), 65536)];
+        let said = |recipe: &Recipe| command(Path::new("it's.mscope"), recipe, &other);
+        assert_eq!(said(&recipe), r"malloscope flame 'it'\''s.mscope' --of pinned -o pinned.svg");
+        recipe.compares = true;
+        recipe.shape.merges_recursion = true;
+        let expected = "--of pinned --merge-recursion --against-set mmap_threshold=65536 -o pinned.svg";
+        assert!(said(&recipe).ends_with(expected), "{}", said(&recipe));
+    }
+}

@@ -1,0 +1,117 @@
+//! The flamegraph: what it is of, what is searched for, the picture, and the same as a tree of rows.
+
+mod chart;
+mod rows;
+mod tools;
+
+use super::loading;
+use crate::app::command::{Command, Commands};
+use crate::model::failure::Failure;
+use crate::model::flame::FlameCommand;
+use crate::model::stacks::sources;
+use crate::model::{Model, Tile};
+use crate::widgets::message;
+use egui::{Panel, Ui};
+use malloscope_replayer::run::Progress;
+
+/// From this width on, the rows are beside the picture, and not below it.
+const WIDE: f32 = 760.0;
+
+/// What the flamegraph remembers that is nobody else's business.
+#[derive(Clone, Debug, Default)]
+pub struct FlameView {
+    tools: tools::Tools,
+    chart: chart::Chart,
+    rows: rows::Rows,
+}
+
+impl FlameView {
+    /// Shows the flamegraph, or why there is none.
+    pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
+        let state = State::of(model);
+        if model.flame.is_stopped {
+            super::stopped(ui, || commands.push(Command::Flame(FlameCommand::Want)));
+            return;
+        }
+        if wants_work(model, &state) {
+            commands.push(Command::Flame(FlameCommand::Want));
+        }
+        if let State::Failed(failure) = state
+            && model.stacks.legend.ready().is_none()
+        {
+            message::show(ui, &failure.what, &failure.next);
+            return;
+        }
+        self.tools.ui(ui, model, commands);
+        match state {
+            State::Failed(failure) => message::show(ui, &failure.what, &failure.next),
+            State::Loading(what, progress) => {
+                loading::ui(ui, &what, progress, || commands.push(Command::Flame(FlameCommand::Cancel)));
+            }
+            State::Ready => {}
+        }
+        let Some(picture) = &model.flame.picture else { return };
+        tools::said(ui, picture, model, commands);
+        if picture.tree.root().width <= 0.0 {
+            let unit = picture.unit().name();
+            ui.label(format!("There is nothing to draw: no stack has caused any {unit} here."));
+            return;
+        }
+        let (width, height) = (ui.available_width(), ui.available_height());
+        let rows = if width >= WIDE {
+            Panel::right("flame rows").default_size(width * 0.4).size_range(240.0..=width * 0.8)
+        } else {
+            Panel::bottom("flame rows below").default_size(height * 0.4).size_range(60.0..=height * 0.8)
+        };
+        let frame = egui::Frame::new().inner_margin(crate::theme::GAP / 2.0);
+        rows.resizable(true).frame(frame).show(ui, |ui| self.rows.ui(ui, picture, commands));
+        self.chart.ui(ui, picture, model.flame.grows_upward, commands);
+    }
+}
+
+/// How it is with what was asked for.
+enum State<'a> {
+    /// It is being made.
+    Loading(String, Option<Progress>),
+    /// It came to nothing.
+    Failed(&'a Failure),
+    /// There is all for it.
+    Ready,
+}
+
+impl State<'_> {
+    fn of(model: &Model) -> State<'_> {
+        match &model.stacks.legend {
+            Tile::Failed(failure) => return State::Failed(failure),
+            Tile::Loading(_) => {
+                let place = &model.stacks.looking;
+                let what = if place.is_empty() {
+                    "Reading stacks".to_owned()
+                } else {
+                    format!("Finding names: {place}")
+                };
+                return State::Loading(what, None);
+            }
+            Tile::Missing | Tile::Ready(_) => {}
+        }
+        let recipe = &model.flame.recipe;
+        for &source in sources(recipe.what, recipe.compares) {
+            match model.stacks.by(source) {
+                Tile::Failed(failure) => return State::Failed(failure),
+                Tile::Loading(progress) => {
+                    let what =
+                        if recipe.what.needs_replay() { "Replaying for the flamegraph" } else { "Reading" };
+                    return State::Loading(what.to_owned(), *progress);
+                }
+                Tile::Missing | Tile::Ready(_) => {}
+            }
+        }
+        State::Ready
+    }
+}
+
+/// Whether there is something to be begun: once, and not in every frame until it is done.
+fn wants_work(model: &Model, state: &State<'_>) -> bool {
+    let flame = &model.flame;
+    matches!(state, State::Ready) && (!flame.is_wanted || flame.asked.as_ref() != Some(&flame.recipe))
+}
