@@ -58,7 +58,7 @@ pub struct Oddities {
 }
 
 /// A heap, and the table of what the trace's slots stand for in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine<M, O> {
     heap: Heap<M, O>,
     slots: Vec<Held>,
@@ -140,6 +140,15 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     /// What a pointer of the trace stands for now, even if that is nothing.
     pub(crate) fn slot(&self, pointer: Pointer) -> Held {
         self.held(pointer).unwrap_or_default()
+    }
+
+    /// All live allocations: each pointer of the trace that stands for one, and what it stands for. Of
+    /// those inherited from a parent the pointer has no slot.
+    pub fn all_held(&self) -> impl Iterator<Item = (Pointer, Held)> + '_ {
+        let own =
+            (0..).zip(&self.slots).map(|(slot, &held)| (Pointer { address: 0, slot: Slot(slot) }, held));
+        let inherited = self.inherited.iter().map(|(&address, &held)| (Pointer::seen(address), held));
+        own.chain(inherited).filter(|(_, held)| !held.payload.is_null())
     }
 
     /// Makes a pointer of the trace stand for what it stood for before.
