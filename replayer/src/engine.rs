@@ -161,6 +161,14 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         self.thread(thread)
     }
 
+    /// The trace's number for a thread of the heap; `None` if it is one of a parent's.
+    pub(crate) fn traced_thread(&self, thread: ThreadId) -> Option<Thread> {
+        match thread.0 {
+            first if first == self.threads.first => Some(Thread(0)),
+            other => other.checked_sub(self.threads.others).filter(|&other| other > 0).map(Thread),
+        }
+    }
+
     /// Becomes the child of a fork by `thread`; `addresses` are the parent's live allocations as
     /// they were recorded, besides those it had inherited itself.
     pub fn fork(&mut self, thread: Thread, addresses: impl IntoIterator<Item = (u64, Slot)>, threads: u32) {
