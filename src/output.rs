@@ -36,7 +36,7 @@ pub fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
 pub fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
     let mut out = open(None)?;
     match format {
-        Format::Terminal | Format::Markdown => print_sections(&report.sections(), format, &mut out)?,
+        Format::Terminal | Format::Markdown => write_sections(&report.sections(), format, &mut out)?,
         Format::Json => json::write_report(report, &mut out)?,
         Format::Csv => csv::write_report(report, &mut out)?,
     }
@@ -47,7 +47,7 @@ pub fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
 pub fn print_comparison(comparison: &Comparison, format: Format) -> anyhow::Result<()> {
     let mut out = open(None)?;
     match format {
-        Format::Terminal | Format::Markdown => print_sections(&comparison.sections(), format, &mut out)?,
+        Format::Terminal | Format::Markdown => write_sections(&comparison.sections(), format, &mut out)?,
         Format::Json => json::write_comparison(comparison, &mut out)?,
         Format::Csv => csv::write(&comparison.runs, &mut out)?,
     }
@@ -57,11 +57,12 @@ pub fn print_comparison(comparison: &Comparison, format: Format) -> anyhow::Resu
 /// Prints sections that are only for people.
 pub fn print_for_people(sections: &[Section]) -> anyhow::Result<()> {
     let mut out = open(None)?;
-    print_sections(sections, Format::Terminal, &mut out)?;
+    write_sections(sections, Format::Terminal, &mut out)?;
     Ok(out.flush()?)
 }
 
-fn print_sections(sections: &[Section], format: Format, out: &mut dyn Write) -> io::Result<()> {
+/// Writes sections for people.
+pub fn write_sections(sections: &[Section], format: Format, out: &mut dyn Write) -> io::Result<()> {
     match format {
         Format::Markdown => markdown::write(sections, out),
         _ => terminal::write(sections, colour(), out),

@@ -4,13 +4,15 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 12] = [
+pub const SUBCOMMANDS: [&str; 14] = [
     "profile",
     "record",
     "replay",
     "verify",
     "compare",
     "flame",
+    "heap",
+    "explain",
     "info",
     "symbolize",
     "dump",
@@ -57,7 +59,7 @@ fn nothing_else_is_on_offer() {
 
 #[test]
 fn misuse_is_told_and_ends_with_2() {
-    let misused: [&[&str]; 12] = [
+    let misused: [&[&str]; 14] = [
         &[],
         &["frobnicate"],
         &["replay"],
@@ -68,6 +70,8 @@ fn misuse_is_told_and_ends_with_2() {
         &["replay", "--introspect=mallinfo", "--syscalls", "x.mscope"],
         &["record", "-o", "x.mscope"],
         &["generate", "completions", "tcsh"],
+        &["heap", "--at", "soon", "x.mscope"],
+        &["explain", "--next", "luck", "x.mscope"],
         &["flame", "--of", "luck", "x.mscope"],
         &["flame", "--diff", "y.mscope", "--against-set", "tcache_count=0", "x.mscope"],
     ];

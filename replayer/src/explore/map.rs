@@ -149,6 +149,36 @@ pub struct Piece {
     allocation: u32,
 }
 
+#[cfg(test)]
+impl Piece {
+    pub(super) fn of_own(address: u64, size: u64) -> Piece {
+        own(address, size)
+    }
+
+    pub(super) fn in_state(self, state: State) -> Piece {
+        Piece { state, ..self }
+    }
+}
+
+impl Piece {
+    /// Whether a live allocation is in it.
+    pub fn is_live(&self) -> bool {
+        self.state == State::Live
+    }
+
+    /// The bin that a free chunk waits in, as it is called elsewhere: `tcache bin 5`; nothing of others.
+    pub fn bin_name(&self) -> String {
+        match self.state {
+            State::Cached => format!("tcache bin {}", self.bin),
+            State::Fast => format!("fastbin {}", self.bin),
+            State::Unsorted => "unsorted bin".to_owned(),
+            State::Small => format!("small bin {}", self.bin),
+            State::Large => format!("large bin {}", self.bin),
+            State::Live | State::Top | State::Other | State::Own => String::new(),
+        }
+    }
+}
+
 /// An allocation that lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Allocation {

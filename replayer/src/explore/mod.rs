@@ -14,6 +14,7 @@
 
 mod births;
 mod call;
+pub mod cells;
 mod decision;
 mod ear;
 pub mod map;
@@ -36,6 +37,7 @@ use malloscope_allocator::memory::simulated::Simulated;
 use malloscope_traces::{Error as TraceError, Nanos, Record, Stack};
 use map::HeapMap;
 use past::Past;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tape::Tape;
@@ -95,7 +97,7 @@ pub struct Watched<'a> {
 }
 
 /// One call, made, and what the allocator decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// Which record, in the order of the replay, from 0 on.
     pub record: u64,

@@ -6,6 +6,7 @@
 pub mod chart;
 mod comparison;
 pub mod csv;
+pub mod heap;
 pub mod json;
 pub mod markdown;
 mod single;
