@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(cells(1000, 100, 5), [top, fast, fast, fast, NOTHING]);
         assert_eq!(cells(1000, 100, 2), [top, fast]);
         assert_eq!(cells(1000, 10, 5), [live, live, live, top, top]);
-        assert_eq!(cells(1375, 10, 3), [fast, live, live], "as many bytes: the lower class");
+        assert_eq!(cells(1375, 10, 3), [live, live, live], "as many bytes: the lower class");
         assert_eq!(cells(900, 50, 4), [NOTHING, NOTHING, live, top]);
         assert_eq!(cells(5000, 50, 2), [NOTHING, NOTHING]);
         let shares = map.shares(|piece| piece.state as Class);
