@@ -1,8 +1,11 @@
 //! The only code that changes the model.
 
 use super::command::Command;
+use crate::jobs::explore;
 use crate::jobs::replay::News;
 use crate::model::failure::Failure;
+use crate::model::heap::Ask;
+use crate::model::picture::Canvas;
 use crate::model::view::View;
 use crate::model::{Model, Replayed, Tile, Which, differences};
 use malloscope_replayer::run::Job;
@@ -20,6 +23,10 @@ pub enum Task {
     StopAll,
     /// Bring a panel to the front.
     Look(View),
+    /// Ask whoever goes through the trace, in this trial.
+    Explore(Ask, Box<Trial>),
+    /// Draw the heap.
+    Paint(Box<Canvas>),
 }
 
 /// Changes the model, and says what else is to be done.
@@ -31,12 +38,14 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
                 trace: Some(trace),
                 recorded: Tile::Loading(None),
                 sorting: model.sorting,
+                exploring: model.exploring.restarted(),
                 ..Model::default()
             };
             Some(Task::Start(Which::Recorded, Box::new(job)))
         }
         Command::Close => {
-            *model = Model { sorting: model.sorting, ..Model::default() };
+            *model =
+                Model { sorting: model.sorting, exploring: model.exploring.restarted(), ..Model::default() };
             Some(Task::StopAll)
         }
         Command::Cancel(Which::Recorded) => apply(model, Command::Close),
@@ -65,6 +74,10 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             }
         }
         Command::Show(which) => {
+            if model.shown != which {
+                // It is another heap.
+                model.exploring = model.exploring.restarted();
+            }
             model.shown = which;
             None
         }
@@ -78,6 +91,32 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
         }
         Command::Select(range) => {
             model.range = range.filter(|(first, end)| first < end);
+            None
+        }
+        Command::Explore(ask) => {
+            let trial = model.shown()?.report.outcome.trial.clone();
+            model.exploring.asked(ask);
+            Some(Task::Explore(ask, Box::new(trial)))
+        }
+        Command::Colour(colouring) => {
+            model.exploring.colouring = colouring;
+            None
+        }
+        Command::Choose(chunk) => {
+            model.exploring.choose(chunk);
+            None
+        }
+        Command::Play(calls) => {
+            model.exploring.playing = calls;
+            None
+        }
+        Command::Paint(canvas) => Some(Task::Paint(canvas)),
+        Command::Painted(picture) => {
+            model.exploring.picture = Some(picture);
+            None
+        }
+        Command::Explored(news) => {
+            explored(model, news);
             None
         }
         Command::Look(view) => Some(Task::Look(view)),
@@ -96,6 +135,29 @@ fn heard(model: &mut Model, which: Which, news: News) {
     };
     if let (Tile::Ready(recorded), Tile::Ready(other)) = (&model.recorded, &model.other) {
         model.differences = differences(recorded, other);
+    }
+}
+
+fn explored(model: &mut Model, news: explore::News) {
+    let exploring = &mut model.exploring;
+    match news {
+        explore::News::Progress(progress) => {
+            if let Some((_, under_way)) = &mut exploring.under_way {
+                *under_way = Some(progress);
+            }
+        }
+        explore::News::Arrived(moment) => {
+            if let Some(record) = exploring.arrived(moment) {
+                model.cursor = Some(record);
+            }
+        }
+        explore::News::Failed(failure) => {
+            (exploring.under_way, exploring.playing) = (None, None);
+            exploring.failure = Some(failure);
+        }
+        explore::News::Named(stack, lines) => {
+            exploring.names.insert(stack, lines);
+        }
     }
 }
 

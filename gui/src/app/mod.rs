@@ -3,14 +3,19 @@
 pub mod apply;
 pub mod command;
 
+use crate::jobs::explore::Exploration;
+use crate::jobs::paint::Painter;
 use crate::jobs::replay::{News, Replay};
+use crate::model::heap::Ask;
 use crate::model::{Model, Which};
 use crate::theme;
 use crate::views::Views;
 use apply::{Task, apply};
 use command::{Command, Commands};
+use malloscope_replayer::trial::Trial;
 use malloscope_replayer::worker::Launcher;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The window's contents.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ pub struct App {
     context: egui::Context,
     recorded: Option<Replay>,
     other: Option<Replay>,
+    exploration: Option<Exploration>,
+    painter: Option<Painter>,
 }
 
 impl App {
@@ -34,6 +41,8 @@ impl App {
             context: context.clone(),
             recorded: None,
             other: None,
+            exploration: None,
+            painter: None,
         };
         if let Some(trace) = trace {
             app.apply(Command::Open(trace));
@@ -60,7 +69,13 @@ impl App {
             }
             Some(Task::Stop(which)) => *self.replay(which) = None,
             Some(Task::Look(view)) => self.views.look(view),
-            Some(Task::StopAll) => (self.recorded, self.other) = (None, None),
+            Some(Task::Explore(ask, trial)) => self.explore(ask, *trial),
+            Some(Task::Paint(canvas)) => {
+                let context = self.context.clone();
+                let start = || Painter::start(move || context.request_repaint());
+                self.painter.get_or_insert_with(start).want(*canvas);
+            }
+            Some(Task::StopAll) => (self.recorded, self.other, self.exploration) = (None, None, None),
             None => {}
         }
     }
@@ -83,6 +98,20 @@ impl App {
         }
     }
 
+    /// Asks whoever goes through the trace that is open, as in this trial.
+    fn explore(&mut self, ask: Ask, trial: Trial) {
+        let Some(trace) = self.model.trace.clone() else { return };
+        let context = self.context.clone();
+        if self.exploration.as_ref().is_none_or(|one| !one.is_of(&trace, &trial)) {
+            // The one before is dropped, and ends.
+            let wake = move || context.request_repaint();
+            self.exploration = Some(Exploration::start(trace, trial, wake));
+        }
+        if let Some(exploration) = &self.exploration {
+            exploration.ask(ask);
+        }
+    }
+
     fn replay(&mut self, which: Which) -> &mut Option<Replay> {
         match which {
             Which::Recorded => &mut self.recorded,
@@ -101,6 +130,9 @@ impl App {
             }
             commands.extend(news.into_iter().map(|news| Command::Heard(which, news)));
         }
+        commands.extend(self.exploration.iter().flat_map(Exploration::news).map(Command::Explored));
+        let picture = self.painter.as_ref().and_then(Painter::latest);
+        commands.extend(picture.map(|picture| Command::Painted(Arc::new(picture))));
         commands
     }
 }

@@ -1,6 +1,8 @@
 //! Work off the frame thread. Each job answers through a channel and can be stopped.
 
+pub mod explore;
 pub mod leash;
+pub mod paint;
 pub mod replay;
 
 /// The word that makes the window's executable a worker.

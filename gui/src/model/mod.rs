@@ -1,9 +1,12 @@
 //! What is true. Nothing in here has heard of egui.
 
 pub mod bins;
+pub mod colouring;
 pub mod failure;
 pub mod figures;
+pub mod heap;
 pub mod notices;
+pub mod picture;
 pub mod served;
 pub mod settings;
 pub mod timeline;
@@ -12,6 +15,7 @@ pub mod view;
 use bins::{BinLine, Sorting};
 use failure::Failure;
 use figures::Figure;
+use heap::Exploring;
 use malloscope_replayer::report::{Comparison, Report, Run, Section, TraceInfo};
 use malloscope_replayer::run::Progress;
 use notices::Notice;
@@ -74,6 +78,8 @@ pub struct Model {
     pub differences: Option<Section>,
     /// Which of the two the tables show.
     pub shown: Which,
+    /// The heap at one record.
+    pub exploring: Exploring,
     /// How the table of bins is sorted.
     pub sorting: Sorting,
     /// The record that is looked at.

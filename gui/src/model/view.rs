@@ -12,6 +12,8 @@ pub enum View {
     Bins,
     /// Where requests were served from.
     Served,
+    /// Every chunk at one record, and the calls before and after it, one by one.
+    Map,
     /// Other settings, and what they change.
     Runs,
     /// All that the command prints.
@@ -20,7 +22,8 @@ pub enum View {
 
 impl View {
     /// All, in the order of their shortcuts.
-    pub const ALL: [View; 5] = [View::Timeline, View::Bins, View::Served, View::Runs, View::Report];
+    pub const ALL: [View; 6] =
+        [View::Timeline, View::Bins, View::Served, View::Map, View::Runs, View::Report];
 
     /// What stands on its tab.
     pub fn title(self) -> &'static str {
@@ -28,6 +31,7 @@ impl View {
             View::Timeline => "Timeline",
             View::Bins => "Bins",
             View::Served => "Served from",
+            View::Map => "Heap map",
             View::Runs => "What if",
             View::Report => "Report",
         }
@@ -39,6 +43,7 @@ impl View {
             View::Timeline => "timeline",
             View::Bins => "bins",
             View::Served => "served",
+            View::Map => "map",
             View::Runs => "runs",
             View::Report => "report",
         }
@@ -50,6 +55,7 @@ impl View {
             View::Timeline => "The program break over the records of the trace, and what lives in it.",
             View::Bins => "Every bin: how often it was asked, and how often it had what was wanted.",
             View::Served => "Where in malloc requests were served from.",
+            View::Map => "Every chunk of the heap at one record, and what malloc decides, call by call.",
             View::Runs => "The same trace under other settings, and what they change.",
             View::Report => "All that `malloscope replay` prints.",
         }

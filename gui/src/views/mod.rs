@@ -3,6 +3,7 @@
 mod bins;
 mod head;
 mod loading;
+mod map;
 mod opening;
 mod panels;
 mod sections;
@@ -23,6 +24,7 @@ use panels::Panels;
 pub struct Views {
     opening: opening::Opening,
     settings: settings::SettingsView,
+    map: map::Map,
     panels: Panels,
 }
 
@@ -47,11 +49,12 @@ impl Views {
     fn replayed(&mut self, ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
         Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, recorded));
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            let Views { panels, settings, .. } = self;
+            let Views { panels, settings, map, .. } = self;
             panels.ui(ui, &mut |ui, view| match view {
                 View::Timeline => timeline::ui(ui, model, recorded, commands),
                 View::Bins => bins::ui(ui, model, commands),
                 View::Served => scrolled(ui, |ui| served::ui(ui, model)),
+                View::Map => map.ui(ui, model, commands),
                 View::Runs => scrolled(ui, |ui| settings.ui(ui, model, commands)),
                 View::Report => scrolled(ui, |ui| sections::ui(ui, model)),
             });
