@@ -127,7 +127,7 @@ impl Plan {
     }
 
     /// The number of the span that has a cell in this place.
-    fn span_at(&self, row: u64, column: u64) -> Option<&Span> {
+    pub fn span_at(&self, row: u64, column: u64) -> Option<&Span> {
         let after = self.spans.partition_point(|span| (span.row, span.column) <= (row, column));
         self.spans.get(after.checked_sub(1)?)
     }

@@ -3,11 +3,13 @@
 use super::Moment;
 use std::collections::VecDeque;
 
-/// So many are kept: with one alone, the step back from just after it would go a long way.
+/// So many are kept: with one alone, the step back from just after it goes a long way.
 const KEPT: usize = 2;
+/// Of heaps with more pages than this (64 MiB), one alone is kept: each takes as much memory as the heap.
+const MANY_PAGES: u64 = 1 << 14;
 /// The least and the greatest number of records between two: some milliseconds of replaying, and what the
-/// records in between may take (100 MiB).
-const SPACING: (u64, u64) = (1 << 15, 1 << 20);
+/// records in between may take (40 MiB).
+const SPACING: (u64, u64) = (1 << 15, 1 << 18);
 /// Records replayed in the time in which a page is copied, or more: so that keeping moments takes no
 /// longer than replaying what lies between them.
 const RECORDS_A_PAGE: u64 = 8;
@@ -37,11 +39,11 @@ impl Past {
 
     /// Keeps how things stand now.
     pub(super) fn keep(&mut self, now: &Moment, turn: u64) {
+        let is_large = now.engine.heap().memory().residency().pages > MANY_PAGES;
+        let others = if is_large { 0 } else { KEPT - 1 };
+        self.kept.drain(..self.kept.len().saturating_sub(others));
         let place = self.kept.partition_point(|(kept, _)| kept.made <= now.made);
         self.kept.insert(place, (now.clone(), turn));
-        if self.kept.len() > KEPT {
-            self.kept.pop_front();
-        }
     }
 
     /// The latest moment up to where so many records were replayed, and the tape's next entry then.

@@ -406,12 +406,13 @@ impl View<'_> {
         let (row, column) = self.cell_under(at)?;
         let from = self.plan.address_at(row, column)?;
         let end = from + self.plan.cell;
-        let pieces = &self.heap.pieces;
+        let region = self.heap.regions.get(self.plan.span_at(row, column)?.region)?;
+        let pieces = &self.heap.pieces[region.pieces.clone()];
         let first = pieces.partition_point(|piece| piece.address + piece.size <= from);
         let overlap = |piece: &Piece| (piece.address + piece.size).min(end) - piece.address.max(from);
         let in_cell = pieces[first..].iter().take_while(|piece| piece.address < end).take(LOOKED_AT);
         let most = in_cell.enumerate().max_by_key(|(place, piece)| (overlap(piece), usize::MAX - place))?;
-        Some(first + most.0)
+        Some(region.pieces.start + first + most.0)
     }
 
     /// Above each band what it is.
