@@ -40,7 +40,7 @@ pub fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
 pub fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
     let mut out = open(None)?;
     match format {
-        Format::Terminal | Format::Markdown => print_sections(&report.sections(), format, &mut out)?,
+        Format::Terminal | Format::Markdown => write_sections(&report.sections(), format, &mut out)?,
         Format::Json => json::write_report(report, &mut out)?,
         Format::Csv => csv::write_report(report, &mut out)?,
     }
@@ -51,7 +51,7 @@ pub fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
 pub fn print_comparison(comparison: &Comparison, format: Format) -> anyhow::Result<()> {
     let mut out = open(None)?;
     match format {
-        Format::Terminal | Format::Markdown => print_sections(&comparison.sections(), format, &mut out)?,
+        Format::Terminal | Format::Markdown => write_sections(&comparison.sections(), format, &mut out)?,
         Format::Json => json::write_comparison(comparison, &mut out)?,
         Format::Csv => csv::write(&comparison.runs, &mut out)?,
     }
@@ -71,7 +71,7 @@ pub fn print_tunables(release: &str, rows: &[TunableRow], format: Format) -> any
     let mut out = open(None)?;
     match format {
         Format::Terminal | Format::Markdown => {
-            print_sections(&[tunables::section(release, rows)], format, &mut out)?;
+            write_sections(&[tunables::section(release, rows)], format, &mut out)?;
         }
         Format::Json => json::write_tunables(release, rows, &mut out)?,
         Format::Csv => tunables::write_csv(rows, &mut out)?,
@@ -83,7 +83,7 @@ pub fn print_tunables(release: &str, rows: &[TunableRow], format: Format) -> any
 pub fn print_sites(sites: &Sites<'_>, format: Format) -> anyhow::Result<()> {
     let mut out = open(None)?;
     match format {
-        Format::Terminal | Format::Markdown => print_sections(&[sites.section()], format, &mut out)?,
+        Format::Terminal | Format::Markdown => write_sections(&[sites.section()], format, &mut out)?,
         Format::Json => sites.write_json(&mut out)?,
         Format::Csv => sites.write_csv(&mut out)?,
     }
@@ -93,11 +93,12 @@ pub fn print_sites(sites: &Sites<'_>, format: Format) -> anyhow::Result<()> {
 /// Prints sections that are only for people.
 pub fn print_for_people(sections: &[Section]) -> anyhow::Result<()> {
     let mut out = open(None)?;
-    print_sections(sections, Format::Terminal, &mut out)?;
+    write_sections(sections, Format::Terminal, &mut out)?;
     Ok(out.flush()?)
 }
 
-fn print_sections(sections: &[Section], format: Format, out: &mut dyn Write) -> io::Result<()> {
+/// Writes sections for people.
+pub fn write_sections(sections: &[Section], format: Format, out: &mut dyn Write) -> io::Result<()> {
     match format {
         Format::Markdown => markdown::write(sections, out),
         _ => terminal::write(sections, colour(), out),

@@ -1,8 +1,8 @@
 //! The options that decide how a trace is replayed, for every subcommand that replays.
 
 use clap::{Args, ValueEnum};
-use malloscope_replayer::setting::Setting;
 use malloscope_replayer::range::Range;
+use malloscope_replayer::setting::Setting;
 use malloscope_replayer::sizes;
 use malloscope_replayer::trial::{MemoryKind, ThpMode, Touch, Trial, WordWidth};
 
@@ -111,25 +111,6 @@ pub struct RangeArg {
     /// Those before are replayed too, and make the heap what it is when the range begins.
     #[arg(long, value_name = "FROM..TO")]
     pub range: Option<Range>,
-}
-
-/// One setting, in one of its spellings.
-#[derive(Clone, Debug)]
-pub enum Setting {
-    /// A tunable, by its name.
-    Tunable(String, u64),
-    /// A variable of the environment.
-    Variable(String, String),
-}
-
-impl Setting {
-    /// Sets it in a trial, besides what is set there.
-    pub fn apply(self, trial: &mut Trial) {
-        match self {
-            Setting::Tunable(name, value) => trial.settings.push((name, value)),
-            Setting::Variable(name, value) => trial.variables.push((name, value)),
-        }
-    }
 }
 
 /// Reads `field=value`.

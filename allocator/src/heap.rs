@@ -22,7 +22,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// What every part of the allocator needs: memory, somebody to tell, and what to go by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Context<M, O> {
     /// The machine.
     pub memory: M,
@@ -133,7 +133,7 @@ pub(crate) enum Wants {
 }
 
 /// A whole malloc, over the memory `M`, telling `O` what it does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Heap<M, O = ()> {
     pub(crate) cx: Context<M, O>,
     pub(crate) arenas: Vec<Arena>,

@@ -93,3 +93,4 @@ pub mod statistics;
 mod system;
 pub mod thread;
 pub mod tunables;
+pub mod whereabouts;

@@ -3,9 +3,11 @@
 //! There is one accent colour, for the break and for shares; everything else is a shade of the text.
 //! Warnings have egui's own colour, and a word that says so.
 
+use crate::model::colouring::Tone;
 use egui::{
     Color32, CornerRadius, FontDefinitions, FontFamily, FontId, Margin, TextStyle, Theme, Vec2, Visuals,
 };
+use malloscope_replayer::explore::map::State;
 
 /// Between things that belong together.
 pub const GAP: f32 = 8.0;
@@ -250,6 +252,59 @@ fn contrast(a: Color32, b: Color32) -> f32 {
     (a.max(b) + 0.05) / (a.min(b) + 0.05)
 }
 
+/// The colours of Okabe and Ito, which nearly everybody can tell apart, black left out: orange, sky blue,
+/// bluish green, yellow, blue, vermilion, reddish purple.
+const OKABE_ITO: [Color32; 7] = [
+    Color32::from_rgb(0xe6, 0x9f, 0x00),
+    Color32::from_rgb(0x56, 0xb4, 0xe9),
+    Color32::from_rgb(0x00, 0x9e, 0x73),
+    Color32::from_rgb(0xf0, 0xe4, 0x42),
+    Color32::from_rgb(0x00, 0x72, 0xb2),
+    Color32::from_rgb(0xd5, 0x5e, 0x00),
+    Color32::from_rgb(0xcc, 0x79, 0xa7),
+];
+
+/// The colours of a sequence, from little to much: cividis (Nuñez, Anderton and Renslow 2018), at equal
+/// distances.
+const CIVIDIS: [Color32; 7] = [
+    Color32::from_rgb(0x00, 0x20, 0x4c),
+    Color32::from_rgb(0x21, 0x3d, 0x6b),
+    Color32::from_rgb(0x55, 0x5b, 0x6c),
+    Color32::from_rgb(0x7b, 0x7a, 0x77),
+    Color32::from_rgb(0xa5, 0x9c, 0x74),
+    Color32::from_rgb(0xd3, 0xc0, 0x64),
+    Color32::from_rgb(0xff, 0xe9, 0x45),
+];
+
+/// What a class of a heap map is shown in: the same in both themes, but for the greys.
+pub fn tone(visuals: &Visuals, tone: Tone) -> Color32 {
+    let grey = |dark, light| Color32::from_gray(if visuals.dark_mode { dark } else { light });
+    match tone {
+        Tone::State(State::Live) => OKABE_ITO[4],
+        Tone::State(State::Cached) => OKABE_ITO[0],
+        Tone::State(State::Fast) => OKABE_ITO[3],
+        Tone::State(State::Unsorted) => OKABE_ITO[5],
+        Tone::State(State::Small) => OKABE_ITO[6],
+        Tone::State(State::Large) => OKABE_ITO[1],
+        Tone::State(State::Other) => OKABE_ITO[2],
+        Tone::State(State::Top) => grey(0x42, 0xd8),
+        Tone::State(State::Own) => grey(0x8c, 0x78),
+        Tone::Free => grey(0x5c, 0xb8),
+        Tone::Rest => grey(0xb4, 0x50),
+        Tone::Category(number) => OKABE_ITO[usize::from(number) % OKABE_ITO.len()],
+        Tone::Sequence(number, of) => {
+            let last = CIVIDIS.len() - 1;
+            CIVIDIS[(usize::from(number) * last / usize::from(of.max(2) - 1)).min(last)]
+        }
+    }
+}
+
+/// What is written on a ground of this colour.
+pub fn on(ground: Color32) -> Color32 {
+    let [red, green, blue, _] = ground.to_array().map(u32::from);
+    // Rec. 601: how bright it seems.
+    if red * 299 + green * 587 + blue * 114 > 140_000 { Color32::BLACK } else { Color32::WHITE }
+}
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -69,7 +69,7 @@ impl Oddities {
 }
 
 /// A heap, and the table of what the trace's slots stand for in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine<M, O> {
     heap: Heap<M, O>,
     slots: Vec<Held>,
@@ -153,6 +153,15 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         self.held(pointer).unwrap_or_default()
     }
 
+    /// All live allocations: each pointer of the trace that stands for one, and what it stands for. Of
+    /// those inherited from a parent the pointer has no slot.
+    pub fn all_held(&self) -> impl Iterator<Item = (Pointer, Held)> + '_ {
+        let own =
+            (0..).zip(&self.slots).map(|(slot, &held)| (Pointer { address: 0, slot: Slot(slot) }, held));
+        let inherited = self.inherited.iter().map(|(&address, &held)| (Pointer::seen(address), held));
+        own.chain(inherited).filter(|(_, held)| !held.payload.is_null())
+    }
+
     /// Makes a pointer of the trace stand for what it stood for before.
     pub(crate) fn restore_slot(&mut self, pointer: Pointer, held: Held) {
         self.hold(pointer, held);
@@ -161,6 +170,14 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     /// The heap's number for a thread of the trace.
     pub(crate) fn thread_of(&self, thread: Thread) -> ThreadId {
         self.thread(thread)
+    }
+
+    /// The trace's number for a thread of the heap; `None` if it is one of a parent's.
+    pub(crate) fn traced_thread(&self, thread: ThreadId) -> Option<Thread> {
+        match thread.0 {
+            first if first == self.threads.first => Some(Thread(0)),
+            other => other.checked_sub(self.threads.others).filter(|&other| other > 0).map(Thread),
+        }
     }
 
     /// Becomes the child of a fork by `thread`; `addresses` are the parent's live allocations as

@@ -3,6 +3,7 @@
 
 pub mod blame;
 pub mod engine;
+pub mod explore;
 pub mod export;
 pub mod fidelity;
 pub mod flows;

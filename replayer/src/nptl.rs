@@ -24,7 +24,7 @@ const STACK: u64 = (256 << 10) + 4096;
 const GREATEST_CACHE: u64 = 40 << 20;
 
 /// The stacks of running threads and of joined ones, each known by its DTV.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Stacks {
     running: HashMap<ThreadId, Address>,
     /// The latest joined first.

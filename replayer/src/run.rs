@@ -25,6 +25,7 @@ use malloscope_allocator::memory::journal::Journal;
 use malloscope_allocator::memory::process::Process;
 use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, PAGE, Simulated};
 use malloscope_allocator::memory::{Kernel, Processors};
+use malloscope_allocator::observe::Observer;
 use malloscope_allocator::release::Release;
 use malloscope_allocator::tunables::Tunables;
 use malloscope_traces::header::{Clock, Origin};
@@ -132,11 +133,11 @@ pub fn run(
     let line = Lineage::open(&job.trace)?;
     match (job.trial.memory, job.trial.words) {
         (MemoryKind::Simulated, WordWidth::Bits64) => {
-            let machine = simulated(Bits64, job, &line.eldest)?;
+            let machine = simulated(Bits64, &job.trial, &line.eldest)?;
             drive(machine, job, line, lines, progress)
         }
         (MemoryKind::Simulated, WordWidth::Bits32) => {
-            let machine = simulated(Bits32, job, &line.eldest)?;
+            let machine = simulated(Bits32, &job.trial, &line.eldest)?;
             drive(machine, job, line, lines, progress)
         }
         (MemoryKind::Real, WordWidth::Bits32) => Err(RunError::NarrowProcess),
@@ -148,18 +149,18 @@ pub fn run(
 }
 
 /// A trace, and if its process is the child of a recorded one, the traces it must be preceded by.
-struct Lineage {
+pub(crate) struct Lineage {
     /// What is known of the eldest: all of them were one process once, with its libc and settings.
-    eldest: Recording,
+    pub(crate) eldest: Recording,
     /// The eldest first: each header, its records, how many of them there are, and how many to replay.
-    traces: Vec<Ancestor>,
+    pub(crate) traces: Vec<Ancestor>,
 }
 
 /// A trace of a lineage.
-type Ancestor = (Header, Source, Option<u64>, Option<u64>);
+pub(crate) type Ancestor = (Header, Source, Option<u64>, Option<u64>);
 
 impl Lineage {
-    fn open(path: &Path) -> Result<Lineage, TraceError> {
+    pub(crate) fn open(path: &Path) -> Result<Lineage, TraceError> {
         let mut traces = Vec::new();
         let mut path = path.to_owned();
         let mut until = None;
@@ -195,11 +196,11 @@ fn start_above(least: Address, recorded: u64) -> Address {
 /// Bytes of a transparent huge page on `x86_64`.
 const HUGE_PAGE: u64 = 2 << 20;
 
-fn processors(job: &Job, header: &Header) -> Processors {
+fn processors(trial: &Trial, header: &Header) -> Processors {
     let here =
         || std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
     let known = |count: u32| if count == 0 { here() } else { count };
-    match job.trial.processors {
+    match trial.processors {
         Some(count) => Processors { online: count, allowed: count },
         None => Processors {
             online: known(header.host.processors_online),
@@ -223,14 +224,19 @@ fn limit<L: Layout>(machine: &mut Simulated<L>, header: &Header) {
     machine.limit_total(memory);
 }
 
-fn simulated<L: Layout>(layout: L, job: &Job, recording: &Recording) -> Result<Simulated<L>, RunError> {
+/// The machine of a trial that is simulated, for a trace recorded like this.
+pub(crate) fn simulated<L: Layout>(
+    layout: L,
+    trial: &Trial,
+    recording: &Recording,
+) -> Result<Simulated<L>, BadTrial> {
     let header = &recording.header;
-    let start = start_above(L::SPACE.default_break, job.trial.break_offset(recording)?);
-    let mut machine = Simulated::of(layout, start, processors(job, header));
+    let start = start_above(L::SPACE.default_break, trial.break_offset(recording)?);
+    let mut machine = Simulated::of(layout, start, processors(trial, header));
     machine.charge_for_every_page(header.host.overcommit == 2);
-    machine.offer_huge_pages(job.trial.huge_pages(header));
+    machine.offer_huge_pages(trial.huge_pages(header));
     limit(&mut machine, header);
-    if let Some(limit) = job.trial.break_limit {
+    if let Some(limit) = trial.break_limit {
         machine.limit_break(start + limit);
     }
     Ok(machine)
@@ -239,7 +245,7 @@ fn simulated<L: Layout>(layout: L, job: &Job, recording: &Recording) -> Result<S
 fn real(job: &Job, recording: &Recording) -> Result<Metered, RunError> {
     let header = &recording.header;
     let charges = header.host.overcommit == 2;
-    let mut process = Process::new(processors(job, header), charges)
+    let mut process = Process::new(processors(&job.trial, header), charges)
         .ok_or_else(|| RunError::Memory(io::Error::last_os_error()))?
         .counting_pages();
     process.offer_huge_pages(job.trial.huge_pages(header));
@@ -257,7 +263,7 @@ fn real(job: &Job, recording: &Recording) -> Result<Metered, RunError> {
 
 /// A malloc like the recorded one, to find the order of calls by; `None` where that is not known well
 /// enough, or the heap began as another process's.
-fn twin(recording: &Recording, ancestors: &[Ancestor]) -> Option<Twin> {
+pub(crate) fn twin(recording: &Recording, ancestors: &[Ancestor]) -> Option<Twin> {
     let header = &recording.header;
     if !header.heap.placements || header.heap.initial_break == 0 || !ancestors.is_empty() {
         return None;
@@ -452,7 +458,7 @@ fn settings(
         dynamic_thresholds: true,
         ignored: Vec::new(),
         tunables: set,
-        processors: processors(job, header).online,
+        processors: processors(&job.trial, header).online,
         break_offset: initial_break.0 % PAGE,
         page_size: PAGE,
     }
@@ -595,33 +601,18 @@ impl<M: Machine> Run<'_, M> {
         child: u32,
         damage: &mut Vec<String>,
     ) -> Result<(), RunError> {
-        let mut addresses: HashMap<Slot, u64> = HashMap::new();
-        let mut forking = Thread(0);
-        let mut threads = 1;
-        'trace: while let Some(batch) = source.next_sound(damage)? {
-            // An ancestor's calls are in the order of their stamps: no exit is in steps.
-            for (Turn { index, .. }, record, _) in batch.turns() {
-                if index >= until {
-                    break 'trace;
-                }
-                let ending = self.metrics.before(&self.engine, record);
-                // The parent lived on, so its heap was sound.
-                let Ok(answer) = self.engine.execute(record) else { break 'trace };
-                if let Some(tally) = &mut self.tally {
-                    // Its stacks are numbers of another tree.
-                    tally.after(&mut self.engine, record, Stack::NONE, &ending, answer);
-                }
-                self.metrics.after(&mut self.engine, index, record, ending, answer);
-                threads = threads.max(record.thread.0.saturating_add(1));
-                if let Call::Fork { child: forked } = record.call
-                    && forked == child
-                {
-                    forking = record.thread;
-                }
-                follow(&mut addresses, record);
+        let Run { engine, metrics, tally, .. } = self;
+        let fork = Fork::of(source, until, child, damage, &mut |index, record| {
+            let ending = metrics.before(engine, record);
+            let answer = engine.execute(record)?;
+            if let Some(tally) = tally {
+                // Its stacks are numbers of another tree.
+                tally.after(engine, record, Stack::NONE, &ending, answer);
             }
-        }
-        self.engine.fork(forking, addresses.into_iter().map(|(slot, address)| (address, slot)), threads);
+            metrics.after(engine, index, record, ending, answer);
+            Ok(())
+        })?;
+        fork.make(engine);
         self.metrics.restart();
         // The report counts a child's faults from the beginning of all.
         self.slicing = Slicing::from(0, self.time, 0);
@@ -678,6 +669,55 @@ impl<M: Machine> Run<'_, M> {
             cost: Cost::default(),
             blame,
         }
+    }
+}
+
+/// How a process was forked from its parent.
+pub(crate) struct Fork {
+    /// Where the parent's allocations lay, as recorded.
+    addresses: HashMap<Slot, u64>,
+    /// The thread that forked.
+    thread: Thread,
+    /// How many threads the parent had had.
+    threads: u32,
+}
+
+impl Fork {
+    /// Has `replay` make the calls of the parent's records before number `until`, and finds out how it
+    /// forked its child with this process number.
+    ///
+    /// # Errors
+    ///
+    /// When the parent's trace cannot be read.
+    pub(crate) fn of(
+        source: &Source,
+        until: u64,
+        child: u32,
+        damage: &mut Vec<String>,
+        replay: &mut dyn FnMut(u64, &Record) -> Result<(), Corruption>,
+    ) -> Result<Fork, TraceError> {
+        let mut fork = Fork { addresses: HashMap::new(), thread: Thread(0), threads: 1 };
+        'trace: while let Some(batch) = source.next_sound(damage)? {
+            // An ancestor's calls are in the order of their stamps: no exit is in steps.
+            for (Turn { index, .. }, record, _) in batch.turns() {
+                // The parent lived on, so its heap was sound.
+                if index >= until || replay(index, record).is_err() {
+                    break 'trace;
+                }
+                fork.threads = fork.threads.max(record.thread.0.saturating_add(1));
+                if record.call == (Call::Fork { child }) {
+                    fork.thread = record.thread;
+                }
+                follow(&mut fork.addresses, record);
+            }
+        }
+        Ok(fork)
+    }
+
+    /// The engine that made the parent's calls becomes the child.
+    pub(crate) fn make<M: Machine, O: Observer>(self, engine: &mut Engine<M, O>) {
+        let addresses = self.addresses.into_iter().map(|(slot, address)| (address, slot));
+        engine.fork(self.thread, addresses, self.threads);
     }
 }
 

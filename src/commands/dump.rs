@@ -88,11 +88,11 @@ fn dump(
 }
 
 /// Prints the frames of a stack: where in their modules they return to, and the functions that is in.
-fn print_stack(
+pub fn print_stack(
     stacks: &Stacks,
     stack: Stack,
     names: &mut impl Names,
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> io::Result<()> {
     for (_, frame) in stacks.of(stack) {
         match stacks.module(frame) {

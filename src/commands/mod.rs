@@ -2,10 +2,12 @@
 
 pub mod compare;
 pub mod dump;
+pub mod explain;
 pub mod export;
 pub mod flame;
 pub mod generate;
 pub mod gui;
+pub mod heap;
 pub mod import;
 pub mod info;
 pub mod profile;

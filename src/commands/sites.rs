@@ -103,7 +103,7 @@ pub fn run(args: Args) -> Outcome {
 /// Replays the trace as it was recorded, and adds what stacks pinned.
 fn pin(table: &mut SiteTable, trace: &Path) -> anyhow::Result<()> {
     let blame = vec![What::Pinned];
-    let job = Job { trace: trace.to_owned(), trial: Trial::default(), compare: false, lines: None, blame };
+    let job = Job { blame, ..Job::of(trace, Trial::default()) };
     let outcome = replay::replay(&job, &mut io::sink())?;
     replay::warn(&outcome);
     let pinned = outcome.blame.first().context("the replay's process charged nobody")?;

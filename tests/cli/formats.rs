@@ -74,6 +74,9 @@ fn differences_are_from_the_run_that_was_asked_for() {
     assert_eq!(value(&from_recorded, other, 3), value(&from_other, other, 3));
     let said = said(malloscope(compare).args(["--against", "nothing"]));
     assert!(said.err.contains("they are “as recorded”, “mmap_threshold 64K”"), "{}", said.err);
+}
+
+#[test]
 fn ranges_of_a_trace_add_up_and_every_section_says_which_it_is_of() {
     let whole = check_schema(&["replay", "--format", "json", trace()], "malloscope.report");
     let requests = |range: &str| {

@@ -4,7 +4,7 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 15] = [
+pub const SUBCOMMANDS: [&str; 17] = [
     "profile",
     "record",
     "replay",
@@ -12,6 +12,8 @@ pub const SUBCOMMANDS: [&str; 15] = [
     "compare",
     "flame",
     "sites",
+    "heap",
+    "explain",
     "info",
     "symbolize",
     "dump",
@@ -60,7 +62,7 @@ fn nothing_else_is_on_offer() {
 
 #[test]
 fn misuse_is_told_and_ends_with_2() {
-    let misused: [&[&str]; 13] = [
+    let misused: [&[&str]; 15] = [
         &[],
         &["frobnicate"],
         &["replay"],
@@ -71,6 +73,8 @@ fn misuse_is_told_and_ends_with_2() {
         &["replay", "--introspect=mallinfo", "--syscalls", "x.mscope"],
         &["record", "-o", "x.mscope"],
         &["generate", "completions", "tcsh"],
+        &["heap", "--at", "soon", "x.mscope"],
+        &["explain", "--next", "luck", "x.mscope"],
         &["flame", "--of", "luck", "x.mscope"],
         &["sites", "--sort", "luck", "x.mscope"],
         &["flame", "--diff", "y.mscope", "--against-set", "tcache_count=0", "x.mscope"],

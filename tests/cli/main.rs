@@ -6,6 +6,7 @@ mod exports;
 mod flame;
 mod formats;
 mod gui;
+mod heap;
 mod help;
 mod run;
 mod sites;

@@ -103,6 +103,18 @@ impl Segment {
     }
 }
 
+impl Arena {
+    /// The segments, the latest first; the main arena has none.
+    pub(crate) fn segments<M: Memory, O: Observer>(
+        &self,
+        cx: &Context<M, O>,
+    ) -> impl Iterator<Item = Segment> {
+        let latest = (!self.is_main()).then(|| Segment::of(self.top, &cx.parameters));
+        let before = |segment: &Segment| Some(segment.previous(&cx.memory)).filter(|&it| it != Segment::NONE);
+        core::iter::successors(latest, before)
+    }
+}
+
 /// Whether a segment's head has room for the size of its pages.
 fn has_page_size(release: &Release) -> bool {
     release.heap_info_words > PAGE_SIZE

@@ -59,6 +59,11 @@ impl Lockless {
         self.coming.push(Coming { arena, chunk, during });
     }
 
+    /// Everything that is to arrive, and where.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (ArenaId, Chunk)> + '_ {
+        self.coming.iter().map(|one| (one.arena, one.chunk))
+    }
+
     /// The next chunk to arrive now during the call under way, if that is in this arena.
     fn next(&mut self, arena: ArenaId) -> Option<Chunk> {
         let call = self.call?;

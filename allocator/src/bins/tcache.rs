@@ -361,6 +361,17 @@ impl Tcache {
         }
     }
 
+    /// All that is left to free of a cache that was closed, apart from its own chunk.
+    pub(crate) fn each_left<M: Memory, O: Observer>(&self, cx: &Context<M, O>, mut f: impl FnMut(Chunk)) {
+        for &head in &self.heads {
+            let mut payload = head;
+            while !payload.is_null() {
+                f(Chunk::of(&cx.memory, payload));
+                payload = cx.revealed(payload);
+            }
+        }
+    }
+
     /// Stops caching, for good unless what was cached is to be lost. What was cached must now be freed:
     /// every stack from its top, the stacks in the order of their sizes, the cache's own chunk last.
     pub(crate) fn close(&mut self, rules: &TcacheRules) -> Tcache {

@@ -91,7 +91,7 @@ impl AddressSpace {
 type Words512 = Box<[u64; WORDS]>;
 
 /// What 512 neighbouring pages hold.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Table {
     /// Pages that hold memory.
     resident: [u64; 8],
@@ -172,7 +172,9 @@ pub struct Residency {
     pub faults: u64,
 }
 
-/// A simulated machine with one process, whose words are as wide as `L` says.
+/// A simulated machine with one process, whose words are as wide as `L` says. A clone has all of its
+/// memory once more.
+#[derive(Clone)]
 pub struct Simulated<L = Bits64> {
     layout: PhantomData<L>,
     low: Vec<Option<Box<Table>>>,

@@ -24,7 +24,6 @@
 
 use super::{Heap, fast_chunks, require_aligned};
 use crate::arena::Arena;
-use crate::arena::segment::Segment;
 use crate::bins::{LISTS, UNSORTED};
 use crate::chunk::Chunk;
 use crate::corruption::Corruption;
@@ -205,13 +204,6 @@ impl Arena {
             sizes.add(chunk.head(&cx.memory).0);
         }
         sizes
-    }
-
-    /// The segments, the latest first; the main arena has none.
-    fn segments<M: Memory, O: Observer>(&self, cx: &Context<M, O>) -> impl Iterator<Item = Segment> {
-        let latest = (!self.is_main()).then(|| Segment::of(self.top, &cx.parameters));
-        let before = |segment: &Segment| Some(segment.previous(&cx.memory)).filter(|&it| it != Segment::NONE);
-        core::iter::successors(latest, before)
     }
 
     fn space<M: Memory, O: Observer>(&self, cx: &Context<M, O>) -> Space {

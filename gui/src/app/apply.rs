@@ -4,8 +4,11 @@ use super::command::Command;
 use super::shell::Shell;
 use super::stacks::{self, Todo};
 use crate::jobs::dialog::Chosen;
+use crate::jobs::explore;
 use crate::jobs::record::RecordingNews;
 use crate::jobs::replay::News;
+use crate::model::heap::Ask;
+use crate::model::picture::Canvas;
 use crate::model::recent::Recent;
 use crate::model::recording::{Recording, RecordingJob};
 use crate::model::runs::RunId;
@@ -46,6 +49,10 @@ pub enum Task {
     StopRecording,
     /// Stop and start work on stacks.
     Stacks(Todo),
+    /// Ask whoever goes through the trace, in this trial.
+    Explore(Ask, Box<Trial>),
+    /// Draw the heap.
+    Paint(Box<Canvas>),
 }
 
 /// Changes the model, and says what else is to be done.
@@ -73,7 +80,12 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             Some(Task::Start(vec![(run, job)]))
         }
         Command::Show(run) => {
+            let before = model.runs.shown().id;
             model.runs.show(run);
+            if model.runs.shown().id != before {
+                // It is another heap.
+                model.exploring = model.exploring.restarted();
+            }
             None
         }
         Command::Draw(run, is_drawn) => {
@@ -102,6 +114,32 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
         }
         Command::Alone(alone) => {
             model.is_alone = alone;
+            None
+        }
+        Command::Explore(ask) => {
+            let trial = model.shown()?.report.outcome.trial.clone();
+            model.exploring.asked(ask);
+            Some(Task::Explore(ask, Box::new(trial)))
+        }
+        Command::Colour(colouring) => {
+            model.exploring.colouring = colouring;
+            None
+        }
+        Command::Choose(chunk) => {
+            model.exploring.choose(chunk);
+            None
+        }
+        Command::Play(calls) => {
+            model.exploring.playing = calls;
+            None
+        }
+        Command::Paint(canvas) => Some(Task::Paint(canvas)),
+        Command::Painted(picture) => {
+            model.exploring.picture = Some(picture);
+            None
+        }
+        Command::Explored(news) => {
+            explored(model, news);
             None
         }
         Command::Flame(command) => Some(Task::Stacks(stacks::flame(model, command))),
@@ -235,6 +273,29 @@ fn try_all(model: &mut Model, trials: Vec<Trial>) -> Option<Task> {
         }
     }
     Some(Task::Start(jobs))
+}
+
+fn explored(model: &mut Model, news: explore::News) {
+    let exploring = &mut model.exploring;
+    match news {
+        explore::News::Progress(progress) => {
+            if let Some((_, under_way)) = &mut exploring.under_way {
+                *under_way = Some(progress);
+            }
+        }
+        explore::News::Arrived(moment) => {
+            if let Some(record) = exploring.arrived(moment) {
+                model.cursor = Some(record);
+            }
+        }
+        explore::News::Failed(failure) => {
+            (exploring.under_way, exploring.playing) = (None, None);
+            exploring.failure = Some(failure);
+        }
+        explore::News::Named(stack, lines) => {
+            exploring.names.insert(stack, lines);
+        }
+    }
 }
 
 /// Placements are compared where the settings are the recorded ones.

@@ -2,11 +2,15 @@
 
 use super::shell::Shell;
 use crate::jobs::dialog::Chosen;
+use crate::jobs::explore;
 use crate::jobs::record::RecordingNews;
 use crate::jobs::replay::News;
 use crate::jobs::stacks;
 use crate::model::bins::{Column, Sorting};
+use crate::model::colouring::Colouring;
 use crate::model::flame::FlameCommand;
+use crate::model::heap::Ask;
+use crate::model::picture::{Canvas, Picture};
 use crate::model::recording::RecordingJob;
 use crate::model::runs::RunId;
 use crate::model::samples::Sample;
@@ -14,6 +18,7 @@ use crate::model::sites::SitesCommand;
 use crate::model::view::View;
 use malloscope_replayer::trial::Trial;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Everything that can happen, as data: what a user does, and what is heard of a job.
 #[derive(Clone, Debug)]
@@ -76,6 +81,20 @@ pub enum Command {
     Sites(SitesCommand),
     /// Something was heard of work on stacks.
     HeardOfStacks(stacks::Slot, Box<stacks::News>),
+    /// Ask for the heap at another record, or for names.
+    Explore(Ask),
+    /// Colour the heap map by something else.
+    Colour(Colouring),
+    /// Choose the chunk at this address, or none.
+    Choose(Option<u64>),
+    /// Let the calls go on by themselves, so many at a time, or no more.
+    Play(Option<u64>),
+    /// Draw the heap.
+    Paint(Box<Canvas>),
+    /// Something was heard of the exploration.
+    Explored(explore::News),
+    /// A picture of the heap was drawn.
+    Painted(Arc<Picture>),
 }
 
 /// What was asked during a frame, in order.

@@ -11,13 +11,16 @@ pub mod state;
 
 use crate::arguments::Looks;
 use crate::jobs::dialog::Dialog;
+use crate::jobs::explore::Exploration;
 use crate::jobs::keeper::Keeper;
+use crate::jobs::paint::Painter;
 use crate::jobs::queue::Queue;
 use crate::jobs::record::{self, RecordingProcess};
 use crate::jobs::replay::{News, Replay};
 use crate::jobs::saving::Saving;
 use crate::jobs::stacks::Jobs;
 use crate::model::failure::Failure;
+use crate::model::heap::Ask;
 use crate::model::moment::Moment;
 use crate::model::runs::RunId;
 use crate::model::view::View;
@@ -31,10 +34,12 @@ use command::{Command, Commands};
 use egui::ViewportCommand;
 use history::{History, way};
 use malloscope_replayer::run::Job;
+use malloscope_replayer::trial::Trial;
 use malloscope_replayer::worker::Launcher;
 use persist::{Colours, Kept};
 use shell::{Shell, Zoom};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The window's contents.
 #[derive(Debug)]
@@ -52,6 +57,8 @@ pub struct App {
     recorder: PathBuf,
     recording: Option<RecordingProcess>,
     stacks: Jobs,
+    exploration: Option<Exploration>,
+    painter: Option<Painter>,
     actions: Vec<Action>,
     history: History,
     /// What is to be done once the trace is there.
@@ -97,6 +104,8 @@ impl App {
             recorder: record::recorder(),
             recording: None,
             stacks: Jobs::default(),
+            exploration: None,
+            painter: None,
         };
         let places = [std::env::current_exe(), std::env::current_dir()];
         let near = places.into_iter().flatten().find_map(|place| samples::folder_near(&place));
@@ -133,7 +142,8 @@ impl App {
     /// Whether something is still on its way: a replay, or a picture.
     pub fn is_busy(&self) -> bool {
         let works = self.model.runs.is_any_loading() || self.ranged.is_some() || self.stacks.are_some();
-        works || self.picture.is_some() || self.saving.is_some()
+        let explores = self.model.exploring.under_way.is_some();
+        works || explores || self.picture.is_some() || self.saving.is_some()
     }
 
     /// Where a panel is, in points, if it can be seen.
@@ -172,6 +182,7 @@ impl App {
             Task::StartOver(jobs) => {
                 self.queue.clear();
                 self.stacks.stop_all();
+                self.exploration = None;
                 self.start(jobs);
             }
             Task::Start(jobs) => self.start(jobs),
@@ -199,6 +210,11 @@ impl App {
             }
             Task::Stacks(todo) => self.see_to_stacks(todo),
             Task::Shell(shell) => self.shell(shell),
+            Task::Explore(ask, trial) => self.explore(ask, *trial),
+            Task::Paint(canvas) => {
+                let wake = self.wake();
+                self.painter.get_or_insert_with(|| Painter::start(wake)).want(*canvas);
+            }
         }
     }
 
@@ -226,6 +242,18 @@ impl App {
         todo.stop.into_iter().for_each(|slot| self.stacks.stop(slot));
         for work in todo.start {
             self.stacks.start(&self.launcher, work, self.wake());
+        }
+    }
+
+    /// Asks whoever goes through the trace that is open, as in this trial.
+    fn explore(&mut self, ask: Ask, trial: Trial) {
+        let Some(trace) = self.model.trace.clone() else { return };
+        if self.exploration.as_ref().is_none_or(|one| !one.is_of(&trace, &trial)) {
+            // The one before is dropped, and ends.
+            self.exploration = Some(Exploration::start(trace, trial, self.wake()));
+        }
+        if let Some(exploration) = &self.exploration {
+            exploration.ask(ask);
         }
     }
 
@@ -384,6 +412,9 @@ impl App {
         }
         let heard = self.stacks.news().into_iter();
         commands.extend(heard.map(|(slot, news)| Command::HeardOfStacks(slot, Box::new(news))));
+        commands.extend(self.exploration.iter().flat_map(Exploration::news).map(Command::Explored));
+        let picture = self.painter.as_ref().and_then(Painter::latest);
+        commands.extend(picture.map(|picture| Command::Painted(Arc::new(picture))));
         commands
     }
 

@@ -2,8 +2,10 @@
 
 pub mod background;
 pub mod dialog;
+pub mod explore;
 pub mod keeper;
 pub mod leash;
+pub mod paint;
 pub mod queue;
 pub mod record;
 pub mod replay;

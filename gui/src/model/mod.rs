@@ -2,17 +2,20 @@
 
 pub mod account;
 pub mod bins;
+pub mod colouring;
 pub mod differences;
 pub mod draft;
 pub mod failure;
 pub mod figures;
 pub mod flame;
 pub mod flows;
+pub mod heap;
 pub mod heat;
 pub mod layout;
 pub mod matching;
 pub mod moment;
 pub mod notices;
+pub mod picture;
 pub mod presets;
 pub mod recent;
 pub mod recording;
@@ -32,6 +35,7 @@ use bins::{BinLine, Sorting};
 use failure::Failure;
 use figures::Figure;
 use flows::{Flows, Side};
+use heap::Exploring;
 use heat::Heat;
 use malloscope_replayer::funnel::{Stop, stops};
 use malloscope_replayer::report::{Report, Section, TraceInfo};
@@ -103,6 +107,8 @@ pub struct Model {
     pub has_no_dialog: bool,
     /// The recording that is being made.
     pub recording: Option<Recording>,
+    /// The heap at one record.
+    pub exploring: Exploring,
     /// How the table of bins is sorted.
     pub sorting: Sorting,
     /// What is known of the trace's stacks.
@@ -132,6 +138,7 @@ impl Model {
             sorting: self.sorting,
             front: self.front,
             is_alone: self.is_alone,
+            exploring: self.exploring.restarted(),
             ..Model::default()
         }
     }

@@ -17,6 +17,8 @@ pub enum View {
     Flame,
     /// What each call stack allocated, as a table.
     Sites,
+    /// Every chunk at one record, and the calls before and after it, one by one.
+    Map,
     /// Other settings, and what they change.
     Runs,
     /// All that the command prints.
@@ -25,8 +27,16 @@ pub enum View {
 
 impl View {
     /// All, in the order of their shortcuts.
-    pub const ALL: [View; 7] =
-        [View::Timeline, View::Bins, View::Served, View::Flame, View::Sites, View::Runs, View::Report];
+    pub const ALL: [View; 8] = [
+        View::Timeline,
+        View::Bins,
+        View::Served,
+        View::Map,
+        View::Flame,
+        View::Sites,
+        View::Runs,
+        View::Report,
+    ];
 
     /// What stands on its tab.
     pub fn title(self) -> &'static str {
@@ -36,6 +46,7 @@ impl View {
             View::Served => "Served from",
             View::Flame => "Flamegraph",
             View::Sites => "Sites",
+            View::Map => "Heap map",
             View::Runs => "What if",
             View::Report => "Report",
         }
@@ -49,6 +60,7 @@ impl View {
             View::Served => "served",
             View::Flame => "flame",
             View::Sites => "sites",
+            View::Map => "map",
             View::Runs => "runs",
             View::Report => "report",
         }
@@ -64,6 +76,7 @@ impl View {
                 "Who caused how much of something: the wider a function, the more it and what it called."
             }
             View::Sites => "What each call stack allocated, left, and held at the peak, as a table.",
+            View::Map => "Every chunk of the heap at one record, and what malloc decides, call by call.",
             View::Runs => "The same trace under other settings, and what they change.",
             View::Report => "All that `malloscope replay` prints.",
         }

@@ -5,6 +5,7 @@ mod bins;
 mod flame;
 mod head;
 mod loading;
+mod map;
 mod menu;
 mod opening;
 mod panels;
@@ -38,6 +39,7 @@ pub struct Views {
     timeline: timeline::TimelineView,
     bins: bins::BinsView,
     served: served::ServedView,
+    map: map::Map,
     panels: Panels,
     /// Where a panel is that is shown alone.
     alone: Option<Rect>,
@@ -75,11 +77,12 @@ impl Views {
         }
         let (mut clicked, mut back) = (None, false);
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            let Views { panels, runs, timeline, bins, served, flame, sites, alone, .. } = self;
+            let Views { panels, runs, timeline, bins, served, map, flame, sites, alone, .. } = self;
             let mut show = |ui: &mut Ui, view| match view {
                 View::Timeline => timeline.ui(ui, model, recorded, commands),
                 View::Bins => bins.ui(ui, model, commands),
                 View::Served => served.ui(ui, model, commands),
+                View::Map => map.ui(ui, model, commands),
                 View::Flame => flame.ui(ui, model, commands),
                 View::Sites => sites.ui(ui, model, commands),
                 View::Runs => scrolled(ui, |ui| runs.ui(ui, model, recorded, commands)),

@@ -1,6 +1,7 @@
 //! A report as JSON: every number there is, under names that stay. `REPORT.md` documents them.
 
 use super::{Comparison, Report, TraceInfo};
+use crate::explore::Step;
 use crate::fidelity::Fidelity;
 use crate::tunables::TunableRow;
 use serde::Serialize;
@@ -32,6 +33,19 @@ pub fn write_report(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 /// When `out` takes no more.
 pub fn write_comparison(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> {
     write("malloscope.comparison", comparison, out)
+}
+
+/// Writes calls and what was decided.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn write_steps(steps: &[Step], out: &mut dyn Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Steps<'a> {
+        steps: &'a [Step],
+    }
+    write("malloscope.steps", &Steps { steps }, out)
 }
 
 /// Writes what is known about a trace.

@@ -7,6 +7,7 @@ pub mod chart;
 pub mod comparison;
 pub mod csv;
 mod flows;
+pub mod heap;
 pub mod json;
 pub mod markdown;
 mod single;

@@ -1,0 +1,437 @@
+//! A replay that stands still wherever one likes: the heap after any record, and the next call step by
+//! step.
+//!
+//! An [`Explorer`] makes the calls of a trace on a simulated heap of its own, in the thread that asks. It
+//! goes forward from where it stands, and back to the latest moment it has kept or to the beginning
+//! (`past.rs`). Where it stands, [`Explorer::heap`] is every chunk there is (`map.rs`), and
+//! [`Explorer::step`] makes one call more and tells in words what the allocator decided (`decision.rs`).
+//!
+//! Records are counted in the order in which they are replayed: where calls of several threads overlapped,
+//! that is the order in which they must have been made, as in every report. So record 17 is the one that 17
+//! others precede; [`Step::number`] is the number it has in the file.
+//!
+//! The memory it takes is in proportion to the live heap, whatever the length of the trace.
+
+mod births;
+mod call;
+pub mod cells;
+mod decision;
+mod ear;
+pub mod map;
+mod past;
+mod tape;
+#[cfg(test)]
+mod tests;
+
+use crate::engine::{Answer, Engine, Held};
+use crate::run::{Fork, Lineage, Progress, simulated, twin};
+use crate::trial::{BadTrial, MemoryKind, Trial, WordWidth};
+use crate::turn::Extent;
+use births::Births;
+use ear::Ear;
+use malloscope_allocator::address::Address;
+use malloscope_allocator::chunk::Chunk;
+use malloscope_allocator::heap::Heap;
+use malloscope_allocator::layout::Bits64;
+use malloscope_allocator::memory::simulated::Simulated;
+use malloscope_traces::{Error as TraceError, Nanos, Record, Stack};
+use map::HeapMap;
+use past::Past;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tape::Tape;
+
+/// Why a heap cannot be explored.
+#[derive(Debug, thiserror::Error)]
+pub enum ExploreError {
+    /// The trace cannot be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// The settings make no sense.
+    #[error(transparent)]
+    Trial(#[from] BadTrial),
+    /// Only the simulated machine can go back.
+    #[error("only a heap in simulated memory can be explored: leave out `--memory real`")]
+    Real,
+    /// Words are wide.
+    #[error("only a heap with words of 64 bits can be explored: leave out `--bits 32`")]
+    Narrow,
+    /// The heap was found corrupted: the program would have been aborted here.
+    #[error("the heap is found corrupted at record {record}: {message}")]
+    Corrupted {
+        /// The record whose call found it.
+        record: u64,
+        /// What malloc says.
+        message: String,
+    },
+    /// Somebody asked to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// What to go on to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Next {
+    /// A request that is not served from the thread's own cache, nor where it already was.
+    Miss,
+    /// An arena's top chunk is given memory by the kernel: the program break moves up, or a segment grows.
+    Growth,
+    /// An arena's top chunk gives memory back to the kernel.
+    Trim,
+    /// Memory is mapped: for a chunk of its own, or for an arena.
+    Map,
+}
+
+impl Next {
+    /// All there are.
+    pub const ALL: [Next; 4] = [Next::Miss, Next::Growth, Next::Trim, Next::Map];
+}
+
+/// Watched while an explorer is on its way: told how far it is, and asked whether to stop.
+pub struct Watched<'a> {
+    /// Told after every batch.
+    pub progress: &'a mut dyn FnMut(Progress),
+    /// Whether to stop: then the way ends with [`ExploreError::Stopped`], somewhere in between.
+    pub stop: &'a AtomicBool,
+}
+
+/// One call, made, and what the allocator decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// Which record, in the order of the replay, from 0 on.
+    pub record: u64,
+    /// The number it has in the file.
+    pub number: u64,
+    /// When, since the trace began.
+    pub time: Nanos,
+    /// The thread, by its number in the trace.
+    pub thread: u32,
+    /// The stack of the call; none if it has none.
+    pub stack: Stack,
+    /// The call, with addresses of the replay: `malloc(24)`.
+    pub call: String,
+    /// What it returned, if it returns anything.
+    pub answer: Option<String>,
+    /// The chunk that the call was given or gave back, by address; the one it was given, if both.
+    pub chunk: Option<u64>,
+    /// What the allocator decided, a clause each, in order.
+    pub decision: Vec<String>,
+}
+
+/// A heap, and who made what lies in it.
+#[derive(Clone, Debug)]
+struct Moment {
+    engine: Engine<Simulated, Ear>,
+    births: Births,
+    /// Records replayed.
+    made: u64,
+    time: Nanos,
+}
+
+/// A call that has been made.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    record: Record,
+    /// Its number in the file.
+    number: u64,
+    stack: Stack,
+    /// What it was handed, as it stood before.
+    handed: Held,
+    /// Whether its thread had a cache before.
+    had_cache: bool,
+    answer: Answer,
+}
+
+/// Goes through a trace, forward and back, on a heap of its own.
+#[derive(Debug)]
+pub struct Explorer {
+    trace: PathBuf,
+    trial: Trial,
+    initial_break: Address,
+    now: Moment,
+    tape: Tape,
+    past: Past,
+    total: Option<u64>,
+    /// The record whose call found the heap corrupted, and what malloc said: there is nothing after it.
+    corrupted: Option<(u64, String)>,
+    /// The arenas' top chunks before the latest call, where somebody listened.
+    tops: Vec<Chunk>,
+    /// What exiting threads gave back since the call before, where somebody listened.
+    meanwhile: Vec<String>,
+}
+
+/// What is needed to begin.
+struct Beginning {
+    moment: Moment,
+    tape: Tape,
+    initial_break: Address,
+    total: Option<u64>,
+}
+
+impl Explorer {
+    /// Opens a trace; no call of its own is made yet, only those of the parent it was forked from.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to replay.
+    pub fn open(trace: &Path, trial: &Trial) -> Result<Explorer, ExploreError> {
+        match (trial.memory, trial.words) {
+            (MemoryKind::Real, _) => return Err(ExploreError::Real),
+            (_, WordWidth::Bits32) => return Err(ExploreError::Narrow),
+            _ => {}
+        }
+        let Beginning { moment, tape, initial_break, total } = begin(trace, trial)?;
+        Ok(Explorer {
+            trace: trace.to_owned(),
+            trial: trial.clone(),
+            initial_break,
+            now: moment,
+            tape,
+            past: Past::default(),
+            total,
+            corrupted: None,
+            tops: Vec::new(),
+            meanwhile: Vec::new(),
+        })
+    }
+
+    /// How many records have been replayed: the number of the next.
+    pub fn made(&self) -> u64 {
+        self.now.made
+    }
+
+    /// How many records the trace has; `None` if that is not known before its end.
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// What of the trace cannot be read, as far as it has been met.
+    pub fn damage(&self) -> &[String] {
+        self.tape.damage()
+    }
+
+    /// The glibc release it replays as.
+    pub fn release(&self) -> &'static str {
+        self.now.engine.heap().release().name
+    }
+
+    /// Goes to where so many records have been replayed, or to the end of the trace if that comes before.
+    ///
+    /// # Errors
+    ///
+    /// When the trace cannot be read, the heap is found corrupted on the way, or somebody asked to stop.
+    pub fn go_to(&mut self, made: u64, watched: &mut Watched<'_>) -> Result<(), ExploreError> {
+        if made < self.now.made || (self.corrupted.is_some() && made == self.now.made) {
+            self.go_back(made)?;
+        }
+        self.run(Some(made), None, watched).map(drop)
+    }
+
+    /// Makes the next call, and tells what was decided. `None` at the end of the trace.
+    ///
+    /// # Errors
+    ///
+    /// As [`go_to`](Self::go_to).
+    pub fn step(&mut self) -> Result<Option<Step>, ExploreError> {
+        self.keep_if_due(true);
+        self.now.engine.heap_mut().observer_mut().listen(true);
+        let made = self.make();
+        let step = made.map(|made| made.map(|made| self.told(&made)));
+        self.now.engine.heap_mut().observer_mut().listen(false);
+        step
+    }
+
+    /// Goes on until a call does this, and stops after it; `None` if none does any more: then all records
+    /// have been replayed.
+    ///
+    /// # Errors
+    ///
+    /// As [`go_to`](Self::go_to).
+    pub fn next(&mut self, what: Next, watched: &mut Watched<'_>) -> Result<Option<Step>, ExploreError> {
+        self.now.engine.heap_mut().observer_mut().listen(true);
+        let found = self.run(None, Some(what), watched);
+        let step = found.map(|found| found.map(|made| self.told(&made)));
+        self.now.engine.heap_mut().observer_mut().listen(false);
+        step
+    }
+
+    /// The call that would be made next, in words; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// When the trace cannot be read.
+    pub fn coming(&mut self) -> Result<Option<String>, ExploreError> {
+        let Some(record) = self.tape.peek_whole()? else { return Ok(None) };
+        let handed = record.call.handed().map(|pointer| self.now.engine.slot(pointer));
+        Ok(Some(call::said(&record.call, handed.unwrap_or_default())))
+    }
+
+    /// Every chunk there is.
+    ///
+    /// # Errors
+    ///
+    /// When the heap was found corrupted: nothing can be told of it.
+    pub fn heap(&self) -> Result<HeapMap, ExploreError> {
+        self.require_sound()?;
+        Ok(map::draw(&self.now, self.initial_break))
+    }
+
+    fn require_sound(&self) -> Result<(), ExploreError> {
+        match &self.corrupted {
+            Some((record, message)) => {
+                Err(ExploreError::Corrupted { record: *record, message: message.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Goes to the latest moment that was kept, no later than where so many records were replayed.
+    fn go_back(&mut self, made: u64) -> Result<(), ExploreError> {
+        self.corrupted = None;
+        if let Some((moment, turn)) = self.past.latest(made)
+            && self.tape.rewind(turn)
+        {
+            self.now = moment;
+            return Ok(());
+        }
+        let Beginning { moment, tape, .. } = begin(&self.trace, &self.trial)?;
+        self.now = moment;
+        self.tape = tape;
+        self.past = Past::default();
+        Ok(())
+    }
+
+    /// Keeps how things stand, if what was kept is far back, so that going back is quick.
+    fn keep_if_due(&mut self, is_near: bool) {
+        if is_near && self.past.is_due(&self.now) {
+            self.past.keep(&self.now, self.tape.turn());
+            self.tape.keep_from(self.past.oldest());
+        }
+    }
+
+    /// Makes calls until so many were made, or one has done what is looked for: then that one.
+    fn run(
+        &mut self,
+        to: Option<u64>,
+        until: Option<Next>,
+        watched: &mut Watched<'_>,
+    ) -> Result<Option<Made>, ExploreError> {
+        self.require_sound()?;
+        let mut unseen = 0;
+        while to.is_none_or(|to| self.now.made < to) {
+            let left = to.map_or(0, |to| to - self.now.made);
+            self.keep_if_due(left <= past::spacing(&self.now));
+            let Some(made) = self.make()? else { break };
+            if until.is_some_and(|what| self.now.engine.heap().observer().has_reached(what)) {
+                return Ok(Some(made));
+            }
+            unseen += 1;
+            if unseen == BETWEEN_LOOKS {
+                unseen = 0;
+                (watched.progress)(Progress { done: self.now.made, total: to.or(self.total) });
+                if watched.stop.load(Ordering::Relaxed) {
+                    return Err(ExploreError::Stopped);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes one call, and before it what exiting threads do in between.
+    fn make(&mut self) -> Result<Option<Made>, ExploreError> {
+        self.require_sound()?;
+        self.meanwhile.clear();
+        while let Some((turn, record, stack)) = self.tape.next()? {
+            let engine = &mut self.now.engine;
+            if engine.heap_mut().observer_mut().begin() {
+                self.tops.clear();
+                self.tops.extend(engine.heap().arenas().iter().map(|arena| arena.top()));
+            }
+            let handed = record.call.handed().map(|pointer| engine.slot(pointer)).unwrap_or_default();
+            let had_cache = engine.heap().cache_chunk_of(engine.thread_of(record.thread)).is_some();
+            let answer = match engine.take_turn(&turn, &record) {
+                Ok(answer) => answer,
+                Err(corruption) => {
+                    self.corrupted = Some((self.now.made, corruption.to_string()));
+                    self.require_sound()?;
+                    return Ok(None);
+                }
+            };
+            if turn.extent == Extent::Step {
+                self.note_exit(&record);
+                continue;
+            }
+            self.now.births.note(&record, stack, self.now.made, answer);
+            self.now.made += 1;
+            self.now.time = record.time;
+            return Ok(Some(Made { record, number: turn.index, stack, handed, had_cache, answer }));
+        }
+        Ok(None)
+    }
+
+    /// An exiting thread has given back a chunk.
+    #[cold]
+    fn note_exit(&mut self, record: &Record) {
+        if let Some(events) = self.now.engine.heap().observer().heard() {
+            self.meanwhile
+                .push(format!("meanwhile thread {}, which exits, gives back a chunk", record.thread.0));
+            self.meanwhile.extend(decision::clauses(events, self.now.engine.heap(), &self.tops));
+        }
+    }
+
+    /// The latest call, in words.
+    fn told(&self, made: &Made) -> Step {
+        let heap = self.now.engine.heap();
+        let events = heap.observer().heard().unwrap_or_default();
+        let cache = heap.cache_chunk_of(self.now.engine.thread_of(made.record.thread));
+        let new_cache = cache.filter(|_| !made.had_cache);
+        let mut decision = self.meanwhile.clone();
+        decision.extend(new_cache.map(|chunk| decision::cache_made(chunk, heap)));
+        decision.extend(decision::clauses(events, heap, &self.tops));
+        let payload = match made.answer {
+            Answer::Payload(payload) if !payload.is_null() => payload,
+            _ => made.handed.payload,
+        };
+        Step {
+            record: self.now.made.saturating_sub(1),
+            number: made.number,
+            time: made.record.time,
+            thread: made.record.thread.0,
+            stack: made.stack,
+            call: call::said(&made.record.call, made.handed),
+            answer: call::answer(made.answer),
+            chunk: (!payload.is_null()).then(|| Chunk::of(heap.memory(), payload).0.0),
+            decision,
+        }
+    }
+}
+
+/// Nobody is told anything for so many calls: some milliseconds.
+const BETWEEN_LOOKS: u32 = 1 << 14;
+
+/// Opens a trace, and makes the calls of its parents.
+fn begin(trace: &Path, trial: &Trial) -> Result<Beginning, ExploreError> {
+    let mut line = Lineage::open(trace)?;
+    let (header, source, total, _) = line.traces.pop().expect("a lineage has at least the trace itself");
+    let eldest = &line.eldest;
+    let release = trial.release(eldest)?;
+    let (tunables, _) = trial.tunables(eldest)?;
+    let machine = simulated(Bits64, trial, eldest)?;
+    let initial_break = machine.program_break();
+    let source = match twin(eldest, &line.traces) {
+        Some(twin) => source.ordered(trace, twin, eldest.header.heap.initial_break),
+        None => source,
+    };
+    let heap = Heap::new(machine, Ear::default(), release, &tunables);
+    let mut engine = Engine::new(heap, trial.touch, header.heap.placements);
+    let mut damage = Vec::new();
+    for (_, source, _, until) in line.traces {
+        let until = until.unwrap_or(u64::MAX);
+        let mut replay = |_: u64, record: &Record| engine.execute(record).map(drop);
+        let fork = Fork::of(&source, until, header.program.pid, &mut damage, &mut replay)?;
+        fork.make(&mut engine);
+    }
+    let moment = Moment { engine, births: Births::default(), made: 0, time: Nanos(0) };
+    Ok(Beginning { moment, tape: Tape::new(source, damage), initial_break, total })
+}

@@ -1,0 +1,244 @@
+//! What is explored is what is reported: the same numbers at the same records, whichever way one came.
+
+use super::*;
+use crate::outcome::Outcome;
+use crate::run::{Job, run};
+use malloscope_allocator::release::MappedHead;
+use malloscope_traces::{Ending, Writer, ops};
+use map::{Region, RegionKind, State};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use tempfile::NamedTempFile;
+
+const RELEASES: [&str; 4] = ["2.23", "2.31", "2.36", "2.43"];
+
+fn samples() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/samples");
+    let files = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "mscope")).collect()
+}
+
+fn imported(script: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    let mut writer = Writer::new(file.reopen().unwrap(), &ops::header()).unwrap();
+    ops::import(script.as_bytes(), &mut writer).unwrap();
+    writer.finish(&Ending::default()).unwrap();
+    file
+}
+
+/// A script of so many calls of many kinds, by two threads besides the first.
+fn busy_script(calls: u64) -> String {
+    let mut script = "0 spawn 1\n0 spawn 2\n".to_owned();
+    let mut random = 1_u64;
+    for call in 0..calls {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let thread = random >> 50 & 1 | (call & 1) << 1;
+        let thread = thread.min(2);
+        let slot = random >> 40 & 255;
+        let size = (random >> 33) % [60, 1000, 5000, 200_000][(random >> 20 & 3) as usize];
+        let line = match call % 8 {
+            0 | 1 => format!("free {slot}"),
+            2 => format!("realloc {slot} {}", size + 1),
+            3 => format!("calloc {} {size}", 1000 + call),
+            4 => format!("free {}", 1000 + call - 1),
+            5 => format!("memalign {} 64 {size}", 100_000 + call % 500),
+            6 if call % 64 == 6 => format!("sbrk {}", 4096 + random % 100_000),
+            _ => format!("realloc {slot} {}", size / 2 + 1),
+        };
+        writeln!(script, "{thread} {line}").unwrap();
+    }
+    script
+}
+
+fn replayed(trace: &Path, trial: &Trial) -> Outcome {
+    let job =
+        Job { trace: trace.to_owned(), trial: trial.clone(), compare: false, lines: None, blame: Vec::new() };
+    run(&job, &mut std::io::sink(), &mut |_| {}).unwrap()
+}
+
+fn go_to(explorer: &mut Explorer, made: u64) {
+    let stop = AtomicBool::new(false);
+    explorer.go_to(made, &mut Watched { progress: &mut |_| {}, stop: &stop }).unwrap();
+    assert_eq!(explorer.made(), made);
+}
+
+fn of(release: &str) -> Trial {
+    Trial { release: Some(release.to_owned()), ..Trial::default() }
+}
+
+/// Regions follow one another, pieces fill them, and what malloc counts is what was found.
+fn check(explorer: &Explorer) -> HeapMap {
+    let map = explorer.heap().unwrap();
+    let heap = explorer.now.engine.heap();
+    heap.check().unwrap();
+    assert_eq!(map.astray, 0);
+    assert!(map.regions.is_sorted_by(|one, other| one.end <= other.start));
+    let mut next = 0;
+    for region in &map.regions {
+        assert_eq!(region.pieces.start, next);
+        next = region.pieces.end;
+        let mut at = region.start;
+        for piece in &map.pieces[region.pieces.clone()] {
+            assert_eq!(piece.address, at, "{region:x?}");
+            at += piece.size;
+        }
+        assert_eq!(at, region.end);
+        assert_eq!(region.totals.all().bytes, region.length());
+    }
+    assert_eq!(next, map.pieces.len());
+    assert_eq!(map.totals.of(State::Live).pieces, map.allocations.len() as u64);
+    let told = heap.mallinfo2().unwrap();
+    let bytes = |state| map.totals.of(state).bytes;
+    let chunks = |state| map.totals.of(state).pieces;
+    assert_eq!((chunks(State::Fast), bytes(State::Fast)), (told.smblks, told.fsmblks));
+    let binned = [State::Unsorted, State::Small, State::Large];
+    assert_eq!(binned.map(bytes).iter().sum::<u64>() + bytes(State::Fast) + bytes(State::Top), told.fordblks);
+    let without_top = heap.arenas().iter().filter(|arena| !arena.has_memory()).count() as u64;
+    assert_eq!(binned.map(chunks).iter().sum::<u64>() + chunks(State::Top) + without_top, told.ordblks);
+    let mapped: Vec<&Region> = map.regions.iter().filter(|one| one.kind == RegionKind::Mapping).collect();
+    assert_eq!(mapped.len() as u64, told.hblks);
+    // Later ones forget to count 16 bytes of some.
+    if heap.release().mapped_head != MappedHead::LikeOthers {
+        assert_eq!(mapped.iter().map(|one| one.length()).sum::<u64>(), told.hblkhd);
+        assert_eq!(map.totals.all().bytes + map.foreign, map.system);
+    }
+    assert_eq!((chunks(State::Cached), bytes(State::Cached)), heap.cached());
+    map
+}
+
+#[test]
+fn the_heap_is_the_one_of_the_report_at_the_same_record() {
+    for trace in samples() {
+        for release in RELEASES {
+            let trial = of(release);
+            let series = replayed(&trace, &trial).measured.series;
+            let mut explorer = Explorer::open(&trace, &trial).unwrap();
+            for sample in series.iter().step_by(series.len() / 6 + 1).chain(series.last()) {
+                go_to(&mut explorer, sample.record);
+                let map = check(&explorer);
+                let live = map.totals.of(State::Live);
+                assert_eq!(
+                    (map.totals.requested, live.bytes),
+                    (sample.live, sample.held),
+                    "{trace:?} {sample:?}"
+                );
+                assert_eq!(map.system, sample.system);
+                assert_eq!(map.foreign, 0);
+                assert_eq!(map.program_break - map.initial_break, sample.program_break);
+                assert_eq!(map.totals.of(State::Cached).bytes, sample.cached);
+                assert_eq!(map.pinned(), sample.pinned, "{trace:?} {release} {sample:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_heap_that_others_break_up_is_found_in_all_its_parts() {
+    let script = imported(&busy_script(6000));
+    for release in RELEASES {
+        let trial = Trial { settings: vec![("arena_max".to_owned(), 2)], ..of(release) };
+        let series = replayed(script.path(), &trial).measured.series;
+        let mut explorer = Explorer::open(script.path(), &trial).unwrap();
+        let mut kinds = BTreeSet::new();
+        for sample in series.iter().step_by(series.len() / 8 + 1).chain(series.last()) {
+            go_to(&mut explorer, sample.record);
+            let map = check(&explorer);
+            assert_eq!(map.totals.of(State::Live).bytes, sample.held, "{release} {sample:?}");
+            assert_eq!(map.system, sample.system);
+            let main = map.regions.iter().filter(|region| region.kind == RegionKind::Main).count();
+            kinds.insert(main > 1);
+            kinds.insert(map.foreign > 0);
+        }
+        assert!(kinds.contains(&true), "others moved the break in {release}");
+    }
+}
+
+#[test]
+fn the_way_makes_no_difference() {
+    let trace = samples().into_iter().find(|path| path.ends_with("pinned.mscope")).unwrap();
+    let mut explorer = Explorer::open(&trace, &Trial::default()).unwrap();
+    let total = explorer.total().unwrap();
+    let places = [total / 2, total / 2 - 1, total, 7, total - 40_000.min(total), total / 3, total / 3, 0];
+    for place in places {
+        go_to(&mut explorer, place);
+        let mut fresh = Explorer::open(&trace, &Trial::default()).unwrap();
+        go_to(&mut fresh, place);
+        let (map, mut expected) = (explorer.heap().unwrap(), fresh.heap().unwrap());
+        assert_eq!(map, expected, "at {place}");
+        let Some(step) = explorer.step().unwrap() else { continue };
+        assert_eq!(Some(&step), fresh.step().unwrap().as_ref());
+        assert_eq!((step.record, explorer.made()), (place, place + 1));
+        expected.made += 1;
+        assert_ne!(explorer.heap().unwrap(), expected, "a call changes something");
+    }
+}
+
+#[test]
+fn what_comes_next_is_what_the_report_counts() {
+    for name in ["sqlite.mscope", "threads.mscope", "mappings.mscope", "pinned.mscope"] {
+        let trace = samples().into_iter().find(|path| path.ends_with(name)).unwrap();
+        let outcome = replayed(&trace, &Trial::default());
+        let missed =
+            outcome.served.iter().filter(|row| !["tcache", "realloc: stayed"].contains(&row.from.as_str()));
+        let expected: u64 = missed.map(|row| row.requests).sum();
+        let stop = AtomicBool::new(false);
+        let mut explorer = Explorer::open(&trace, &Trial::default()).unwrap();
+        let mut misses = 0;
+        while let Some(step) =
+            explorer.next(Next::Miss, &mut Watched { progress: &mut |_| {}, stop: &stop }).unwrap()
+        {
+            assert_eq!(step.record + 1, explorer.made());
+            misses += 1;
+        }
+        assert_eq!(explorer.made(), outcome.records);
+        assert_eq!(misses, expected, "{name}");
+        go_to(&mut explorer, 0);
+        let mut grown = 0;
+        let mut last = 0;
+        while explorer
+            .next(Next::Growth, &mut Watched { progress: &mut |_| {}, stop: &stop })
+            .unwrap()
+            .is_some()
+        {
+            let now = explorer.heap().unwrap();
+            assert!(now.made > last);
+            last = now.made;
+            grown += 1;
+        }
+        assert!(grown > 0, "{name}");
+    }
+}
+
+/// A scene, told as a person would.
+#[test]
+fn decisions_are_told_in_words() {
+    let script = imported(
+        "0 malloc 0 24\n0 malloc 1 2000\n0 malloc 2 24\n0 free 1\n0 malloc 3 1000\n0 malloc 4 500\n0 free 0\n0 malloc 5 20\n0 malloc 6 200000\n0 free 6\n",
+    );
+    let mut explorer = Explorer::open(script.path(), &of("2.36")).unwrap();
+    let mut told = String::new();
+    while let Some(step) = explorer.step().unwrap() {
+        let answer = step.answer.map(|answer| format!(" = {answer}")).unwrap_or_default();
+        writeln!(told, "{} {}{answer}\n  {}", step.record, step.call, step.decision.join("\n  ")).unwrap();
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/explore/told.txt");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&file, &told).unwrap();
+    }
+    assert_eq!(told, std::fs::read_to_string(file).unwrap());
+}
+
+#[test]
+fn whoever_wants_to_stop_is_heard() {
+    let trace = samples().into_iter().find(|path| path.ends_with("pinned.mscope")).unwrap();
+    let mut explorer = Explorer::open(&trace, &Trial::default()).unwrap();
+    let stop = AtomicBool::new(true);
+    let mut heard = 0;
+    let mut watched = Watched { progress: &mut |_| heard += 1, stop: &stop };
+    let stopped = explorer.go_to(u64::MAX, &mut watched);
+    assert!(matches!(stopped, Err(ExploreError::Stopped)), "{stopped:?}");
+    assert_eq!((heard, explorer.made()), (1, u64::from(BETWEEN_LOOKS)));
+    go_to(&mut explorer, 10);
+    let narrow = Trial { words: WordWidth::Bits32, ..Trial::default() };
+    assert!(matches!(Explorer::open(&trace, &narrow), Err(ExploreError::Narrow)));
+}
