@@ -41,6 +41,7 @@ mod ignored;
 
 use crate::bins::tcache;
 use crate::release::{LargeTcache, Release};
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::ops::RangeInclusive;
@@ -94,6 +95,17 @@ struct Row {
     name: &'static str,
     alias: Option<&'static str>,
     kind: Kind,
+    unit: Unit,
+    meaning: &'static str,
+}
+
+/// What a tunable's value counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Chunks, arenas, …; or a choice among numbers.
+    Number,
 }
 
 const COUNT: usize = 13;
@@ -102,24 +114,111 @@ const POSITIVE: Kind = Kind::Size { least: 1 };
 
 /// Every tunable, at the place of its number.
 const TABLE: [Row; COUNT] = [
-    row(Tunable::Check, "check", Some("MALLOC_CHECK_"), Kind::Int { least: 0, greatest: 3 }),
-    row(Tunable::TopPad, "top_pad", Some("MALLOC_TOP_PAD_"), ANY),
-    row(Tunable::Perturb, "perturb", Some("MALLOC_PERTURB_"), Kind::Int { least: 0, greatest: 0xff }),
-    row(Tunable::MmapThreshold, "mmap_threshold", Some("MALLOC_MMAP_THRESHOLD_"), ANY),
-    row(Tunable::TrimThreshold, "trim_threshold", Some("MALLOC_TRIM_THRESHOLD_"), ANY),
-    row(Tunable::MmapMax, "mmap_max", Some("MALLOC_MMAP_MAX_"), Kind::Int { least: 0, greatest: i32::MAX }),
-    row(Tunable::ArenaMax, "arena_max", Some("MALLOC_ARENA_MAX"), POSITIVE),
-    row(Tunable::ArenaTest, "arena_test", Some("MALLOC_ARENA_TEST"), POSITIVE),
-    row(Tunable::TcacheMax, "tcache_max", None, ANY),
-    row(Tunable::TcacheCount, "tcache_count", None, ANY),
-    row(Tunable::TcacheUnsortedLimit, "tcache_unsorted_limit", None, ANY),
-    row(Tunable::Mxfast, "mxfast", None, ANY),
-    row(Tunable::Hugetlb, "hugetlb", None, ANY),
+    Row {
+        tunable: Tunable::Check,
+        name: "check",
+        alias: Some("MALLOC_CHECK_"),
+        kind: Kind::Int { least: 0, greatest: 3 },
+        unit: Unit::Number,
+        meaning: "Whether every chunk is checked by slower functions: 0 for no, 1 to 3 for yes.",
+    },
+    Row {
+        tunable: Tunable::TopPad,
+        name: "top_pad",
+        alias: Some("MALLOC_TOP_PAD_"),
+        kind: ANY,
+        unit: Unit::Bytes,
+        meaning: "Bytes to take from the kernel, and to keep when trimming, beyond what is needed.",
+    },
+    Row {
+        tunable: Tunable::Perturb,
+        name: "perturb",
+        alias: Some("MALLOC_PERTURB_"),
+        kind: Kind::Int { least: 0, greatest: 0xff },
+        unit: Unit::Number,
+        meaning: "A byte that freed memory is filled with, and allocated memory with its complement; 0 for neither.",
+    },
+    Row {
+        tunable: Tunable::MmapThreshold,
+        name: "mmap_threshold",
+        alias: Some("MALLOC_MMAP_THRESHOLD_"),
+        kind: ANY,
+        unit: Unit::Bytes,
+        meaning: "Requests of this size and more get a mapping of their own, if no bin serves them.",
+    },
+    Row {
+        tunable: Tunable::TrimThreshold,
+        name: "trim_threshold",
+        alias: Some("MALLOC_TRIM_THRESHOLD_"),
+        kind: ANY,
+        unit: Unit::Bytes,
+        meaning: "The program break is trimmed when the top chunk has grown to this; -1 is never.",
+    },
+    Row {
+        tunable: Tunable::MmapMax,
+        name: "mmap_max",
+        alias: Some("MALLOC_MMAP_MAX_"),
+        kind: Kind::Int { least: 0, greatest: i32::MAX },
+        unit: Unit::Number,
+        meaning: "How many chunks may have a mapping of their own at one time.",
+    },
+    Row {
+        tunable: Tunable::ArenaMax,
+        name: "arena_max",
+        alias: Some("MALLOC_ARENA_MAX"),
+        kind: POSITIVE,
+        unit: Unit::Number,
+        meaning: "The most arenas: heaps that threads share, each with a lock of its own.",
+    },
+    Row {
+        tunable: Tunable::ArenaTest,
+        name: "arena_test",
+        alias: Some("MALLOC_ARENA_TEST"),
+        kind: POSITIVE,
+        unit: Unit::Number,
+        meaning: "The arenas that are made before the processors are counted to find the limit on arenas.",
+    },
+    Row {
+        tunable: Tunable::TcacheMax,
+        name: "tcache_max",
+        alias: None,
+        kind: ANY,
+        unit: Unit::Bytes,
+        meaning: "The greatest request that threads cache.",
+    },
+    Row {
+        tunable: Tunable::TcacheCount,
+        name: "tcache_count",
+        alias: None,
+        kind: ANY,
+        unit: Unit::Number,
+        meaning: "How many chunks of a size a thread caches; 0 for no cache.",
+    },
+    Row {
+        tunable: Tunable::TcacheUnsortedLimit,
+        name: "tcache_unsorted_limit",
+        alias: None,
+        kind: ANY,
+        unit: Unit::Number,
+        meaning: "How many unsorted chunks are looked at after one has been cached; 0 for all.",
+    },
+    Row {
+        tunable: Tunable::Mxfast,
+        name: "mxfast",
+        alias: None,
+        kind: ANY,
+        unit: Unit::Bytes,
+        meaning: "The greatest request that is served by fastbins; 0 for no fastbins.",
+    },
+    Row {
+        tunable: Tunable::Hugetlb,
+        name: "hugetlb",
+        alias: None,
+        kind: ANY,
+        unit: Unit::Number,
+        meaning: "Huge pages: 0 for none, 1 for transparent ones, 2 for those of the default size, or a size in bytes.",
+    },
 ];
-
-const fn row(tunable: Tunable, name: &'static str, alias: Option<&'static str>, kind: Kind) -> Row {
-    Row { tunable, name, alias, kind }
-}
 
 impl Tunable {
     /// Every tunable, in the order malloc reads them.
@@ -135,6 +234,27 @@ impl Tunable {
     /// Its environment variable, if it has one of its own.
     pub fn alias(self) -> Option<&'static str> {
         self.row().alias
+    }
+
+    /// What it does, in one sentence for whoever sets it.
+    pub fn meaning(self) -> &'static str {
+        self.row().meaning
+    }
+
+    /// What its value counts.
+    pub fn unit(self) -> Unit {
+        self.row().unit
+    }
+
+    /// The values that this release takes, in words: `0 to 160`; nothing if it does not read the tunable.
+    pub fn values(self, release: &Release) -> Option<String> {
+        let Why::OutOfBounds { least, greatest } = Why::out_of_bounds(self, release) else { return None };
+        let words = match greatest {
+            Some(greatest) => format!("{least} to {greatest}"),
+            None if least == 0 => "any".to_owned(),
+            None => format!("{least} or more"),
+        };
+        release.tunables.has(self).then_some(words)
     }
 
     /// The tunable of this name, with or without `glibc.malloc.` in front.
@@ -342,6 +462,34 @@ mod tests {
         assert!(tunables.set(&V2_36, Tunable::MmapMax, (1 << 32) + 5).is_err());
         assert_eq!(tunables.set(&strict, Tunable::MmapMax, (1 << 32) + 5), Ok(()));
         assert_eq!(tunables.get(Tunable::MmapMax), Some(5));
+    }
+
+    #[test]
+    fn the_values_that_are_named_are_those_that_are_taken() {
+        for release in Release::ALL {
+            for tunable in Tunable::all() {
+                let named = tunable.values(&release);
+                let takes = |value| Tunables::default().set(&release, tunable, value).is_ok();
+                let context = || format!("{} of {}: {named:?}", tunable.name(), release.name);
+                let Some(words) = &named else {
+                    assert!(!takes(1), "{}", context());
+                    continue;
+                };
+                match words.split_once(" to ") {
+                    Some((least, greatest)) => {
+                        let bound = |text: &str| text.parse::<i64>().expect("a number").cast_unsigned();
+                        assert!(takes(bound(least)) && takes(bound(greatest)), "{}", context());
+                        let is_cut =
+                            release.environment.truncates_to_int() && tunable.int_bounds(&release).is_some();
+                        assert!(is_cut || !takes(bound(greatest) + 1), "{}", context());
+                    }
+                    None => assert!(takes(1) && takes(u64::MAX), "{}", context()),
+                }
+            }
+        }
+        assert_eq!(Tunable::Mxfast.values(&V2_36).as_deref(), Some("0 to 160"));
+        assert_eq!(Tunable::ArenaMax.values(&V2_36).as_deref(), Some("1 or more"));
+        assert_eq!(Tunable::Hugetlb.values(&V2_31), None);
     }
 
     #[test]
