@@ -37,6 +37,8 @@ enum Command {
     Dump(commands::dump::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
+    Tunables(commands::tunables::Args),
+    Gui(commands::gui::Args),
     Generate(commands::generate::Args),
     /// Run one replay for another malloscope process
     #[command(name = commands::WORK, hide = true)]
@@ -60,6 +62,8 @@ fn main() -> ExitCode {
         Command::Dump(args) => commands::dump::run(args),
         Command::Import(args) => commands::import::run(args),
         Command::Export(args) => commands::export::run(args),
+        Command::Gui(args) => commands::gui::run(args),
+        Command::Tunables(args) => commands::tunables::run(args),
         Command::Generate(args) => commands::generate::run(args),
         Command::Work => malloscope_replayer::worker::work().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };

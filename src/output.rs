@@ -3,7 +3,10 @@
 use anyhow::Context;
 use clap::ValueEnum;
 use malloscope_replayer::report::terminal::Colour;
-use malloscope_replayer::report::{Comparison, Report, Section, csv, json, markdown, terminal};
+use malloscope_replayer::report::{
+    Comparison, Report, Section, comparison, csv, json, markdown, terminal, tunables,
+};
+use malloscope_replayer::tunables::TunableRow;
 use std::env;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -50,6 +53,27 @@ pub fn print_comparison(comparison: &Comparison, format: Format) -> anyhow::Resu
         Format::Terminal | Format::Markdown => print_sections(&comparison.sections(), format, &mut out)?,
         Format::Json => json::write_comparison(comparison, &mut out)?,
         Format::Csv => csv::write(&comparison.runs, &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+/// Prints what runs are compared by, each number with its difference from the first run's.
+pub fn print_differences(compared: &Comparison) -> anyhow::Result<()> {
+    let runs: Vec<_> = compared.runs.iter().map(|run| (run.name.as_str(), &run.outcome)).collect();
+    let mut out = open(None)?;
+    comparison::write_csv(&runs, &mut out)?;
+    Ok(out.flush()?)
+}
+
+/// Prints what can be set of a release.
+pub fn print_tunables(release: &str, rows: &[TunableRow], format: Format) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    match format {
+        Format::Terminal | Format::Markdown => {
+            print_sections(&[tunables::section(release, rows)], format, &mut out)?;
+        }
+        Format::Json => json::write_tunables(release, rows, &mut out)?,
+        Format::Csv => tunables::write_csv(rows, &mut out)?,
     }
     Ok(out.flush()?)
 }

@@ -1,6 +1,7 @@
 //! The options that decide how a trace is replayed, for every subcommand that replays.
 
 use clap::{Args, ValueEnum};
+use malloscope_replayer::setting::Setting;
 use malloscope_replayer::sizes;
 use malloscope_replayer::trial::{MemoryKind, ThpMode, Touch, Trial, WordWidth};
 
@@ -26,7 +27,7 @@ pub struct TrialArgs {
     /// As a variable of the program's environment, to the letter: `MALLOC_ARENA_MAX=2`,
     /// `GLIBC_TUNABLES=glibc.malloc.arena_max=2:glibc.malloc.top_pad=0`.
     /// What glibc of the release would ignore is ignored, and said.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = Setting::parse)]
     pub set: Vec<Setting>,
     /// When the kernel uses transparent huge pages, for `hugetlb=1` [default: as recorded, or madvise]
     #[arg(long, value_name = "MODE")]
@@ -101,39 +102,10 @@ impl ReleaseArg {
     }
 }
 
-/// One setting, in one of its spellings.
-#[derive(Clone, Debug)]
-pub enum Setting {
-    /// A tunable, by its name.
-    Tunable(String, u64),
-    /// A variable of the environment.
-    Variable(String, String),
-}
-
-impl Setting {
-    /// Sets it in a trial, besides what is set there.
-    pub fn apply(self, trial: &mut Trial) {
-        match self {
-            Setting::Tunable(name, value) => trial.settings.push((name, value)),
-            Setting::Variable(name, value) => trial.variables.push((name, value)),
-        }
-    }
-}
-
 /// Reads `field=value`.
 fn release_change(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not FIELD=VALUE"))?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
-}
-
-/// Reads `name=value`. The names of variables are in capitals.
-pub fn setting(text: &str) -> Result<Setting, String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not NAME=VALUE"))?;
-    let name = name.trim().to_owned();
-    if name.starts_with(|first: char| first.is_ascii_uppercase()) {
-        return Ok(Setting::Variable(name, value.to_owned()));
-    }
-    Ok(Setting::Tunable(name, sizes::parse(value.trim())?))
 }
 
 impl From<TrialArgs> for Trial {

@@ -1,6 +1,7 @@
 //! One set of settings to replay a trace under: what the recording had, and what is changed.
 
 use crate::recognition::Recording;
+use crate::sizes;
 use malloscope_allocator::memory::{HugePages, Transparent};
 use malloscope_allocator::release::Release;
 use malloscope_allocator::release::field::Field;
@@ -21,6 +22,17 @@ pub enum MemoryKind {
 }
 
 impl MemoryKind {
+    /// Both.
+    pub const ALL: [MemoryKind; 2] = [MemoryKind::Simulated, MemoryKind::Real];
+
+    /// What it means.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            MemoryKind::Simulated => "A table with Linux's rules: the same every time.",
+            MemoryKind::Real => "The break, mappings and page faults of a real process.",
+        }
+    }
+
     /// How the user writes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -58,6 +70,19 @@ pub enum Touch {
 }
 
 impl Touch {
+    /// Every one, from the least that is written to the most.
+    pub const ALL: [Touch; 4] = [Touch::None, Touch::First, Touch::Pages, Touch::All];
+
+    /// What it means.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Touch::None => "The program writes nothing: only malloc's own writes count.",
+            Touch::First => "The program writes the first word of each allocation.",
+            Touch::Pages => "The program writes a word in every page of each allocation.",
+            Touch::All => "The program writes every byte of each allocation.",
+        }
+    }
+
     /// How the user writes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -79,6 +104,29 @@ pub enum ThpMode {
     Madvise,
     /// Never.
     Never,
+}
+
+impl ThpMode {
+    /// Every one.
+    pub const ALL: [ThpMode; 3] = [ThpMode::Always, ThpMode::Madvise, ThpMode::Never];
+
+    /// How the user writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ThpMode::Always => "always",
+            ThpMode::Madvise => "madvise",
+            ThpMode::Never => "never",
+        }
+    }
+
+    /// What it means.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            ThpMode::Always => "The kernel uses huge pages wherever it can.",
+            ThpMode::Madvise => "The kernel uses huge pages where malloc recommends them.",
+            ThpMode::Never => "The kernel never uses huge pages by itself.",
+        }
+    }
 }
 
 /// What a replay changes about the recording; what is not set is as recorded.
@@ -183,6 +231,75 @@ impl Trial {
             || self.break_offset.is_some()
             || self.break_limit.is_some();
         !changed
+    }
+
+    /// What distinguishes it from a replay of what was recorded: `glibc 2.31, mmap_threshold 64K`.
+    pub fn name(&self) -> String {
+        let mut parts: Vec<String> = self.release.iter().map(|release| format!("glibc {release}")).collect();
+        parts.extend(self.release_changes.iter().map(|(field, value)| format!("{field}={value}")));
+        let settings = self.settings.iter();
+        parts.extend(settings.map(|(name, value)| format!("{name} {}", sizes::shortest(*value))));
+        parts.extend(self.variables.iter().map(|(name, value)| format!("{name}={value}")));
+        if self.memory != MemoryKind::default() {
+            parts.push(format!("{} memory", self.memory.name()));
+        }
+        if self.words == WordWidth::Bits32 {
+            parts.push("32 bits".to_owned());
+        }
+        if self.touch != Touch::default() {
+            parts.push(format!("touch {}", self.touch.name()));
+        }
+        parts.extend(self.transparent_huge_pages.map(|mode| format!("thp {}", mode.name())));
+        if self.huge_pages > 0 {
+            parts.push(format!("{} huge pages", self.huge_pages));
+        }
+        parts.extend(self.processors.map(|processors| format!("{processors} processors")));
+        parts.extend(self.break_offset.map(|offset| format!("break offset {offset}")));
+        parts.extend(self.break_limit.map(|limit| format!("break limit {}", sizes::shortest(limit))));
+        if parts.is_empty() { "as recorded".to_owned() } else { parts.join(", ") }
+    }
+
+    /// The command's options that mean this trial: `["--glibc", "2.31", "--set", "top_pad=0"]`.
+    pub fn options(&self) -> Vec<String> {
+        let mut options: Vec<String> = Vec::new();
+        let mut option = |name: &str, value: String| options.extend([name.to_owned(), value]);
+        if let Some(release) = &self.release {
+            option("--glibc", release.clone());
+        }
+        for (field, value) in &self.release_changes {
+            option("--release-set", format!("{field}={value}"));
+        }
+        for (name, value) in &self.settings {
+            option("--set", format!("{name}={}", sizes::shortest(*value)));
+        }
+        for (name, value) in &self.variables {
+            option("--set", format!("{name}={value}"));
+        }
+        if self.memory != MemoryKind::default() {
+            option("--memory", self.memory.name().to_owned());
+        }
+        if self.words == WordWidth::Bits32 {
+            option("--bits", "32".to_owned());
+        }
+        if self.touch != Touch::default() {
+            option("--touch", self.touch.name().to_owned());
+        }
+        if let Some(mode) = self.transparent_huge_pages {
+            option("--thp", mode.name().to_owned());
+        }
+        if self.huge_pages > 0 {
+            option("--huge-pages", self.huge_pages.to_string());
+        }
+        if let Some(processors) = self.processors {
+            option("--processors", processors.to_string());
+        }
+        if let Some(offset) = self.break_offset {
+            option("--break-offset", offset.to_string());
+        }
+        if let Some(limit) = self.break_limit {
+            option("--break-limit", sizes::shortest(limit));
+        }
+        options
     }
 
     /// The release to replay as: what was asked for, or what was recorded. That is what the recorded libc

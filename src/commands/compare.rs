@@ -5,6 +5,7 @@ use crate::output::{self, Format};
 use crate::progress::Meter;
 use crate::trial::TrialArgs;
 use anyhow::{Context, bail};
+use clap::ValueEnum;
 use malloscope_replayer::report::{Comparison, Run, TraceInfo};
 use malloscope_replayer::run::Progress;
 use malloscope_replayer::sizes;
@@ -29,9 +30,27 @@ pub struct Args {
     lists: Lists,
     /// How to print the comparison
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
-    format: Format,
+    format: CompareFormat,
+    /// Measure the others against the run of this name, such as `mmap_threshold 64K` [default: as recorded]
+    #[arg(long, value_name = "RUN")]
+    against: Option<String>,
     #[command(flatten)]
     trial: TrialArgs,
+}
+
+/// How a comparison is printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CompareFormat {
+    /// For people, with colour where it is wanted
+    Terminal,
+    /// Everything, under names that stay
+    Json,
+    /// Everything, a number a line
+    Csv,
+    /// For people, to put into a text
+    Markdown,
+    /// The numbers for people as CSV, each with its difference from the first run's
+    Differences,
 }
 
 /// The values to try.
@@ -102,11 +121,14 @@ fn combinations(lists: &[(&'static str, Vec<u64>)]) -> Vec<Vec<(String, u64)>> {
     combinations
 }
 
-/// What a run is called.
-fn name(release: Option<&str>, settings: &[(String, u64)]) -> String {
-    let release = release.map(|release| format!("glibc {release}"));
-    let settings = settings.iter().map(|(name, value)| format!("{name} {}", sizes::shortest(*value)));
-    release.into_iter().chain(settings).collect::<Vec<_>>().join(", ")
+/// Puts the run of this name first, where the others are measured against it.
+fn put_first(runs: &mut [Run], name: &str) -> anyhow::Result<()> {
+    let Some(place) = runs.iter().position(|run| run.name == name) else {
+        let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+        bail!("no run is called “{name}”; they are “{}”", names.join("”, “"));
+    };
+    runs[..=place].rotate_right(1);
+    Ok(())
 }
 
 pub fn run(args: Args) -> Outcome {
@@ -126,7 +148,9 @@ pub fn run(args: Args) -> Outcome {
     let mut trials = vec![base.clone()];
     for release in releases {
         for settings in combinations(&lists) {
-            names.push(name(release.as_deref(), &settings));
+            let changed = Trial { release: release.clone(), settings, ..Trial::default() };
+            names.push(changed.name());
+            let settings = changed.settings;
             let settings = base.settings.iter().cloned().chain(settings).collect();
             trials.push(Trial { release: release.clone(), settings, ..base.clone() });
         }
@@ -134,7 +158,18 @@ pub fn run(args: Args) -> Outcome {
     let trace = TraceInfo::of(&args.trace)?;
     let outcomes = run_all(&args.trace, &trials)?;
     let runs = names.into_iter().zip(outcomes).map(|(name, outcome)| Run { name, outcome });
-    output::print_comparison(&Comparison { trace, runs: runs.collect() }, args.format)?;
+    let mut runs: Vec<Run> = runs.collect();
+    if let Some(name) = &args.against {
+        put_first(&mut runs, name)?;
+    }
+    let comparison = Comparison { trace, runs };
+    match args.format {
+        CompareFormat::Terminal => output::print_comparison(&comparison, Format::Terminal)?,
+        CompareFormat::Json => output::print_comparison(&comparison, Format::Json)?,
+        CompareFormat::Csv => output::print_comparison(&comparison, Format::Csv)?,
+        CompareFormat::Markdown => output::print_comparison(&comparison, Format::Markdown)?,
+        CompareFormat::Differences => output::print_differences(&comparison)?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,7 +3,7 @@
 use super::replay;
 use crate::Outcome;
 use crate::progress::Meter;
-use crate::trial::{ReleaseArg, Setting, TrialArgs, setting};
+use crate::trial::{ReleaseArg, TrialArgs};
 use crate::{names, output};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -15,6 +15,7 @@ use malloscope_replayer::blame::{Blame, What, recorded};
 use malloscope_replayer::report::TraceInfo;
 use malloscope_replayer::report::units::count;
 use malloscope_replayer::run::Job;
+use malloscope_replayer::setting::Setting;
 use malloscope_replayer::trial::Trial;
 use malloscope_traces::{Reader, Stacks};
 use std::collections::BTreeMap;
@@ -62,7 +63,7 @@ struct DifferenceArgs {
     #[arg(long, value_name = "TRACE")]
     diff: Option<PathBuf>,
     /// Draw what is different with this malloc tunable, besides those of `--set`
-    #[arg(long, value_name = "NAME=VALUE", value_parser = setting, conflicts_with = "diff")]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = Setting::parse, conflicts_with = "diff")]
     against_set: Vec<Setting>,
     /// Draw what is different in this glibc
     #[arg(long, value_name = "RELEASE", conflicts_with = "diff")]

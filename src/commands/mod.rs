@@ -5,12 +5,14 @@ pub mod dump;
 pub mod export;
 pub mod flame;
 pub mod generate;
+pub mod gui;
 pub mod import;
 pub mod info;
 pub mod profile;
 pub mod record;
 pub mod replay;
 pub mod symbolize;
+pub mod tunables;
 pub mod verify;
 
 use malloscope_replayer::worker::Launcher;

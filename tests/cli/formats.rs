@@ -42,6 +42,40 @@ fn the_numbers_of_a_report_add_up() {
     assert!(requests > 5000 && requests < outcome["calls"].as_u64().unwrap());
 }
 
+#[test]
+fn what_can_be_set_is_listed_by_release() {
+    let document = check_schema(&["tunables", "--format", "json", "--glibc", "2.31"], "malloscope.tunables");
+    let tunables = document["tunables"].as_array().unwrap();
+    let tunable = |name: &str| tunables.iter().find(|row| row["name"] == name).unwrap();
+    assert_eq!(tunable("mxfast")["values"], "0 to 160");
+    assert_eq!(tunable("arena_max")["variable"], "MALLOC_ARENA_MAX");
+    assert_eq!(tunable("hugetlb")["values"], Value::Null);
+    let listed = rows(&answer(["tunables", "--format", "csv", "--glibc", "2.31"]));
+    assert_eq!(listed.len(), tunables.len() + 1);
+    assert!(listed.iter().all(|row| row.len() == 5), "{listed:?}");
+    assert!(answer(["tunables"]).contains("1 or more"));
+}
+
+#[test]
+fn differences_are_from_the_run_that_was_asked_for() {
+    let compare = ["compare", "--format", "differences", "--mmap-threshold", "64K,1M", trace()];
+    let differences = |against: &[&str]| rows(&answer(compare.iter().chain(against)));
+    let value = |rows: &[Vec<String>], run: &str, column: usize| -> i64 {
+        let row = rows.iter().find(|row| row[0] == "minor faults" && row[2] == run).unwrap();
+        row[column].parse().unwrap()
+    };
+    let (recorded, other) = ("as recorded", "mmap_threshold 64K");
+    let from_recorded = differences(&[]);
+    let from_other = differences(&["--against", other]);
+    assert_eq!(from_recorded.len(), 1 + 3 * 16);
+    assert_eq!(value(&from_recorded, recorded, 4), 0);
+    assert_eq!(value(&from_other, other, 4), 0);
+    assert_eq!(value(&from_recorded, other, 4), -value(&from_other, recorded, 4));
+    assert_eq!(value(&from_recorded, other, 3), value(&from_other, other, 3));
+    let said = said(malloscope(&compare).args(["--against", "nothing"]));
+    assert!(said.err.contains("they are “as recorded”, “mmap_threshold 64K”"), "{}", said.err);
+}
+
 /// The fields of each row (RFC 4180).
 fn rows(text: &str) -> Vec<Vec<String>> {
     let mut rows = vec![vec![String::new()]];

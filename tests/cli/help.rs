@@ -4,7 +4,7 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 12] = [
+pub const SUBCOMMANDS: [&str; 14] = [
     "profile",
     "record",
     "replay",
@@ -16,6 +16,8 @@ pub const SUBCOMMANDS: [&str; 12] = [
     "dump",
     "import",
     "export",
+    "tunables",
+    "gui",
     "generate",
 ];
 

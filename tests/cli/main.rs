@@ -5,6 +5,7 @@
 mod exports;
 mod flame;
 mod formats;
+mod gui;
 mod help;
 mod run;
 mod symbolize;

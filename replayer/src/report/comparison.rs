@@ -1,44 +1,115 @@
 //! Several runs side by side: what each costs, and the difference from the first.
 
+use super::csv::write_row;
 use super::units::{bytes, count, signed_bytes, signed_count};
 use super::{Comparison, Line, Section, Table};
 use crate::outcome::Outcome;
 use std::collections::BTreeSet;
+use std::io::{self, Write};
 
 /// A number that runs are compared by.
-struct Measure {
-    name: &'static str,
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    /// What it is called: `resident, peak`.
+    pub name: &'static str,
+    /// What exactly it is, in one sentence.
+    pub meaning: &'static str,
+    /// Whether it counts bytes.
+    pub is_bytes: bool,
     value: fn(&Outcome) -> u64,
-    is_bytes: bool,
 }
 
-const fn in_bytes(name: &'static str, value: fn(&Outcome) -> u64) -> Measure {
-    Measure { name, value, is_bytes: true }
+const fn in_bytes(name: &'static str, meaning: &'static str, value: fn(&Outcome) -> u64) -> Measure {
+    Measure { name, meaning, is_bytes: true, value }
 }
 
-const fn number(name: &'static str, value: fn(&Outcome) -> u64) -> Measure {
-    Measure { name, value, is_bytes: false }
+const fn number(name: &'static str, meaning: &'static str, value: fn(&Outcome) -> u64) -> Measure {
+    Measure { name, meaning, is_bytes: false, value }
 }
 
 /// Every number that runs are compared by, in the order they are shown.
-const MEASURES: [Measure; 16] = [
-    in_bytes("resident, peak", |run| run.measured.peaks.resident.bytes),
-    in_bytes("resident, mean", |run| run.measured.mean_resident),
-    in_bytes("resident, end", |run| run.measured.resident),
-    in_bytes("system, peak", |run| run.measured.peaks.system.bytes),
-    in_bytes("pinned, end", |run| run.measured.pinned),
-    number("minor faults", |run| run.measured.faults),
-    number("break grown", |run| run.kernel.break_grown),
-    number("break trimmed", |run| run.kernel.break_trimmed),
-    number("mmap", |run| run.kernel.mmap),
-    number("munmap", |run| run.kernel.munmap),
-    number("mremap", |run| run.kernel.mremap),
-    number("mprotect", |run| run.kernel.mprotect),
-    number("madvise", |run| run.kernel.madvise),
-    number("served by tcache", |run| served(run, "tcache")),
-    number("served mapped", |run| served(run, "mapped")),
-    in_bytes("mmap threshold, end", |run| run.thresholds.last_mmap_threshold),
+pub const MEASURES: [Measure; 16] = [
+    in_bytes("resident, peak", "The most pages in memory at any time.", |run| {
+        run.measured.peaks.resident.bytes
+    }),
+    in_bytes("resident, mean", "Pages in memory, on average over the calls.", |run| {
+        run.measured.mean_resident
+    }),
+    in_bytes("resident, end", "Pages in memory after the last call.", |run| run.measured.resident),
+    in_bytes("system, peak", "The most that malloc ever had from the kernel.", |run| {
+        run.measured.peaks.system.bytes
+    }),
+    in_bytes(
+        "pinned, end",
+        "Free in the main heap after the last call, but below its highest live chunk: it cannot go back.",
+        |run| run.measured.pinned,
+    ),
+    number("minor faults", "First touches of pages, each a fault.", |run| run.measured.faults),
+    number("break grown", "Calls of brk that moved the program break up.", |run| run.kernel.break_grown),
+    number("break trimmed", "Calls of brk that moved the program break down.", |run| {
+        run.kernel.break_trimmed
+    }),
+    number("mmap", "Calls of mmap: mappings for large requests, and segments of arenas.", |run| {
+        run.kernel.mmap
+    }),
+    number("munmap", "Calls of munmap: mappings given back.", |run| run.kernel.munmap),
+    number("mremap", "Calls of mremap: mappings that realloc made longer or shorter.", |run| {
+        run.kernel.mremap
+    }),
+    number("mprotect", "Calls of mprotect: segments of arenas that grew.", |run| run.kernel.mprotect),
+    number("madvise", "Calls of madvise: pages of arenas given back, and huge pages asked for.", |run| {
+        run.kernel.madvise
+    }),
+    number("served by tcache", "Requests that the thread's own cache served, without a lock.", |run| {
+        served(run, "tcache")
+    }),
+    number("served mapped", "Requests that got a mapping of their own.", |run| served(run, "mapped")),
+    in_bytes("mmap threshold, end", "The mmap threshold after the last call.", |run| {
+        run.thresholds.last_mmap_threshold
+    }),
 ];
+
+impl Measure {
+    /// The number of this run.
+    pub fn of(&self, run: &Outcome) -> u64 {
+        (self.value)(run)
+    }
+
+    /// A value of it, with its unit.
+    pub fn shown(&self, value: u64) -> String {
+        if self.is_bytes { bytes(value) } else { count(value) }
+    }
+
+    /// What a value has more than the base, with sign and unit; `=` if nothing.
+    pub fn difference(&self, value: u64, base: u64) -> String {
+        let by = i128::from(value) - i128::from(base);
+        match by {
+            0 => "=".to_owned(),
+            _ if self.is_bytes => signed_bytes(by),
+            _ => signed_count(by),
+        }
+    }
+}
+
+/// Writes what runs are compared by as CSV: a line for each number, and for each run its value and what it
+/// has more than the first run's.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn write_csv(runs: &[(&str, &Outcome)], out: &mut dyn Write) -> io::Result<()> {
+    write_row(["measure", "unit", "run", "value", "difference"], out)?;
+    for measure in &MEASURES {
+        let unit = if measure.is_bytes { "bytes" } else { "number" };
+        let base = runs.first().map_or(0, |(_, first)| measure.of(first));
+        for (name, outcome) in runs {
+            let value = measure.of(outcome);
+            let by = i128::from(value) - i128::from(base);
+            write_row([measure.name, unit, name, &value.to_string(), &by.to_string()], out)?;
+        }
+    }
+    Ok(())
+}
 
 fn served(outcome: &Outcome, from: &str) -> u64 {
     outcome.served.iter().find(|row| row.from == from).map_or(0, |row| row.requests)
@@ -65,20 +136,16 @@ pub(super) fn sections(comparison: &Comparison) -> Vec<Section> {
 
 /// The values of all runs, and below them the differences, unless there are none.
 fn push_measure(table: &mut Table, comparison: &Comparison, measure: &Measure) {
-    let values: Vec<u64> = comparison.runs.iter().map(|run| (measure.value)(&run.outcome)).collect();
+    let values: Vec<u64> = comparison.runs.iter().map(|run| measure.of(&run.outcome)).collect();
     let base = values.first().copied().unwrap_or(0);
-    let show = if measure.is_bytes { bytes } else { count };
-    table.push(std::iter::once(measure.name.to_owned()).chain(values.iter().map(|&value| show(value))));
+    let shown = values.iter().map(|&value| measure.shown(value));
+    table.push(std::iter::once(measure.name.to_owned()).chain(shown));
     if values.iter().all(|&value| value == base) {
         return;
     }
     let difference = |(place, &value): (usize, &u64)| match place {
         0 => String::new(),
-        _ if value == base => "=".to_owned(),
-        _ => {
-            let by = i128::from(value) - i128::from(base);
-            if measure.is_bytes { signed_bytes(by) } else { signed_count(by) }
-        }
+        _ => measure.difference(value, base),
     };
     table.push(std::iter::once(String::new()).chain(values.iter().enumerate().map(difference)));
 }

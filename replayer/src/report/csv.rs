@@ -99,7 +99,7 @@ fn write_values(
     }
 }
 
-fn write_row(fields: [&str; 5], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_row<const N: usize>(fields: [&str; N], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", fields.map(quoted).join(","))
 }
 

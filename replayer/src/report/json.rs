@@ -2,6 +2,7 @@
 
 use super::{Comparison, Report, TraceInfo};
 use crate::fidelity::Fidelity;
+use crate::tunables::TunableRow;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -49,6 +50,20 @@ pub fn write_info(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
 /// When `out` takes no more.
 pub fn write_fidelity(fidelity: &Fidelity, out: &mut dyn Write) -> io::Result<()> {
     write("malloscope.fidelity", fidelity, out)
+}
+
+/// Writes what can be set.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn write_tunables(release: &str, rows: &[TunableRow], out: &mut dyn Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Tunables<'a> {
+        release: &'a str,
+        tunables: &'a [TunableRow],
+    }
+    write("malloscope.tunables", &Tunables { release, tunables: rows }, out)
 }
 
 fn write<T: Serialize>(schema: &'static str, content: &T, out: &mut dyn Write) -> io::Result<()> {

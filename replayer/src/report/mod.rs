@@ -4,13 +4,14 @@
 //! print those. [`json`] and [`csv`] print every number there is, under names that stay.
 
 pub mod chart;
-mod comparison;
+pub mod comparison;
 pub mod csv;
 pub mod json;
 pub mod markdown;
 mod single;
 pub mod stacks;
 pub mod terminal;
+pub mod tunables;
 pub mod units;
 
 use crate::outcome::Outcome;
