@@ -100,3 +100,60 @@ pub fn quiet_line(visuals: &Visuals) -> Color32 {
 pub fn second_line(visuals: &Visuals) -> Color32 {
     visuals.strong_text_color()
 }
+
+/// Lines that are told apart by colour and by dashes: five colours and four patterns, so that twenty lines
+/// in a row are all different. The first is the accent's.
+///
+/// The colours are those of Okabe and Ito, darker on a light ground until they stand out from it.
+pub fn series(visuals: &Visuals, number: usize) -> Color32 {
+    const DARK: [u32; 5] = [0xe6_9f_00, 0x00_b8_86, 0xe8_71_1c, 0xcc_79_a7, 0xf0_e4_42];
+    const LIGHT: [u32; 5] = [0x9a_64_00, 0x00_7a_59, 0xb8_4a_00, 0xa0_46_7a, 0x6f_68_00];
+    let Some(place) = number.checked_sub(1) else { return accent(visuals) };
+    let colours = if visuals.dark_mode { DARK } else { LIGHT };
+    let [_, red, green, blue] = colours[place % colours.len()].to_be_bytes();
+    Color32::from_rgb(red, green, blue)
+}
+
+/// What is less than it was.
+pub fn less(visuals: &Visuals) -> Color32 {
+    if visuals.dark_mode { Color32::from_rgb(0x56, 0xb4, 0xe9) } else { Color32::from_rgb(0x00, 0x5f, 0xa8) }
+}
+
+/// What is more than it was.
+pub fn more(visuals: &Visuals) -> Color32 {
+    if visuals.dark_mode { Color32::from_rgb(0xf0, 0x94, 0x3c) } else { Color32::from_rgb(0xa6, 0x4b, 0x00) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How much lighter one is than the other (WCAG 2.2, contrast ratio).
+    fn contrast(a: Color32, b: Color32) -> f64 {
+        let linear = |part: u8| {
+            let part = f64::from(part) / 255.0;
+            if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        };
+        let luminance = |colour: Color32| {
+            0.2126 * linear(colour.r()) + 0.7152 * linear(colour.g()) + 0.0722 * linear(colour.b())
+        };
+        let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
+        a.max(b) / a.min(b)
+    }
+
+    #[test]
+    fn every_line_and_difference_stands_out_from_its_ground() {
+        for theme in [Theme::Dark, Theme::Light] {
+            let visuals = visuals(theme);
+            let ground = visuals.panel_fill;
+            // Text of differences wants 4.5, lines and bars 3.
+            for colour in [less(&visuals), more(&visuals)] {
+                assert!(contrast(colour, ground) >= 4.5, "{theme:?} {colour:?} {}", contrast(colour, ground));
+            }
+            for number in 0..20 {
+                let colour = series(&visuals, number);
+                assert!(contrast(colour, ground) >= 3.0, "{theme:?} {number} {}", contrast(colour, ground));
+            }
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! What the window says about a replay, from reports with something the matter.
 
 use malloscope_gui::model::Replayed;
+use malloscope_gui::model::draft::Effect;
+use malloscope_replayer::fidelity::{Difference, Mismatch};
 use malloscope_replayer::outcome::Corrupted;
 use malloscope_replayer::report::{Report, TraceInfo};
 use malloscope_replayer::run::{Job, run};
@@ -97,4 +99,48 @@ fn the_table_of_bins_agrees_with_the_report() {
     assert!(hits > 0 && !replayed.bins.is_empty());
     let shares: f64 = replayed.served.iter().map(|line| line.share).sum();
     assert!((shares - 1.0).abs() < 1e-9, "{shares}");
+}
+
+#[test]
+fn fidelity_is_told_in_plain_words() {
+    let exact = replayed(|_| {}).account;
+    assert!(exact.sentences[0].starts_with("Each of the "), "{exact:?}");
+    assert!(exact.parted.is_empty());
+    let other = replayed(|report| {
+        let fidelity = report.outcome.fidelity.as_mut().unwrap();
+        fidelity.same_placements -= 3;
+        fidelity.same_breaks -= 1;
+        fidelity.first_mismatches.push(Mismatch {
+            record: 12345,
+            thread: 0,
+            call: "malloc(5)".to_owned(),
+            difference: Difference::Placement,
+            recorded: "the break +0x10".to_owned(),
+            replayed: "the break +0x20".to_owned(),
+            why: "2 other threads called within 10 µs".to_owned(),
+        });
+    });
+    let account = other.account;
+    assert!(account.sentences[0].contains("; 3 of "), "{account:?}");
+    assert!(account.sentences[1].starts_with("After 1 of "), "{account:?}");
+    assert_eq!((account.parted[0].record, account.parted.len()), (12345, 1));
+    assert!(account.parted[0].what.contains("Record 12,345, malloc(5): it landed elsewhere"));
+    assert!(account.parted[0].why.contains("2 other threads"));
+    let imported = replayed(|report| report.outcome.fidelity = None).account;
+    assert!(imported.sentences[0].contains("imported"), "{imported:?}");
+}
+
+#[test]
+fn what_a_form_comes_to_is_known_before_the_replay() {
+    let trace = replayed(|_| {}).report.trace;
+    let trial = Trial {
+        release: Some("2.31".to_owned()),
+        settings: vec![("mxfast".to_owned(), 4096), ("top_pad".to_owned(), 65536)],
+        ..Trial::default()
+    };
+    let effect = Effect::of(&trial, &trace).unwrap();
+    assert_eq!((effect.release.as_str(), &effect.taken[..]), ("2.31", &["top_pad=64K".to_owned()][..]));
+    assert_eq!(effect.ignored, ["glibc 2.31 ignores mxfast=4096: the value is not within 0 to 160."]);
+    let unknown = Trial { settings: vec![("luck".to_owned(), 1)], ..Trial::default() };
+    assert!(Effect::of(&unknown, &trace).unwrap_err().contains("there is no malloc tunable `luck`"));
 }

@@ -7,8 +7,9 @@ use egui_kittest::kittest::Queryable;
 use malloscope_gui::app::App;
 use malloscope_gui::app::command::Command;
 use malloscope_gui::jobs::WORK;
+use malloscope_gui::model::Tile;
 use malloscope_gui::model::view::View;
-use malloscope_gui::model::{Tile, Which};
+use malloscope_replayer::trial::Trial;
 use malloscope_replayer::worker::Launcher;
 use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer};
 use std::path::{Path, PathBuf};
@@ -23,13 +24,24 @@ struct Window {
 
 impl Window {
     fn open(launcher: Launcher, trace: Option<&Path>) -> Window {
+        Window::open_at(launcher, trace, [1280.0, 800.0])
+    }
+
+    /// A window so high that nothing needs scrolling.
+    fn open_high(trace: &Path) -> Window {
+        let mut window = Window::open_at(launcher(), Some(trace), [1600.0, 3200.0]);
+        window.settle();
+        window
+    }
+
+    fn open_at(launcher: Launcher, trace: Option<&Path>, size: [f32; 2]) -> Window {
         let trace = trace.map(Path::to_owned);
         let show = move |ui: &mut egui::Ui, app: &mut Option<App>| {
             app.get_or_insert_with(|| App::new(ui.ctx(), launcher.clone(), trace.clone())).ui(ui);
         };
         let (wake, woken) = mpsc::channel();
         let harness = Harness::builder()
-            .with_size([1280.0, 800.0])
+            .with_size(size)
             .with_context_setup(move |context| {
                 context.set_request_repaint_callback(move |_| {
                     let _ = wake.send(());
@@ -46,7 +58,7 @@ impl Window {
     /// Waits for every replay to end.
     fn settle(&mut self) {
         self.harness.step();
-        while self.app().model().recorded.is_loading() || self.app().model().other.is_loading() {
+        while self.app().model().runs.is_any_loading() {
             self.woken.recv().unwrap();
             self.harness.step();
         }
@@ -213,32 +225,97 @@ fn grows_and_trims_are_counted_beside_the_timeline() {
     let mut window = Window::open(launcher(), Some(&path));
     window.settle();
     window.must_say(&["/usr/bin/made-up", "▲ grown", "▼ trimmed", "recorded settings", "Record", "40"]);
-    let timeline = &window.app().model().recorded.ready().unwrap().timeline;
+    let timeline = &window.app().model().recorded().ready().unwrap().timeline;
     assert!(!timeline.grown.is_empty() && !timeline.trimmed.is_empty());
     assert_eq!(timeline.end().unwrap().live, 0);
 }
 
 #[test]
-fn another_threshold_is_replayed_beside_the_recorded_one() {
+fn other_thresholds_are_three_clicks_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = trace(directory.path(), 20);
+    let mut window = Window::open_high(&path);
+    window.press("What if");
+    window.press("mmap threshold ▾");
+    window.press("All of them");
+    window.settle();
+    window.must_say(&["mmap_threshold 64K", "mmap_threshold 32M", "Differences", "fixes all thresholds"]);
+    window.must_say(&["served mapped, mmap_threshold 64K: 19, +19", "break grown, mmap_threshold 32M: "]);
+    let runs = &window.app().model().runs;
+    assert_eq!(runs.drawn().count(), 5);
+    let other = runs.all().iter().find(|run| run.name == "mmap_threshold 64K").unwrap();
+    let id = other.id;
+    // The first still fits into what the heap began with.
+    assert_eq!(other.replay.ready().unwrap().report.outcome.kernel.mmap, 19);
+    window.press("Measure against mmap_threshold 64K");
+    window.must_say(&["served mapped, as recorded: 0, −19"]);
+    window.press("Remove mmap_threshold 64K");
+    assert!(window.app().model().runs.get(id).is_none());
+    window.must_say(&["served mapped, mmap_threshold 32M: 0"]);
+    // What is ticked is there; to tick it off forgets it.
+    window.press("mmap threshold ▾");
+    window.press("mmap threshold 32M");
+    assert!(!window.says("served mapped, mmap_threshold 32M"));
+}
+
+#[test]
+fn a_run_can_be_hidden_and_shown_in_the_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = trace(directory.path(), 20);
+    let mut window = Window::open_high(&path);
+    window.press("mmap threshold ▾");
+    window.press("mmap threshold 64K");
+    window.harness.key_press(egui::Key::Escape);
+    window.harness.run_steps(3);
+    window.press("arena max ▾");
+    window.press("arena max 1");
+    window.harness.key_press(egui::Key::Escape);
+    window.settle();
+    assert_eq!(window.app().model().runs.drawn().count(), 3);
+    window.press("Draw arena_max 1");
+    assert_eq!(window.app().model().runs.drawn().count(), 2);
+    let id = window.app().model().runs.all()[1].id;
+    window.press("Show mmap_threshold 64K");
+    assert_eq!(window.app().model().runs.shown().id, id);
+    window.press("Served from");
+    window.must_say(&["mapped"]);
+}
+
+#[test]
+fn anything_can_be_set_and_what_glibc_ignores_is_said_before_the_replay() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = trace(directory.path(), 20);
+    let mut window = Window::open_high(&path);
+    window.press("Any setting…");
+    window.must_say(&["tcache_unsorted_limit", "processors"]);
+    window.type_into("mxfast", "4K");
+    window.must_say(&["ignores mxfast=4096: the value is not within 0 to 160."]);
+    window.type_into("mmap_max", "some");
+    window.must_say(&["mmap_max: “some” is not a number."]);
+    window.press("Clear");
+    let pasted =
+        window.harness.get_by_role_and_label(egui::accesskit::Role::MultilineTextInput, "Pasted settings");
+    pasted.focus();
+    pasted.type_text("export GLIBC_TUNABLES=\"glibc.malloc.mmap_threshold=65536\"");
+    window.harness.run_steps(3);
+    window.must_say(&["mmap_threshold=64K"]);
+    window.press("Replay with this");
+    window.settle();
+    window.must_say(&["served mapped, GLIBC_TUNABLES=glibc.malloc.mmap_threshold=65536: 19, +19"]);
+}
+
+#[test]
+fn a_run_that_is_impossible_says_so_and_others_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let path = trace(directory.path(), 20);
     let mut window = Window::open(launcher(), Some(&path));
     window.settle();
-    window.press("Replay with this");
-    window.must_say(&["Type a threshold"]);
-    window.type_into("mmap threshold", "64K");
-    window.press("Replay with this");
+    let bad = Trial { settings: vec![("no_such_tunable".to_owned(), 1)], ..Trial::default() };
+    let good = Trial { settings: vec![("top_pad".to_owned(), 0)], ..Trial::default() };
+    window.harness.state_mut().as_mut().unwrap().apply(Command::Try(vec![bad, good]));
     window.settle();
-    window.must_say(&["┅ mmap_threshold=64K", "Differences", "resident, peak", "static"]);
-    let other = window.app().model().other.ready().unwrap();
-    // The first still fits into what the heap began with.
-    assert_eq!(other.report.outcome.kernel.mmap, 19);
-    window.press("mmap_threshold=64K");
-    assert_eq!(window.app().model().shown, Which::Other);
-    window.must_say(&["mapped"]);
-    window.press("Remove");
-    assert_eq!(window.app().model().other, Tile::Missing);
-    assert!(!window.says("Differences"));
+    window.must_say(&["there is no malloc tunable `no_such_tunable`", "Retry no_such_tunable 1"]);
+    assert_eq!(window.app().model().runs.drawn().count(), 2);
 }
 
 #[test]
@@ -268,7 +345,7 @@ fn a_replay_can_be_cancelled() {
     window.must_say(&["Replaying…"]);
     window.press("Cancel");
     window.must_say(&["Open a trace"]);
-    assert!(matches!(window.app().model().recorded, Tile::Missing));
+    assert!(matches!(window.app().model().recorded(), Tile::Missing));
 }
 
 #[test]

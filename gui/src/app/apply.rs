@@ -2,9 +2,9 @@
 
 use super::command::Command;
 use crate::jobs::replay::News;
-use crate::model::failure::Failure;
+use crate::model::runs::RunId;
 use crate::model::view::View;
-use crate::model::{Model, Replayed, Tile, Which, differences};
+use crate::model::{Model, Replayed, Tile};
 use malloscope_replayer::run::Job;
 use malloscope_replayer::trial::Trial;
 use std::path::Path;
@@ -12,12 +12,12 @@ use std::path::Path;
 /// What has to be done outside the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Start this replay, in place of the one there may be.
-    Start(Which, Box<Job>),
+    /// Stop all replays, and start these.
+    StartOver(Vec<(RunId, Job)>),
+    /// Start these replays, when it is their turn.
+    Start(Vec<(RunId, Job)>),
     /// Stop a replay.
-    Stop(Which),
-    /// Stop all.
-    StopAll,
+    Stop(RunId),
     /// Bring a panel to the front.
     Look(View),
 }
@@ -27,45 +27,35 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
     match command {
         Command::Open(trace) => {
             let job = job(&trace, Trial::default());
-            *model = Model {
-                trace: Some(trace),
-                recorded: Tile::Loading(None),
-                sorting: model.sorting,
-                ..Model::default()
-            };
-            Some(Task::Start(Which::Recorded, Box::new(job)))
+            *model = Model { trace: Some(trace), sorting: model.sorting, ..Model::default() };
+            model.runs.hear(RunId::RECORDED, Tile::Loading(None));
+            Some(Task::StartOver(vec![(RunId::RECORDED, job)]))
         }
         Command::Close => {
             *model = Model { sorting: model.sorting, ..Model::default() };
-            Some(Task::StopAll)
+            Some(Task::StartOver(Vec::new()))
         }
-        Command::Cancel(Which::Recorded) => apply(model, Command::Close),
-        Command::Cancel(Which::Other) | Command::Forget => {
-            model.other = Tile::Missing;
-            model.differences = None;
-            model.shown = Which::Recorded;
-            Some(Task::Stop(Which::Other))
+        Command::Cancel(RunId::RECORDED) => apply(model, Command::Close),
+        Command::Cancel(run) | Command::Forget(run) => {
+            model.runs.remove(run);
+            (run != RunId::RECORDED).then_some(Task::Stop(run))
         }
-        Command::ReplayWith(settings) => {
-            model.shown = Which::Recorded;
-            model.differences = None;
-            let trial = settings.trial();
-            model.settings = settings;
-            let trace = model.trace.as_deref()?;
-            match trial {
-                Ok(trial) => {
-                    model.other = Tile::Loading(None);
-                    Some(Task::Start(Which::Other, Box::new(job(trace, trial))))
-                }
-                Err(what) => {
-                    let next = "K, M and G are multiples of 1024; -1 is never.".to_owned();
-                    model.other = Tile::Failed(Failure { what, next });
-                    Some(Task::Stop(Which::Other))
-                }
-            }
+        Command::Try(trials) => try_all(model, trials),
+        Command::Retry(run) => {
+            let job = job(model.trace.as_deref()?, model.runs.get(run)?.trial.clone());
+            model.runs.hear(run, Tile::Loading(None));
+            Some(Task::Start(vec![(run, job)]))
         }
-        Command::Show(which) => {
-            model.shown = which;
+        Command::Show(run) => {
+            model.runs.show(run);
+            None
+        }
+        Command::Draw(run, is_drawn) => {
+            model.runs.draw(run, is_drawn);
+            None
+        }
+        Command::MeasureAgainst(run) => {
+            model.runs.measure_against(run);
             None
         }
         Command::Sort(column) => {
@@ -81,22 +71,31 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             None
         }
         Command::Look(view) => Some(Task::Look(view)),
-        Command::Heard(which, news) => {
-            heard(model, which, news);
+        Command::Heard(run, news) => {
+            let replay = match news {
+                News::Progress(progress) => Tile::Loading(Some(progress)),
+                News::Failed(failure) => Tile::Failed(failure),
+                News::Done(report) => Tile::Ready(Replayed::new(*report)),
+            };
+            model.runs.hear(run, replay);
             None
         }
     }
 }
 
-fn heard(model: &mut Model, which: Which, news: News) {
-    *model.replay_mut(which) = match news {
-        News::Progress(progress) => Tile::Loading(Some(progress)),
-        News::Failed(failure) => Tile::Failed(failure),
-        News::Done(report) => Tile::Ready(Replayed::new(*report)),
-    };
-    if let (Tile::Ready(recorded), Tile::Ready(other)) = (&model.recorded, &model.other) {
-        model.differences = differences(recorded, other);
+/// Adds a run for each of these settings; where there is one already, it is drawn.
+fn try_all(model: &mut Model, trials: Vec<Trial>) -> Option<Task> {
+    let trace = model.trace.clone()?;
+    let mut jobs = Vec::new();
+    for trial in trials {
+        if let Some(run) = model.runs.of(&trial) {
+            let id = run.id;
+            model.runs.draw(id, true);
+        } else if let Some(id) = model.runs.add(trial.clone()) {
+            jobs.push((id, job(&trace, trial)));
+        }
     }
+    Some(Task::Start(jobs))
 }
 
 /// Placements are compared where the settings are the recorded ones.
@@ -108,8 +107,11 @@ fn job(trace: &Path, trial: Trial) -> Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::settings::Settings;
     use malloscope_replayer::run::Progress;
+
+    fn trial(value: u64) -> Trial {
+        Trial { settings: vec![("mmap_threshold".to_owned(), value)], ..Trial::default() }
+    }
 
     #[test]
     fn a_trace_is_opened_replayed_and_closed() {
@@ -122,12 +124,13 @@ mod tests {
             lines: None,
             blame: Vec::new(),
         };
-        assert_eq!(task, Some(Task::Start(Which::Recorded, Box::new(expected))));
+        assert_eq!(task, Some(Task::StartOver(vec![(RunId::RECORDED, expected)])));
         let progress = Progress { done: 3, total: Some(9) };
-        apply(&mut model, Command::Heard(Which::Recorded, News::Progress(progress)));
-        assert_eq!(model.recorded, Tile::Loading(Some(progress)));
-        assert_eq!(apply(&mut model, Command::Cancel(Which::Recorded)), Some(Task::StopAll));
-        assert_eq!((model.trace, model.recorded), (None, Tile::Missing));
+        apply(&mut model, Command::Heard(RunId::RECORDED, News::Progress(progress)));
+        assert_eq!(*model.recorded(), Tile::Loading(Some(progress)));
+        let stopped = apply(&mut model, Command::Cancel(RunId::RECORDED));
+        assert_eq!(stopped, Some(Task::StartOver(Vec::new())));
+        assert_eq!((&model.trace, model.recorded()), (&None, &Tile::Missing));
     }
 
     #[test]
@@ -147,19 +150,22 @@ mod tests {
     #[test]
     fn other_settings_are_replayed_beside_the_first() {
         let mut model = Model::default();
+        assert_eq!(apply(&mut model, Command::Try(vec![trial(1)])), None);
         apply(&mut model, Command::Open("a.mscope".into()));
-        let settings = Settings { mmap_threshold: "64K".to_owned(), ..Settings::default() };
-        let task = apply(&mut model, Command::ReplayWith(settings));
-        let Some(Task::Start(Which::Other, job)) = task else { panic!("{task:?}") };
-        assert!(!job.compare);
-        assert_eq!(job.trial.settings, vec![("mmap_threshold".to_owned(), 65536)]);
-        assert!(model.other.is_loading());
-        assert_eq!(
-            apply(&mut model, Command::ReplayWith(Settings::default())),
-            Some(Task::Stop(Which::Other))
-        );
-        assert!(matches!(model.other, Tile::Failed(_)));
-        apply(&mut model, Command::Forget);
-        assert_eq!(model.other, Tile::Missing);
+        let task = apply(&mut model, Command::Try(vec![trial(65536), trial(1 << 20)]));
+        let Some(Task::Start(jobs)) = task else { panic!("{task:?}") };
+        let [(first, job), (second, _)] = &jobs[..] else { panic!("{jobs:?}") };
+        assert!(!job.compare && job.trial == trial(65536));
+        assert!(model.runs.is_any_loading());
+        // What is there is not made again.
+        apply(&mut model, Command::Draw(*first, false));
+        let task = apply(&mut model, Command::Try(vec![trial(65536), Trial::default()]));
+        assert_eq!(task, Some(Task::Start(Vec::new())));
+        assert!(model.runs.get(*first).unwrap().is_drawn);
+        assert_eq!(apply(&mut model, Command::Forget(*first)), Some(Task::Stop(*first)));
+        assert_eq!(apply(&mut model, Command::Cancel(*second)), Some(Task::Stop(*second)));
+        assert_eq!(model.runs.all().len(), 1);
+        assert_eq!(apply(&mut model, Command::Forget(RunId::RECORDED)), None);
+        assert!(apply(&mut model, Command::Retry(RunId::RECORDED)).is_some());
     }
 }

@@ -1,10 +1,10 @@
 //! Everything that can happen, as data.
 
 use crate::jobs::replay::News;
-use crate::model::Which;
 use crate::model::bins::Column;
-use crate::model::settings::Settings;
+use crate::model::runs::RunId;
 use crate::model::view::View;
+use malloscope_replayer::trial::Trial;
 use std::path::PathBuf;
 
 /// Everything that can happen, as data: what a user does, and what is heard of a job.
@@ -14,14 +14,20 @@ pub enum Command {
     Open(PathBuf),
     /// Back to the opening screen.
     Close,
-    /// Stop a replay.
-    Cancel(Which),
-    /// Replay under other settings too.
-    ReplayWith(Settings),
-    /// Forget the replay under other settings.
-    Forget,
-    /// Show this replay in the tables.
-    Show(Which),
+    /// Stop the replay of a run; that of the recorded settings closes the trace.
+    Cancel(RunId),
+    /// Replay under these settings too; those that are there already are drawn.
+    Try(Vec<Trial>),
+    /// Try a run again that came to nothing.
+    Retry(RunId),
+    /// Forget a run; that of the recorded settings stays.
+    Forget(RunId),
+    /// Show this run in the tables.
+    Show(RunId),
+    /// Draw this run beside the others, or not.
+    Draw(RunId, bool),
+    /// Measure the other runs against this one.
+    MeasureAgainst(RunId),
     /// The title of a column was clicked.
     Sort(Column),
     /// Look at this record, or at none.
@@ -30,8 +36,8 @@ pub enum Command {
     Select(Option<(u64, u64)>),
     /// Bring a panel to the front.
     Look(View),
-    /// Something was heard of a replay.
-    Heard(Which, News),
+    /// Something was heard of the replay of a run.
+    Heard(RunId, News),
 }
 
 /// What was asked during a frame, in order.

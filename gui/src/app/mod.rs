@@ -3,12 +3,14 @@
 pub mod apply;
 pub mod command;
 
-use crate::jobs::replay::{News, Replay};
-use crate::model::{Model, Which};
+use crate::jobs::queue::Queue;
+use crate::model::Model;
+use crate::model::runs::RunId;
 use crate::theme;
 use crate::views::Views;
 use apply::{Task, apply};
 use command::{Command, Commands};
+use malloscope_replayer::run::Job;
 use malloscope_replayer::worker::Launcher;
 use std::path::PathBuf;
 
@@ -17,10 +19,8 @@ use std::path::PathBuf;
 pub struct App {
     model: Model,
     views: Views,
-    launcher: Launcher,
+    queue: Queue,
     context: egui::Context,
-    recorded: Option<Replay>,
-    other: Option<Replay>,
 }
 
 impl App {
@@ -30,10 +30,8 @@ impl App {
         let mut app = App {
             model: Model::default(),
             views: Views::default(),
-            launcher,
+            queue: Queue::new(launcher),
             context: context.clone(),
-            recorded: None,
-            other: None,
         };
         if let Some(trace) = trace {
             app.apply(Command::Open(trace));
@@ -49,18 +47,13 @@ impl App {
     /// Changes what is shown.
     pub fn apply(&mut self, command: Command) {
         match apply(&mut self.model, command) {
-            Some(Task::Start(which, job)) => {
-                let context = self.context.clone();
-                let wake = move || context.request_repaint();
-                // The one before is dropped, and stops.
-                *self.replay(which) = Some(Replay::start(&self.launcher, *job, wake));
-                if which == Which::Recorded {
-                    self.other = None;
-                }
+            Some(Task::StartOver(jobs)) => {
+                self.queue.clear();
+                self.start(jobs);
             }
-            Some(Task::Stop(which)) => *self.replay(which) = None,
+            Some(Task::Start(jobs)) => self.start(jobs),
+            Some(Task::Stop(run)) => self.queue.remove(run, self.wake()),
             Some(Task::Look(view)) => self.views.look(view),
-            Some(Task::StopAll) => (self.recorded, self.other) = (None, None),
             None => {}
         }
     }
@@ -83,25 +76,22 @@ impl App {
         }
     }
 
-    fn replay(&mut self, which: Which) -> &mut Option<Replay> {
-        match which {
-            Which::Recorded => &mut self.recorded,
-            Which::Other => &mut self.other,
+    fn start(&mut self, jobs: Vec<(RunId, Job)>) {
+        for (run, job) in jobs {
+            self.queue.push(run, job, self.wake());
         }
+    }
+
+    /// What a job does when it has news.
+    fn wake(&self) -> impl Fn() + Clone + Send + 'static {
+        let context = self.context.clone();
+        move || context.request_repaint()
     }
 
     /// What has been heard of the replays since the frame before.
     fn poll(&mut self) -> Commands {
-        let mut commands = Commands::new();
-        for which in [Which::Recorded, Which::Other] {
-            let replay = self.replay(which);
-            let news: Vec<News> = replay.iter().flat_map(Replay::news).collect();
-            if news.iter().any(|news| !matches!(news, News::Progress(_))) {
-                *replay = None;
-            }
-            commands.extend(news.into_iter().map(|news| Command::Heard(which, news)));
-        }
-        commands
+        let news = self.queue.news(self.wake());
+        news.into_iter().map(|(run, news)| Command::Heard(run, news)).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Work off the frame thread. Each job answers through a channel and can be stopped.
 
 pub mod leash;
+pub mod queue;
 pub mod replay;
 
 /// The word that makes the window's executable a worker.

@@ -1,22 +1,27 @@
 //! What is true. Nothing in here has heard of egui.
 
+pub mod account;
 pub mod bins;
+pub mod differences;
+pub mod draft;
 pub mod failure;
 pub mod figures;
 pub mod notices;
+pub mod presets;
+pub mod runs;
 pub mod served;
-pub mod settings;
 pub mod timeline;
 pub mod view;
 
+use account::Account;
 use bins::{BinLine, Sorting};
 use failure::Failure;
 use figures::Figure;
-use malloscope_replayer::report::{Comparison, Report, Run, Section, TraceInfo};
+use malloscope_replayer::report::{Report, Section, TraceInfo};
 use malloscope_replayer::run::Progress;
 use notices::Notice;
+use runs::Runs;
 use served::ServedLine;
-use settings::Settings;
 use std::path::PathBuf;
 use timeline::Timeline;
 
@@ -49,31 +54,13 @@ impl<T> Tile<T> {
     }
 }
 
-/// One of the two replays there can be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Which {
-    /// Under the recorded settings.
-    #[default]
-    Recorded,
-    /// Under others.
-    Other,
-}
-
 /// What the window shows.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     /// The trace that is open.
     pub trace: Option<PathBuf>,
-    /// Its replay under the recorded settings.
-    pub recorded: Tile<Replayed>,
-    /// The other settings that were asked for.
-    pub settings: Settings,
-    /// Its replay under those.
-    pub other: Tile<Replayed>,
-    /// What is the difference between the two.
-    pub differences: Option<Section>,
-    /// Which of the two the tables show.
-    pub shown: Which,
+    /// Its replays, under the recorded settings and under others.
+    pub runs: Runs,
     /// How the table of bins is sorted.
     pub sorting: Sorting,
     /// The record that is looked at.
@@ -83,20 +70,14 @@ pub struct Model {
 }
 
 impl Model {
-    /// The replay that the tables show.
-    pub fn shown(&self) -> Option<&Replayed> {
-        match self.shown {
-            Which::Other => self.other.ready().or(self.recorded.ready()),
-            Which::Recorded => self.recorded.ready(),
-        }
+    /// The replay under the recorded settings.
+    pub fn recorded(&self) -> &Tile<Replayed> {
+        &self.runs.recorded().replay
     }
 
-    /// One of the replays.
-    pub fn replay_mut(&mut self, which: Which) -> &mut Tile<Replayed> {
-        match which {
-            Which::Recorded => &mut self.recorded,
-            Which::Other => &mut self.other,
-        }
+    /// The replay that the tables show.
+    pub fn shown(&self) -> Option<&Replayed> {
+        self.runs.shown().replay.ready()
     }
 }
 
@@ -107,6 +88,8 @@ pub struct Replayed {
     pub figures: Vec<Figure>,
     /// What should be noticed.
     pub notices: Vec<Notice>,
+    /// How faithful it is to the recording.
+    pub account: Account,
     /// The program break, and what lives in it.
     pub timeline: Timeline,
     /// The bins, in the order of their sizes.
@@ -125,6 +108,7 @@ impl Replayed {
         Replayed {
             figures: figures::of(&report),
             notices: notices::of(&report),
+            account: account::of(&report.outcome),
             timeline: Timeline::of(&report.outcome),
             bins: bins::of(&report.outcome),
             served: served::of(&report.outcome),
@@ -137,15 +121,4 @@ impl Replayed {
     pub fn trace(&self) -> &TraceInfo {
         &self.report.trace
     }
-}
-
-/// The same table that `malloscope compare` prints.
-pub fn differences(recorded: &Replayed, other: &Replayed) -> Option<Section> {
-    let run = |name: &str, replayed: &Replayed| Run {
-        name: name.to_owned(),
-        outcome: replayed.report.outcome.clone(),
-    };
-    let runs = vec![run("recorded", recorded), run("with this", other)];
-    let comparison = Comparison { trace: recorded.report.trace.clone(), runs };
-    comparison.sections().into_iter().next()
 }

@@ -1,6 +1,7 @@
 //! What should be noticed about a replay, and what to do about it.
 
 use malloscope_replayer::outcome::Outcome;
+use malloscope_replayer::recognition::Recognition;
 use malloscope_replayer::report::units::count;
 use malloscope_replayer::report::{Report, TraceInfo};
 
@@ -26,6 +27,7 @@ pub fn of(report: &Report) -> Vec<Notice> {
     notices.extend(lost(&report.trace));
     notices.extend(differs(report));
     notices.extend(oddities(&report.outcome));
+    notices.extend(settings(&report.outcome));
     notices
 }
 
@@ -85,6 +87,35 @@ fn differs(report: &Report) -> Option<Notice> {
         ),
         format!("`malloscope verify {}` lists more of them.", report.trace.file),
     ))
+}
+
+/// That the release is another than it seems, or that glibc would ignore a setting.
+fn settings(outcome: &Outcome) -> Vec<Notice> {
+    let settings = &outcome.settings;
+    let mut notices = Vec::new();
+    if settings.recognition == Recognition::Unlike && outcome.trial.release.is_none() {
+        notices.push(notice(
+            format!(
+                "The recorded libc answered as no release known; it was replayed as glibc {}.",
+                settings.release
+            ),
+            "Replay with other releases, or with what your distribution changed, until fidelity is 100 %.",
+        ));
+    }
+    notices.extend(settings.unknown_version.iter().map(|version| {
+        notice(
+            format!(
+                "glibc {version} is newer than any release known; it was replayed as {}.",
+                settings.release
+            ),
+            "What has changed since is not in the numbers.",
+        )
+    }));
+    let ignored = settings.ignored.iter();
+    notices.extend(ignored.map(|ignored| {
+        notice(format!("{ignored}."), "It changes nothing: take it away, or give it a value that counts.")
+    }));
+    notices
 }
 
 fn oddities(outcome: &Outcome) -> Vec<Notice> {

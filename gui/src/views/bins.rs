@@ -1,23 +1,21 @@
 //! The table of bins.
 
 use crate::app::command::{Command, Commands};
+use crate::model::Model;
 use crate::model::bins::{BinLine, Column};
-use crate::model::{Model, Which};
 use crate::theme;
 use crate::widgets::table::{self, Cell, Table};
 use egui::{RichText, ScrollArea, Ui};
 
 /// Shows the bins of the run that was chosen.
 pub fn ui(ui: &mut Ui, model: &Model, commands: &mut Commands) {
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ui.label(RichText::new("Bins").strong());
-        if model.other.ready().is_some() {
+        if model.runs.drawn().count() > 1 {
             ui.add_space(theme::GAP);
-            let names =
-                [(Which::Recorded, "recorded settings".to_owned()), (Which::Other, model.settings.name())];
-            for (which, name) in names {
-                if ui.selectable_label(model.shown == which, name).clicked() {
-                    commands.push(Command::Show(which));
+            for (run, _) in model.runs.drawn() {
+                if ui.selectable_label(model.runs.shown().id == run.id, &run.name).clicked() {
+                    commands.push(Command::Show(run.id));
                 }
             }
         }

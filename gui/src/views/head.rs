@@ -31,7 +31,7 @@ fn title(ui: &mut Ui, model: &Model) {
     };
     let file = trace.file_name().unwrap_or(trace.as_os_str()).to_string_lossy();
     ui.label(RichText::new(file).strong()).on_hover_text(trace.display().to_string());
-    if let Some(replayed) = model.recorded.ready() {
+    if let Some(replayed) = model.recorded().ready() {
         let command = replayed.trace().command();
         let shown: String = command.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
         ui.add(Label::new(RichText::new(shown).monospace().weak()).truncate());

@@ -5,14 +5,15 @@ mod head;
 mod loading;
 mod opening;
 mod panels;
+mod runs;
 mod sections;
 mod served;
-mod settings;
 mod timeline;
 
 use crate::app::command::{Command, Commands};
+use crate::model::runs::RunId;
 use crate::model::view::View;
-use crate::model::{Model, Replayed, Tile, Which};
+use crate::model::{Model, Replayed, Tile};
 use crate::theme;
 use crate::widgets::message;
 use egui::{CentralPanel, Frame, Panel, ScrollArea, Ui};
@@ -22,7 +23,7 @@ use panels::Panels;
 #[derive(Clone, Debug, Default)]
 pub struct Views {
     opening: opening::Opening,
-    settings: settings::SettingsView,
+    runs: runs::RunsView,
     panels: Panels,
 }
 
@@ -30,10 +31,10 @@ impl Views {
     /// Shows all there is.
     pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
         Panel::top("bar").frame(panel(ui)).show(ui, |ui| head::bar(ui, model, commands));
-        match &model.recorded {
+        match model.recorded() {
             Tile::Missing => centre(ui, |ui| self.opening.ui(ui, commands)),
             Tile::Loading(progress) => centre(ui, |ui| {
-                loading::ui(ui, "Replaying", *progress, || commands.push(Command::Cancel(Which::Recorded)));
+                loading::ui(ui, "Replaying", *progress, || commands.push(Command::Cancel(RunId::RECORDED)));
             }),
             Tile::Failed(failure) => centre(ui, |ui| {
                 message::show(ui, &failure.what, &failure.next);
@@ -47,12 +48,12 @@ impl Views {
     fn replayed(&mut self, ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
         Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, recorded));
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            let Views { panels, settings, .. } = self;
+            let Views { panels, runs, .. } = self;
             panels.ui(ui, &mut |ui, view| match view {
                 View::Timeline => timeline::ui(ui, model, recorded, commands),
                 View::Bins => bins::ui(ui, model, commands),
                 View::Served => scrolled(ui, |ui| served::ui(ui, model)),
-                View::Runs => scrolled(ui, |ui| settings.ui(ui, model, commands)),
+                View::Runs => scrolled(ui, |ui| runs.ui(ui, model, recorded, commands)),
                 View::Report => scrolled(ui, |ui| sections::ui(ui, model)),
             });
         });

@@ -18,15 +18,6 @@ pub fn ui(ui: &mut Ui, model: &Model) {
     }
 }
 
-/// What another setting changes.
-pub fn differences(ui: &mut Ui, model: &Model) {
-    let Some(differences) = &model.differences else { return };
-    ui.label(RichText::new("Differences").strong());
-    paragraph(ui, RichText::new(format!("with this: {}", model.settings.name())));
-    section_table(ui, "Differences", differences);
-    notes(ui, differences);
-}
-
 fn folding(ui: &mut Ui, title: &str, is_open: bool, add: impl FnOnce(&mut Ui)) {
     CollapsingHeader::new(RichText::new(title).strong()).default_open(is_open).show_unindented(ui, add);
 }

@@ -1,10 +1,12 @@
 //! The program break over the records of the trace, and what lives in it.
 
 use crate::app::command::{Command, Commands};
+use crate::model::runs::RunId;
 use crate::model::timeline::{Point, Timeline, readout};
 use crate::model::{Model, Replayed};
 use crate::theme;
-use egui::{RichText, Ui, WidgetInfo, accesskit::Role};
+use crate::widgets::swatch::{self, Dash};
+use egui::{RichText, Ui, Visuals, WidgetInfo, accesskit::Role};
 use egui_plot::{
     GridInput, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points, VLine,
     uniform_grid_spacer,
@@ -13,40 +15,37 @@ use malloscope_replayer::report::units::{bytes, count};
 
 /// With more marks than this they become small.
 const MANY_MARKS: usize = 80;
+/// No more runs than this are read out beside the pointer.
+const MOST_IN_TOOLTIP: usize = 8;
 /// The help on zooming is shown where there is this much room for it.
 const LEAST_FOR_HELP: f32 = 360.0;
 
 /// Shows the timeline of the recorded settings, and over it that of the others.
 pub fn ui(ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
     let timeline = &recorded.timeline;
-    let other = model.other.ready().map(|other| (model.settings.name(), &other.timeline));
-    let names = other.as_ref().map(|(name, timeline)| (name.as_str(), *timeline));
-    ui.horizontal_wrapped(|ui| legend(ui, timeline, names.map(|(name, _)| name)));
+    let others: Vec<Other<'_>> = others(model).collect();
+    ui.horizontal_wrapped(|ui| legend(ui, timeline, &others));
     if timeline.is_empty() {
         ui.label("There is nothing to draw: no call of the trace asked for memory.");
         return;
     }
     let height = ui.available_height() - theme::ROW - ui.spacing().item_spacing.y;
     let grid = theme::grid(ui.visuals());
-    let shown =
-        plot(height.max(80.0), timeline, names.map(|(_, other)| other)).grid_color(grid).show(ui, |plot| {
-            let visuals = plot.ctx().global_style().visuals.clone();
-            let (accent, quiet) = (theme::accent(&visuals), theme::quiet_line(&visuals));
-            plot.line(line("live bytes", &timeline.live).color(quiet).width(1.0).fill(0.0).fill_alpha(0.18));
-            plot.line(line("held bytes", &timeline.held).color(quiet).width(1.5));
-            plot.line(line("program break", &timeline.program_break).color(accent).width(2.0));
-            plot.points(marks("grown", &timeline.grown, MarkerShape::Up).color(accent));
-            plot.points(marks("trimmed", &timeline.trimmed, MarkerShape::Down).color(accent));
-            if let Some(record) = model.cursor {
-                plot.vline(VLine::new("cursor", record as f64).color(theme::second_line(&visuals)));
-            }
-            if let Some((name, timeline)) = names {
-                let line = line(&format!("program break, {name}"), &timeline.program_break);
-                plot.line(
-                    line.color(theme::second_line(&visuals)).width(1.5).style(LineStyle::dashed_dense()),
-                );
-            }
-        });
+    let shown = plot(height.max(80.0), timeline, &others).grid_color(grid).show(ui, |plot| {
+        let visuals = plot.ctx().global_style().visuals.clone();
+        let (accent, quiet) = (theme::accent(&visuals), theme::quiet_line(&visuals));
+        plot.line(line("live bytes", &timeline.live).color(quiet).width(1.0).fill(0.0).fill_alpha(0.18));
+        plot.line(line("held bytes", &timeline.held).color(quiet).width(1.5));
+        plot.line(line("program break", &timeline.program_break).color(accent).width(2.0));
+        plot.points(marks("grown", &timeline.grown, MarkerShape::Up).color(accent));
+        plot.points(marks("trimmed", &timeline.trimmed, MarkerShape::Down).color(accent));
+        if let Some(record) = model.cursor {
+            plot.vline(VLine::new("cursor", record as f64).color(theme::second_line(&visuals)));
+        }
+        for other in &others {
+            plot.line(other.line(&visuals));
+        }
+    });
     let said = || format!("Program break: {}; {}", timeline.grown_in_all, timeline.trimmed_in_all);
     shown.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, said()));
     let over = shown.response.hover_pos().map(|at| shown.transform.value_from_position(at).x);
@@ -57,17 +56,50 @@ pub fn ui(ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Comman
     values(ui, timeline, over.or(cursor));
 }
 
+/// A run drawn over the recorded one.
+struct Other<'a> {
+    name: &'a str,
+    timeline: &'a Timeline,
+    /// The number of its colour and pattern.
+    series: usize,
+}
+
+/// The runs that are drawn over the recorded one.
+fn others(model: &Model) -> impl Iterator<Item = Other<'_>> {
+    let drawn = model.runs.drawn().filter(|(run, _)| run.id != RunId::RECORDED);
+    drawn.map(|(run, replayed)| Other {
+        name: &run.name,
+        timeline: &replayed.timeline,
+        series: run.id.number(),
+    })
+}
+
+impl Other<'_> {
+    fn line(&self, visuals: &Visuals) -> Line<'static> {
+        let style = match Dash::of(self.series) {
+            Dash::Solid => LineStyle::Solid,
+            Dash::Dashed => LineStyle::dashed_dense(),
+            Dash::Dotted => LineStyle::dotted_dense(),
+            Dash::Long => LineStyle::dashed_loose(),
+        };
+        let line = line(&format!("program break, {}", self.name), &self.timeline.program_break);
+        line.color(theme::series(visuals, self.series)).width(1.5).style(style)
+    }
+}
+
 /// What the lines and marks are, in their own shapes and colours.
-fn legend(ui: &mut Ui, timeline: &Timeline, other: Option<&str>) {
+fn legend(ui: &mut Ui, timeline: &Timeline, others: &[Other<'_>]) {
     let visuals = ui.visuals();
-    let (accent, quiet, second) =
-        (theme::accent(visuals), theme::quiet_line(visuals), theme::second_line(visuals));
+    let (accent, quiet) = (theme::accent(visuals), theme::quiet_line(visuals));
     ui.label(RichText::new("Program break").strong());
     ui.label(RichText::new("━ recorded settings").color(accent));
     ui.label(RichText::new(format!("▲ {}", timeline.grown_in_all)).color(accent));
     ui.label(RichText::new(format!("▼ {}", timeline.trimmed_in_all)).color(accent));
-    if let Some(name) = other {
-        ui.label(RichText::new(format!("┅ {name}")).color(second));
+    for other in others {
+        ui.horizontal(|ui| {
+            swatch::show(ui, other.series);
+            ui.label(RichText::new(other.name).color(theme::series(ui.visuals(), other.series)));
+        });
     }
     ui.label(RichText::new("━ held bytes").color(quiet));
     ui.label(RichText::new("▒ live bytes").color(quiet));
@@ -80,7 +112,7 @@ fn legend(ui: &mut Ui, timeline: &Timeline, other: Option<&str>) {
     }
 }
 
-fn plot<'a>(height: f32, timeline: &'a Timeline, other: Option<&'a Timeline>) -> Plot<'a> {
+fn plot<'a>(height: f32, timeline: &'a Timeline, others: &'a [Other<'a>]) -> Plot<'a> {
     Plot::new("program break")
         .height(height)
         .allow_scroll(false)
@@ -95,19 +127,18 @@ fn plot<'a>(height: f32, timeline: &'a Timeline, other: Option<&'a Timeline>) ->
         .label_formatter(move |hover| {
             let (HoverPosition::NearDataPoint { position, .. } | HoverPosition::Elsewhere { position }) =
                 hover;
-            Some(tooltip(position.x, timeline, other))
+            Some(tooltip(position.x, timeline, others))
         })
 }
 
 /// What is said beside the pointer.
-fn tooltip(record: f64, timeline: &Timeline, other: Option<&Timeline>) -> String {
+fn tooltip(record: f64, timeline: &Timeline, others: &[Other<'_>]) -> String {
     let Some(sample) = timeline.at(record) else { return String::new() };
     let mut lines: Vec<String> =
         readout(sample).into_iter().take(5).map(|(name, value)| format!("{name}: {value}")).collect();
-    if let Some(timeline) = other
-        && let Some(sample) = timeline.at(record)
-    {
-        lines.push(format!("Break, other settings: {}", bytes(sample.program_break)));
+    for other in others.iter().take(MOST_IN_TOOLTIP) {
+        let sample = other.timeline.at(record);
+        lines.extend(sample.map(|sample| format!("Break, {}: {}", other.name, bytes(sample.program_break))));
     }
     lines.join("\n")
 }
