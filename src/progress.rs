@@ -1,8 +1,9 @@
 //! How far something is: on a terminal only, and only if it takes a while.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use malloscope_replayer::report::units::count;
 use malloscope_replayer::run::Progress;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// Nothing is shown before this.
@@ -39,6 +40,28 @@ impl Meter {
     /// It is over; the line goes away.
     pub fn finish(self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// A line on standard error every second, for whoever reads them: another program, or a log.
+pub struct Lines {
+    what: &'static str,
+    last: Instant,
+}
+
+impl Lines {
+    /// How far `what` is.
+    pub fn new(what: &'static str) -> Lines {
+        Lines { what, last: Instant::now() }
+    }
+
+    /// There are so many calls.
+    pub fn update(&mut self, calls: u64) {
+        if self.last.elapsed() >= PATIENCE {
+            self.last = Instant::now();
+            // Whoever read it may have gone; the work goes on.
+            let _ = writeln!(io::stderr(), "malloscope: {}: {} calls", self.what, count(calls));
+        }
     }
 }
 

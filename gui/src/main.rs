@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use clap::Parser;
-use malloscope_gui::app::App;
+use malloscope_gui::app::{App, state};
 use malloscope_gui::jobs::{WORK, leash};
 use malloscope_replayer::worker::{self, Launcher};
 use std::path::PathBuf;
@@ -57,7 +57,13 @@ fn show(cli: Cli) -> anyhow::Result<()> {
     let shown = eframe::run_native(
         "malloscope",
         options,
-        Box::new(|cx| Ok(Box::new(Window(App::new(&cx.egui_ctx, launcher, cli.trace))))),
+        Box::new(|cx| {
+            let mut app = App::new(&cx.egui_ctx, launcher, cli.trace);
+            if let Some(folder) = state::folder() {
+                app.remember_in(folder);
+            }
+            Ok(Box::new(Window(app)))
+        }),
     );
     shown.map_err(|error| {
         anyhow!("{}\nWithout a window, `malloscope replay TRACE` prints the same", why(&error))

@@ -55,6 +55,10 @@ impl Window {
         self.harness.state().as_ref().unwrap()
     }
 
+    fn app_mut(&mut self) -> &mut App {
+        self.harness.state_mut().as_mut().unwrap()
+    }
+
     /// Waits for every replay to end.
     fn settle(&mut self) {
         self.harness.step();
@@ -354,4 +358,96 @@ fn a_worker_that_ends_without_a_word_is_reported() {
     let mut window = Window::open(launcher, Some(&sample()));
     window.settle();
     window.must_say(&["the replay's process", "Try again"]);
+}
+
+#[test]
+fn what_was_opened_is_offered_again_and_can_be_forgotten() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = state.path().join("malloscope");
+    let mut window = Window::open(launcher(), None);
+    window.harness.run_steps(3);
+    window.app_mut().remember_in(folder.clone());
+    window.app_mut().apply(Command::Open(sample()));
+    window.settle();
+    window.press("Close");
+    window.must_say(&["Opened last"]);
+    window.press("xz.mscope");
+    window.settle();
+    window.must_say(&["xz -T2 -1"]);
+    window.press("Close");
+    let said = format!("Forget {}", window.app().model().recent.paths()[0].display());
+    window.press(&said);
+    assert!(!window.says("Opened last"));
+}
+
+#[test]
+fn a_sample_is_there_without_any_file() {
+    let state = tempfile::tempdir().unwrap();
+    let mut window = Window::open(launcher(), None);
+    window.harness.run_steps(3);
+    window.app_mut().remember_in(state.path().to_owned());
+    let built_in = malloscope_gui::model::samples::all(None).remove(0);
+    window.app_mut().apply(Command::OpenSample(built_in));
+    window.settle();
+    window.must_say(&["mappings.mscope", "Fidelity"]);
+    window.press("Close");
+    window.must_say(&["buffers with mappings of their own"]);
+    window.press("mappings");
+    window.settle();
+    window.must_say(&["mappings.mscope"]);
+}
+
+#[test]
+fn words_are_explained() {
+    let mut window = Window::open(launcher(), None);
+    window.harness.run_steps(3);
+    window.press("What the words mean");
+    window.must_say(&["pinned", "Free memory that cannot go back to the kernel"]);
+}
+
+#[test]
+fn a_program_is_recorded_and_its_trace_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = folder.path().join("recorder");
+    // A recorder that waits until it is stopped, and has a trace to give.
+    let script = format!(
+        "#!/bin/sh\ntrap 'cp {} \"$6\"; exit 0' TERM\necho \"malloscope: recording: 7 calls\" >&2\nwhile :; do sleep 0.01; done\n",
+        sample().display()
+    );
+    std::fs::write(&recorder, script).unwrap();
+    std::fs::set_permissions(&recorder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut window = Window::open(launcher(), None);
+    window.harness.run_steps(3);
+    window.app_mut().record_with(recorder);
+    window.type_into("Program", "app 'and more'");
+    window.type_into("Folder", &folder.path().display().to_string());
+    window.press("Record");
+    window.must_say(&["Recording app and more"]);
+    while !window.says("malloscope: recording: 7 calls") {
+        window.woken.recv().unwrap();
+        window.harness.step();
+    }
+    window.press("Stop");
+    while window.app().model().trace.is_none() {
+        window.woken.recv().unwrap();
+        window.harness.step();
+    }
+    window.settle();
+    window.must_say(&["app.mscope", "xz -T2 -1"]);
+}
+
+#[test]
+fn what_cannot_be_recorded_says_why() {
+    let mut window = Window::open(launcher(), None);
+    window.harness.run_steps(3);
+    window.app_mut().record_with("/nowhere/malloscope".into());
+    window.type_into("Program", "echo 'a");
+    window.press("Record");
+    window.must_say(&["is not closed"]);
+    window.type_into("Program", "'");
+    window.press("Record");
+    window.harness.run_steps(3);
+    window.must_say(&["/nowhere/malloscope cannot be started", "cargo build"]);
+    window.press("Back");
+    window.must_say(&["Open a trace"]);
 }

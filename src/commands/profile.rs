@@ -42,7 +42,7 @@ pub struct Args {
 pub fn run(args: Args) -> Outcome {
     let folder = tempfile::tempdir().context("while making a folder for the trace")?;
     let output = args.output.clone().unwrap_or_else(|| folder.path().join("profile.mscope"));
-    let recorded = record::run_program(&output, args.drop, &args.stacks, &args.program)?;
+    let recorded = record::run_and_show(&output, args.drop, &args.stacks, &args.program)?;
     record::warn(&recorded);
     let busiest = recorded.traces.iter().max_by_key(|trace| trace.calls);
     let Some(busiest) = busiest else {

@@ -1,7 +1,7 @@
 //! `malloscope record`: run a program and write its trace.
 
 use crate::Outcome;
-use crate::progress::Meter;
+use crate::progress::{Lines, Meter};
 use crate::stacks::StackArgs;
 use anyhow::Context;
 use malloscope_recorder::{Options, Recorded, RecordedProcess, Target, WhenFull, record};
@@ -25,6 +25,9 @@ pub struct Args {
     pub drop: bool,
     #[command(flatten)]
     pub stacks: StackArgs,
+    /// Say every second on standard error how many calls there are, a line each
+    #[arg(long, conflicts_with = "quiet")]
+    pub progress: bool,
     /// Say nothing about the recording
     #[arg(short, long)]
     pub quiet: bool,
@@ -34,29 +37,46 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let recorded = run_program(&args.output, args.drop, &args.stacks, &args.program)?;
+    let recorded = if args.progress {
+        let mut lines = Lines::new("recording");
+        run_program(&args.output, args.drop, &args.stacks, &args.program, &mut |calls| lines.update(calls))?
+    } else {
+        run_and_show(&args.output, args.drop, &args.stacks, &args.program)?
+    };
     if !args.quiet {
         tell(&recorded);
     }
     Ok(ExitCode::from(recorded.exit_code()))
 }
 
-/// Runs and records a program.
-pub fn run_program(
+/// Runs and records a program, and shows on a terminal how far it is.
+pub fn run_and_show(
     output: &Path,
     drop: bool,
     stacks: &StackArgs,
     program: &[OsString],
 ) -> anyhow::Result<Recorded> {
+    let mut meter = Meter::new("recording");
+    let recorded = run_program(output, drop, stacks, program, &mut |calls| {
+        meter.update(Progress { done: calls, total: None });
+    });
+    meter.finish();
+    recorded
+}
+
+/// Runs and records a program; `progress` is told the calls so far.
+fn run_program(
+    output: &Path,
+    drop: bool,
+    stacks: &StackArgs,
+    program: &[OsString],
+    progress: &mut dyn FnMut(u64),
+) -> anyhow::Result<Recorded> {
     let (program, arguments) = program.split_first().context("no program was given")?;
     let target = Target { program: program.clone(), arguments: arguments.to_vec() };
     let when_full = if drop { WhenFull::Drop } else { WhenFull::Wait };
     let options = Options { output: output.to_owned(), when_full, clock: None, stacks: stacks.capture() };
-    let mut meter = Meter::new("recording");
-    let recorded = record(&target, &options, &mut |progress| {
-        meter.update(Progress { done: progress.calls, total: None });
-    });
-    meter.finish();
+    let recorded = record(&target, &options, &mut |at| progress(at.calls));
     recorded.with_context(|| format!("while recording {}", program.display()))
 }
 

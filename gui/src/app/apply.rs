@@ -1,8 +1,13 @@
 //! The only code that changes the model.
 
 use super::command::Command;
+use crate::jobs::dialog::Chosen;
+use crate::jobs::record::RecordingNews;
 use crate::jobs::replay::News;
+use crate::model::recent::Recent;
+use crate::model::recording::{Recording, RecordingJob};
 use crate::model::runs::RunId;
+use crate::model::samples::{Place, Sample};
 use crate::model::view::View;
 use crate::model::{Model, Replayed, Tile};
 use malloscope_replayer::run::Job;
@@ -20,6 +25,16 @@ pub enum Task {
     Stop(RunId),
     /// Bring a panel to the front.
     Look(View),
+    /// Put a sample into a file, and open it.
+    Unpack(&'static str, &'static [u8]),
+    /// Open the desktop's dialog.
+    Browse,
+    /// Keep what was opened last.
+    Keep(Recent),
+    /// Start a recording.
+    Record(RecordingJob),
+    /// Stop the recording.
+    StopRecording,
 }
 
 /// Changes the model, and says what else is to be done.
@@ -27,12 +42,12 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
     match command {
         Command::Open(trace) => {
             let job = job(&trace, Trial::default());
-            *model = Model { trace: Some(trace), sorting: model.sorting, ..Model::default() };
+            *model = Model { trace: Some(trace), ..model.emptied() };
             model.runs.hear(RunId::RECORDED, Tile::Loading(None));
             Some(Task::StartOver(vec![(RunId::RECORDED, job)]))
         }
         Command::Close => {
-            *model = Model { sorting: model.sorting, ..Model::default() };
+            *model = model.emptied();
             Some(Task::StartOver(Vec::new()))
         }
         Command::Cancel(RunId::RECORDED) => apply(model, Command::Close),
@@ -71,14 +86,69 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             None
         }
         Command::Look(view) => Some(Task::Look(view)),
+        Command::OpenSample(Sample { place: Place::File(path), .. }) => apply(model, Command::Open(path)),
+        Command::OpenSample(Sample { place: Place::BuiltIn(bytes), name, .. }) => {
+            Some(Task::Unpack(name, bytes))
+        }
+        Command::Browse => Some(Task::Browse),
+        Command::Browsed(chosen) => {
+            model.has_no_dialog = chosen == Chosen::NoDialog;
+            let Chosen::File(path) = chosen else { return None };
+            apply(model, Command::Open(path))
+        }
+        Command::ForgetRecent(path) => {
+            model.recent.forget(&path);
+            Some(Task::Keep(model.recent.clone()))
+        }
+        Command::Record(job) => record(model, job),
+        Command::StopRecording => {
+            model.recording.as_mut()?.is_stopping = true;
+            Some(Task::StopRecording)
+        }
+        Command::ForgetRecording => {
+            model.recording = None;
+            None
+        }
+        Command::HeardRecording(news) => heard_recording(model, news),
         Command::Heard(run, news) => {
+            let is_opened = run == RunId::RECORDED && matches!(news, News::Done(_));
             let replay = match news {
                 News::Progress(progress) => Tile::Loading(Some(progress)),
                 News::Failed(failure) => Tile::Failed(failure),
                 News::Done(report) => Tile::Ready(Replayed::new(*report)),
             };
             model.runs.hear(run, replay);
+            // What can be opened is worth being opened again; by a path that holds wherever the window is.
+            let path = std::path::absolute(model.trace.as_ref().filter(|_| is_opened)?).ok()?;
+            model.recent.add(path);
+            Some(Task::Keep(model.recent.clone()))
+        }
+    }
+}
+
+/// Starts a recording, unless there is one.
+fn record(model: &mut Model, job: RecordingJob) -> Option<Task> {
+    if model.recording.as_ref().is_some_and(|recording| recording.failure.is_none()) {
+        return None;
+    }
+    model.recording = Some(Recording { command: job.words.join(" "), ..Recording::default() });
+    Some(Task::Record(job))
+}
+
+fn heard_recording(model: &mut Model, news: RecordingNews) -> Option<Task> {
+    let recording = model.recording.as_mut()?;
+    match news {
+        RecordingNews::Line(line) => {
+            recording.hear(line);
             None
+        }
+        RecordingNews::Failed(failure) => {
+            recording.failure = Some(failure);
+            None
+        }
+        RecordingNews::Done(path) => {
+            model.recording = None;
+            apply(model, Command::Open(path))
         }
     }
 }
@@ -107,6 +177,8 @@ fn job(trace: &Path, trial: Trial) -> Job {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::failure::Failure;
+    use crate::model::recording::RecordingForm;
     use malloscope_replayer::run::Progress;
 
     fn trial(value: u64) -> Trial {
@@ -145,6 +217,38 @@ mod tests {
         apply(&mut model, Command::Select(Some((3, 9))));
         apply(&mut model, Command::Open("b.mscope".into()));
         assert_eq!((model.cursor, model.range), (None, None));
+    }
+
+    #[test]
+    fn what_is_not_about_the_trace_stays_when_another_is_opened() {
+        let mut model = Model::default();
+        model.recent.add("/a.mscope".into());
+        assert_eq!(apply(&mut model, Command::Browsed(Chosen::NoDialog)), None);
+        apply(&mut model, Command::Browsed(Chosen::File("/b.mscope".into())));
+        assert_eq!((model.trace.as_deref(), model.recent.paths().len()), (Some(Path::new("/b.mscope")), 1));
+        apply(&mut model, Command::Close);
+        let kept = apply(&mut model, Command::ForgetRecent("/a.mscope".into()));
+        assert_eq!(kept, Some(Task::Keep(Recent::default())));
+    }
+
+    #[test]
+    fn a_recording_is_made_once_at_a_time_and_its_trace_is_opened() {
+        let mut model = Model::default();
+        let form = RecordingForm { command: "ls".to_owned(), ..RecordingForm::default() };
+        let job = form.job().unwrap();
+        assert_eq!(apply(&mut model, Command::Record(job.clone())), Some(Task::Record(job.clone())));
+        assert_eq!(apply(&mut model, Command::Record(job.clone())), None);
+        let heard = |model: &mut Model, news| apply(model, Command::HeardRecording(news));
+        heard(&mut model, RecordingNews::Line("5 calls".to_owned()));
+        assert_eq!(apply(&mut model, Command::StopRecording), Some(Task::StopRecording));
+        let recording = model.recording.as_ref().unwrap();
+        assert!(recording.is_stopping && recording.lines == ["5 calls"]);
+        let failure = Failure { what: "no".to_owned(), next: "yes".to_owned() };
+        heard(&mut model, RecordingNews::Failed(failure));
+        assert!(apply(&mut model, Command::Record(job)).is_some());
+        let task = heard(&mut model, RecordingNews::Done("/ls.mscope".into()));
+        assert!(matches!(task, Some(Task::StartOver(_))));
+        assert_eq!((model.trace.as_deref(), &model.recording), (Some(Path::new("/ls.mscope")), &None));
     }
 
     #[test]

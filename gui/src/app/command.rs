@@ -1,8 +1,12 @@
 //! Everything that can happen, as data.
 
+use crate::jobs::dialog::Chosen;
+use crate::jobs::record::RecordingNews;
 use crate::jobs::replay::News;
 use crate::model::bins::Column;
+use crate::model::recording::RecordingJob;
 use crate::model::runs::RunId;
+use crate::model::samples::Sample;
 use crate::model::view::View;
 use malloscope_replayer::trial::Trial;
 use std::path::PathBuf;
@@ -12,6 +16,22 @@ use std::path::PathBuf;
 pub enum Command {
     /// Replay this trace and show it.
     Open(PathBuf),
+    /// Open a sample.
+    OpenSample(Sample),
+    /// Let the user choose a file in the desktop's dialog.
+    Browse,
+    /// The dialog was closed.
+    Browsed(Chosen),
+    /// Forget that this trace was opened.
+    ForgetRecent(PathBuf),
+    /// Record a program, and open its trace.
+    Record(RecordingJob),
+    /// Ask the program that is recorded to end.
+    StopRecording,
+    /// Forget a recording that came to nothing.
+    ForgetRecording,
+    /// Something was heard of the recording.
+    HeardRecording(RecordingNews),
     /// Back to the opening screen.
     Close,
     /// Stop the replay of a run; that of the recorded settings closes the trace.

@@ -8,8 +8,12 @@ pub mod failure;
 pub mod figures;
 pub mod notices;
 pub mod presets;
+pub mod recent;
+pub mod recording;
 pub mod runs;
+pub mod samples;
 pub mod served;
+pub mod terms;
 pub mod timeline;
 pub mod view;
 
@@ -20,7 +24,10 @@ use figures::Figure;
 use malloscope_replayer::report::{Report, Section, TraceInfo};
 use malloscope_replayer::run::Progress;
 use notices::Notice;
+use recent::Recent;
+use recording::Recording;
 use runs::Runs;
+use samples::Sample;
 use served::ServedLine;
 use std::path::PathBuf;
 use timeline::Timeline;
@@ -61,6 +68,14 @@ pub struct Model {
     pub trace: Option<PathBuf>,
     /// Its replays, under the recorded settings and under others.
     pub runs: Runs,
+    /// The traces that were opened last.
+    pub recent: Recent,
+    /// The samples there are to begin with.
+    pub samples: Vec<Sample>,
+    /// Whether it was tried and found that the desktop has no dialog for files.
+    pub has_no_dialog: bool,
+    /// The recording that is being made.
+    pub recording: Option<Recording>,
     /// How the table of bins is sorted.
     pub sorting: Sorting,
     /// The record that is looked at.
@@ -70,6 +85,18 @@ pub struct Model {
 }
 
 impl Model {
+    /// What is left when a trace is closed: what is not about the trace.
+    pub(crate) fn emptied(&mut self) -> Model {
+        Model {
+            recent: std::mem::take(&mut self.recent),
+            samples: std::mem::take(&mut self.samples),
+            has_no_dialog: self.has_no_dialog,
+            recording: self.recording.take(),
+            sorting: self.sorting,
+            ..Model::default()
+        }
+    }
+
     /// The replay under the recorded settings.
     pub fn recorded(&self) -> &Tile<Replayed> {
         &self.runs.recorded().replay

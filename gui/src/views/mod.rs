@@ -5,6 +5,7 @@ mod head;
 mod loading;
 mod opening;
 mod panels;
+mod recording;
 mod runs;
 mod sections;
 mod served;
@@ -32,14 +33,14 @@ impl Views {
     pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
         Panel::top("bar").frame(panel(ui)).show(ui, |ui| head::bar(ui, model, commands));
         match model.recorded() {
-            Tile::Missing => centre(ui, |ui| self.opening.ui(ui, commands)),
+            Tile::Missing => centre(ui, |ui| self.opening.ui(ui, model, commands)),
             Tile::Loading(progress) => centre(ui, |ui| {
                 loading::ui(ui, "Replaying", *progress, || commands.push(Command::Cancel(RunId::RECORDED)));
             }),
             Tile::Failed(failure) => centre(ui, |ui| {
                 message::show(ui, &failure.what, &failure.next);
                 ui.add_space(theme::WIDE_GAP);
-                self.opening.ui(ui, commands);
+                self.opening.ui(ui, model, commands);
             }),
             Tile::Ready(recorded) => self.replayed(ui, model, recorded, commands),
         }
@@ -76,13 +77,16 @@ fn panel(ui: &Ui) -> Frame {
 /// In the middle, as wide as is good to read.
 fn centre(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
     CentralPanel::default().frame(panel(ui)).show(ui, |ui| {
-        ui.add_space(ui.available_height() * 0.2);
+        let above = ui.available_height() * 0.1;
         let side = ((ui.available_width() - theme::READING_WIDTH) / 2.0).max(0.0);
-        ui.horizontal(|ui| {
-            ui.add_space(side);
-            ui.vertical(|ui| {
-                ui.set_max_width(theme::READING_WIDTH);
-                add(ui);
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            ui.add_space(above);
+            ui.horizontal(|ui| {
+                ui.add_space(side);
+                ui.vertical(|ui| {
+                    ui.set_max_width(theme::READING_WIDTH);
+                    add(ui);
+                });
             });
         });
     });

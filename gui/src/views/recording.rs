@@ -1,0 +1,100 @@
+//! A form for a recording, and the recording while it is made.
+
+use crate::app::command::{Command, Commands};
+use crate::model::Model;
+use crate::model::recording::{Recording, RecordingForm, Stacks};
+use crate::theme;
+use crate::widgets::message;
+use egui::{Button, Grid, Key, Label, RichText, ScrollArea, Spinner, TextEdit, Ui};
+
+/// The height of what is said meanwhile, in points.
+const LINES: f32 = 120.0;
+
+/// The form, as it is filled in.
+#[derive(Clone, Debug, Default)]
+pub struct RecordingView {
+    form: RecordingForm,
+    mistake: Option<String>,
+}
+
+impl RecordingView {
+    /// Shows the form, or the recording that is made.
+    pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
+        match &model.recording {
+            Some(recording) => under_way(ui, recording, commands),
+            None => self.form(ui, commands),
+        }
+    }
+
+    fn form(&mut self, ui: &mut Ui, commands: &mut Commands) {
+        let form = &mut self.form;
+        let mut entered = false;
+        Grid::new("recording").num_columns(2).spacing([theme::GAP, 4.0]).show(ui, |ui| {
+            let mut field = |name: &str, meaning: &str, hint: &str, text: &mut String| {
+                let label = ui.label(name).on_hover_text(meaning);
+                let field = TextEdit::singleline(text).hint_text(hint).desired_width(f32::INFINITY);
+                let field = ui.add(field).labelled_by(label.id).on_hover_text(meaning);
+                entered |= field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+                ui.end_row();
+            };
+            let meaning = "The program and its arguments, with quotes as in a shell; nothing is expanded.";
+            field("Program", meaning, "python3 script.py --fast", &mut form.command);
+            field("Folder", "The folder the program is started in.", "the window's own", &mut form.folder);
+            field(
+                "Trace",
+                "Where the trace goes; it begins in that folder.",
+                "the program's name",
+                &mut form.output,
+            );
+            ui.label("Stacks").on_hover_text("Which calls are recorded with their stacks.");
+            ui.horizontal(|ui| {
+                for stacks in Stacks::ALL {
+                    ui.radio_value(&mut form.stacks, stacks, stacks.word()).on_hover_text(stacks.meaning());
+                }
+            });
+            ui.end_row();
+        });
+        let button = ui.add_enabled(!form.command.trim().is_empty(), Button::new("Record"));
+        if button.clicked() || entered {
+            match form.job() {
+                Ok(job) => {
+                    self.mistake = None;
+                    commands.push(Command::Record(job));
+                }
+                Err(mistake) => self.mistake = Some(mistake),
+            }
+        }
+        if let Some(mistake) = &self.mistake {
+            ui.add(Label::new(RichText::new(mistake).color(ui.visuals().warn_fg_color)).wrap());
+        }
+        ui.label(RichText::new("In a terminal: malloscope record -o app.mscope -- app").small().weak());
+    }
+}
+
+fn under_way(ui: &mut Ui, recording: &Recording, commands: &mut Commands) {
+    if let Some(failure) = &recording.failure {
+        message::show(ui, &failure.what, &failure.next);
+        if ui.button("Back").clicked() {
+            commands.push(Command::ForgetRecording);
+        }
+    } else {
+        ui.horizontal(|ui| {
+            ui.add(Spinner::new());
+            let said = if recording.is_stopping { "Stopping" } else { "Recording" };
+            let stop = Button::new("Stop");
+            let stop = ui.add_enabled(!recording.is_stopping, stop);
+            if stop.on_hover_text("Asks the program to end; its trace is opened then.").clicked() {
+                commands.push(Command::StopRecording);
+            }
+            ui.add(Label::new(format!("{said} {}", recording.command)).truncate());
+        });
+    }
+    ScrollArea::vertical().max_height(LINES).stick_to_bottom(true).auto_shrink([false, true]).show(
+        ui,
+        |ui| {
+            for line in &recording.lines {
+                ui.add(Label::new(RichText::new(line).monospace().weak()).wrap());
+            }
+        },
+    );
+}
