@@ -72,7 +72,7 @@ fn differences_are_from_the_run_that_was_asked_for() {
     assert_eq!(value(&from_other, other, 4), 0);
     assert_eq!(value(&from_recorded, other, 4), -value(&from_other, recorded, 4));
     assert_eq!(value(&from_recorded, other, 3), value(&from_other, other, 3));
-    let said = said(malloscope(&compare).args(["--against", "nothing"]));
+    let said = said(malloscope(compare).args(["--against", "nothing"]));
     assert!(said.err.contains("they are “as recorded”, “mmap_threshold 64K”"), "{}", said.err);
 }
 

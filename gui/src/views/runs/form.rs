@@ -12,15 +12,21 @@ use malloscope_replayer::tunables::{self, TunableRow};
 #[derive(Clone, Debug, Default)]
 pub struct Form {
     draft: Draft,
-    /// What the draft came to when it was looked at last.
-    seen: Option<(Draft, Result<(Trial, Effect), String>)>,
+    seen: Option<Seen>,
+}
+
+/// What a draft came to when it was looked at last.
+#[derive(Clone, Debug)]
+struct Seen {
+    draft: Draft,
+    come_to: Result<(Trial, Effect), String>,
 }
 
 impl Form {
     /// Shows the form, and below it what the settings come to.
     pub fn ui(&mut self, ui: &mut Ui, trace: &TraceInfo, commands: &mut Commands) {
         let release = match &self.seen {
-            Some((_, Ok((_, effect)))) => effect.release.clone(),
+            Some(Seen { come_to: Ok((_, effect)), .. }) => effect.release.clone(),
             _ => self.draft.release.clone().unwrap_or_else(|| tunables::newest().to_owned()),
         };
         Grid::new("settings").num_columns(3).spacing([theme::GAP, 4.0]).show(ui, |ui| {
@@ -42,17 +48,17 @@ impl Form {
 
     /// Finds out what the draft comes to, if it is another than before.
     fn look(&mut self, trace: &TraceInfo) {
-        if self.seen.as_ref().is_none_or(|(draft, _)| *draft != self.draft) {
+        if self.seen.as_ref().is_none_or(|seen| seen.draft != self.draft) {
             let come_to = self.draft.trial().and_then(|trial| {
                 let effect = Effect::of(&trial, trace)?;
                 Ok((trial, effect))
             });
-            self.seen = Some((self.draft.clone(), come_to));
+            self.seen = Some(Seen { draft: self.draft.clone(), come_to });
         }
     }
 
     fn outcome(&mut self, ui: &mut Ui, commands: &mut Commands) {
-        let Some((_, come_to)) = &self.seen else { return };
+        let Some(Seen { come_to, .. }) = &self.seen else { return };
         let warning = ui.visuals().warn_fg_color;
         match come_to {
             Ok((_, effect)) => {

@@ -6,7 +6,8 @@ use crate::model::{Model, Replayed, Tile};
 use crate::theme;
 use crate::widgets::{message, swatch};
 use egui::{
-    Align, Button, Grid, Layout, ProgressBar, RadioButton, RichText, Ui, WidgetInfo, accesskit::Role,
+    Align, Button, Grid, Layout, ProgressBar, RadioButton, Response, RichText, Ui, WidgetInfo, WidgetText,
+    accesskit::Role, vec2,
 };
 use malloscope_replayer::report::units::{bytes, count};
 
@@ -28,26 +29,40 @@ const TITLES: [(&str, &str); 9] = [
     ("Fidelity", "The share of placements that are the recorded ones."),
 ];
 
+/// From this column on, there are numbers, which stand to the right.
+const FIRST_NUMBER: usize = 5;
+/// How wide a column of numbers is.
+const NUMBER: f32 = 84.0;
+
 /// Shows them, one a line.
 pub fn ui(ui: &mut Ui, model: &Model, commands: &mut Commands) {
-    Grid::new("runs").num_columns(TITLES.len()).spacing([theme::GAP * 1.25, 4.0]).min_col_width(0.0).show(
-        ui,
-        |ui| {
-            for (title, meaning) in TITLES {
-                ui.label(RichText::new(title).weak()).on_hover_text(meaning);
-            }
+    let grid = Grid::new("runs").num_columns(TITLES.len()).min_col_width(0.0);
+    grid.spacing([theme::GAP * 1.25, 4.0]).show(ui, |ui| {
+        titles(ui);
+        for run in model.runs.all() {
+            line(ui, model, run, commands);
             ui.end_row();
-            for run in model.runs.all() {
-                line(ui, model, run, commands);
-                ui.end_row();
-            }
-        },
-    );
+        }
+    });
     for run in model.runs.all() {
         if let Tile::Failed(failure) = &run.replay {
             message::show(ui, &format!("{}: {}", run.name, failure.what), &failure.next);
         }
     }
+}
+
+fn titles(ui: &mut Ui) {
+    for (place, (title, meaning)) in TITLES.into_iter().enumerate() {
+        let title = RichText::new(title).weak();
+        let title = if place < FIRST_NUMBER { ui.label(title) } else { to_the_right(ui, title) };
+        title.on_hover_text(meaning);
+    }
+    ui.end_row();
+}
+
+fn to_the_right(ui: &mut Ui, text: impl Into<WidgetText>) -> Response {
+    let layout = Layout::right_to_left(Align::Center);
+    ui.allocate_ui_with_layout(vec2(NUMBER, theme::ROW), layout, |ui| ui.label(text)).inner
 }
 
 fn line(ui: &mut Ui, model: &Model, run: &Run, commands: &mut Commands) {
@@ -125,7 +140,7 @@ fn numbers(ui: &mut Ui, replayed: &Replayed) {
         fidelity,
     ];
     for number in numbers {
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.label(number));
+        to_the_right(ui, number);
     }
 }
 
