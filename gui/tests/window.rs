@@ -7,6 +7,7 @@ use egui_kittest::kittest::Queryable;
 use malloscope_gui::app::App;
 use malloscope_gui::app::command::Command;
 use malloscope_gui::jobs::WORK;
+use malloscope_gui::jobs::dialog::Chosen;
 use malloscope_gui::model::Tile;
 use malloscope_gui::model::view::View;
 use malloscope_replayer::trial::Trial;
@@ -450,4 +451,24 @@ fn what_cannot_be_recorded_says_why() {
     window.must_say(&["/nowhere/malloscope cannot be started", "cargo build"]);
     window.press("Back");
     window.must_say(&["Open a trace"]);
+}
+
+#[test]
+fn a_desktop_without_a_dialog_is_told() {
+    let mut window = Window::open(launcher(), None);
+    window.harness.run_steps(3);
+    window.app_mut().apply(Command::Browsed(Chosen::NoDialog));
+    window.harness.run_steps(3);
+    window.must_say(&["There is no dialog for files on this desktop"]);
+}
+
+#[test]
+fn more_runs_than_can_be_kept_are_refused() {
+    let mut window = Window::open_high(&sample());
+    let trials =
+        (0..100).map(|pad| Trial { settings: vec![("top_pad".to_owned(), pad)], ..Trial::default() });
+    window.app_mut().apply(Command::Try(trials.collect()));
+    window.settle();
+    window.must_say(&["There are 48 runs"]);
+    assert_eq!(window.app().model().runs.drawn().count(), 48);
 }
