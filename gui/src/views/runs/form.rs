@@ -113,7 +113,7 @@ impl Form {
         let label = ui.label("release changes").on_hover_text(
             "What a distribution changed about the release, by field; `malloscope tunables` lists all.",
         );
-        let hint = "arena_limit=affinity";
+        let hint = "field=value";
         let field = TextEdit::singleline(&mut self.draft.release_changes).hint_text(hint);
         let field = ui.add(field.desired_width(CHANGES)).labelled_by(label.id);
         field.on_hover_ui(|ui| {
