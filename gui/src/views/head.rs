@@ -1,5 +1,6 @@
 //! What is open, and the numbers that are seen first.
 
+use super::recording;
 use crate::app::command::{Command, Commands};
 use crate::model::{Model, Replayed};
 use crate::theme;
@@ -19,6 +20,9 @@ pub fn bar(ui: &mut Ui, model: &Model, commands: &mut Commands) {
         }
         if model.trace.is_some() && ui.button("Close").on_hover_text("Open another trace").clicked() {
             commands.push(Command::Close);
+        }
+        if let Some(recording) = model.recording.as_ref().filter(|_| model.trace.is_some()) {
+            recording::brief(ui, recording, commands);
         }
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| title(ui, model));
     });
