@@ -7,7 +7,7 @@ use malloscope_replayer::report::terminal::Colour;
 use malloscope_replayer::report::{
     Comparison, Report, Section, comparison, csv, json, markdown, terminal, tunables,
 };
-use malloscope_replayer::tunables::TunableRow;
+use malloscope_replayer::tunables::{FieldRow, TunableRow};
 use std::env;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -67,13 +67,19 @@ pub fn print_differences(compared: &Comparison) -> anyhow::Result<()> {
 }
 
 /// Prints what can be set of a release.
-pub fn print_tunables(release: &str, rows: &[TunableRow], format: Format) -> anyhow::Result<()> {
+pub fn print_tunables(
+    release: &str,
+    rows: &[TunableRow],
+    fields: &[FieldRow],
+    format: Format,
+) -> anyhow::Result<()> {
     let mut out = open(None)?;
     match format {
         Format::Terminal | Format::Markdown => {
-            write_sections(&[tunables::section(release, rows)], format, &mut out)?;
+            let sections = [tunables::section(release, rows), tunables::changes(release, fields)];
+            write_sections(&sections, format, &mut out)?;
         }
-        Format::Json => json::write_tunables(release, rows, &mut out)?,
+        Format::Json => json::write_tunables(release, rows, fields, &mut out)?,
         Format::Csv => tunables::write_csv(rows, &mut out)?,
     }
     Ok(out.flush()?)

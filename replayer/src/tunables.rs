@@ -1,7 +1,8 @@
-//! What can be set for a replay, for those who show it: the releases, and the tunables of each with
-//! their names, values and meanings. All of it is the allocator's own.
+//! What can be set for a replay, for those who show it: the releases, the tunables of each with their
+//! names, values and meanings, and what of a release can be changed. All of it is the allocator's own.
 
 use malloscope_allocator::release::Release;
+use malloscope_allocator::release::field::Field;
 use malloscope_allocator::tunables::{Tunable, Unit};
 use serde::Serialize;
 
@@ -44,6 +45,25 @@ pub fn of(release: &str) -> Option<Vec<TunableRow>> {
     Some(Tunable::all().map(row).collect())
 }
 
+/// One thing about a release, which a distribution may have changed in its glibc.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldRow {
+    /// Its name: `arena_limit`.
+    pub name: &'static str,
+    /// What the release has there.
+    pub value: String,
+    /// What can be said instead, in words.
+    pub values: String,
+}
+
+/// Everything about this release that can be changed for a replay; nothing if there is no such release.
+pub fn fields(release: &str) -> Option<Vec<FieldRow>> {
+    let release = Release::of(release)?;
+    let row =
+        |field: &Field| FieldRow { name: field.name, value: field.get(&release), values: field.values() };
+    Some(Field::all().iter().map(row).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +77,8 @@ mod tests {
             // Even the oldest reads the variables.
             assert!(rows.iter().any(|row| row.name == "top_pad" && row.values.as_deref() == Some("any")));
         }
+        let fields = fields(newest()).unwrap();
+        assert!(fields.iter().any(|field| field.name == "arena_limit" && !field.value.is_empty()));
         assert!(releases().contains(&newest()));
         assert_eq!(of("1.0"), None);
     }

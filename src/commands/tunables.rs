@@ -7,6 +7,8 @@ use malloscope_replayer::tunables;
 use std::process::ExitCode;
 
 /// List what can be set of glibc's malloc: names, variables, values and meanings
+///
+/// Below it, what `--release-set` can change about the release, for a distribution's glibc.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  malloscope tunables --glibc 2.31")]
 pub struct Args {
@@ -19,9 +21,9 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let Some(rows) = tunables::of(&args.glibc) else {
+    let (Some(rows), Some(fields)) = (tunables::of(&args.glibc), tunables::fields(&args.glibc)) else {
         bail!("glibc {} is not known; the releases are {}", args.glibc, tunables::releases().join(", "));
     };
-    output::print_tunables(&args.glibc, &rows, args.format)?;
+    output::print_tunables(&args.glibc, &rows, &fields, args.format)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::batch::{self, Packer};
-use crate::columns::{Fold, Site};
+use crate::columns::{Fold, Sites};
 use crate::encoding;
 use crate::ending::{Ending, Last, Totals};
 use crate::error::Error;
@@ -38,7 +38,7 @@ pub struct Writer<W: Write> {
     /// What the tree of stacks grew by since the last batch.
     growth: Growth,
     /// From where the batch's records come; kept if any are to have a stack.
-    sites: Option<Vec<Site>>,
+    sites: Option<Sites>,
 }
 
 impl<W: Write> Writer<W> {
@@ -79,7 +79,7 @@ impl<W: Write> Writer<W> {
     pub fn record_from(&mut self, record: &Record, stack: Stack) -> Result<(), Error> {
         self.fold.put(record, &mut self.live)?;
         if let Some(sites) = &mut self.sites {
-            sites.push(Site::new(record, stack));
+            sites.push(record, stack);
         }
         // There are more if a full batch could not be sent.
         if self.fold.records() >= batch::RECORDS { self.send_batch() } else { Ok(()) }
@@ -150,7 +150,7 @@ impl<W: Write> Writer<W> {
     #[cold]
     fn send_batch(&mut self) -> Result<(), Error> {
         self.send_growth()?;
-        if let Some(sites) = &self.sites {
+        if let Some(sites) = &mut self.sites {
             self.fold.put_stacks(sites);
         }
         let time = Nanos(self.fold.began().saturating_mul(self.resolution));
@@ -167,7 +167,7 @@ impl<W: Write> Writer<W> {
         self.batches += 1;
         self.records += u64::from(records);
         self.fold.clear();
-        self.sites.iter_mut().for_each(Vec::clear);
+        self.sites.iter_mut().for_each(Sites::clear);
         self.live.forget();
         Ok(())
     }

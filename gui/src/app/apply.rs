@@ -235,7 +235,7 @@ fn tile(news: News) -> Tile<Replayed> {
 
 /// Starts a recording, unless there is one.
 fn record(model: &mut Model, job: RecordingJob) -> Option<Task> {
-    if model.recording.as_ref().is_some_and(|recording| recording.failure.is_none()) {
+    if model.recording.as_ref().is_some_and(Recording::is_under_way) {
         return None;
     }
     model.recording = Some(Recording { command: job.words.join(" "), ..Recording::default() });
@@ -251,6 +251,11 @@ fn heard_recording(model: &mut Model, news: RecordingNews) -> Option<Task> {
         }
         RecordingNews::Failed(failure) => {
             recording.failure = Some(failure);
+            None
+        }
+        // Nobody's trace is taken from under their eyes.
+        RecordingNews::Done(path) if model.trace.is_some() => {
+            recording.trace = Some(path);
             None
         }
         RecordingNews::Done(path) => {
@@ -373,6 +378,11 @@ mod tests {
         let task = heard(&mut model, RecordingNews::Done("/ls.mscope".into()));
         assert!(matches!(task, Some(Task::StartOver(_))));
         assert_eq!((model.trace.as_deref(), &model.recording), (Some(Path::new("/ls.mscope")), &None));
+        // Where a trace is looked at, the next one waits.
+        apply(&mut model, Command::Record(form.job().unwrap()));
+        assert_eq!(heard(&mut model, RecordingNews::Done("/other.mscope".into())), None);
+        assert_eq!(model.trace.as_deref(), Some(Path::new("/ls.mscope")));
+        assert_eq!(model.recording.unwrap().trace, Some("/other.mscope".into()));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use crate::model::recording::RecordingJob;
 use rustix::process::{Pid, Signal, kill_process};
 use std::env;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// The command's executable.
 const COMMAND: &str = "malloscope";
@@ -44,12 +45,12 @@ impl RecordingProcess {
         wake: impl Fn() + Clone + Send + 'static,
     ) -> RecordingProcess {
         let (sender, news) = mpsc::channel();
-        let begun = SystemTime::now();
+        let output = job.path();
+        let before = Version::of(&output);
         match command(recorder, job).spawn() {
             Ok(child) => {
                 let process = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-                let output = job.path();
-                thread::spawn(move || listen(child, output, begun, &sender, &wake));
+                thread::spawn(move || listen(child, output, before.as_ref(), &sender, &wake));
                 RecordingProcess { news, process }
             }
             Err(error) => {
@@ -71,6 +72,22 @@ impl RecordingProcess {
     /// All there is to hear now.
     pub fn news(&self) -> impl Iterator<Item = RecordingNews> + '_ {
         self.news.try_iter()
+    }
+}
+
+/// What changes when a file is written anew. Not its time alone, which the kernel rounds down to its ticks.
+#[derive(Debug, PartialEq, Eq)]
+struct Version {
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Version {
+    /// That of the file there is, if there is one.
+    fn of(path: &Path) -> Option<Version> {
+        let file = path.metadata().ok()?;
+        Some(Version { inode: file.ino(), length: file.len(), modified: (file.mtime(), file.mtime_nsec()) })
     }
 }
 
@@ -108,7 +125,7 @@ fn not_started(error: &io::Error, recorder: &Path, job: &RecordingJob) -> Failur
 fn listen(
     mut child: Child,
     output: PathBuf,
-    begun: SystemTime,
+    before: Option<&Version>,
     sender: &Sender<RecordingNews>,
     wake: &(impl Fn() + Clone + Send + 'static),
 ) {
@@ -127,9 +144,9 @@ fn listen(
     while (is_talking(&stdout) || is_talking(&stderr)) && waited.elapsed() < LAST_LINES {
         thread::sleep(LAST_LINES / 50);
     }
-    let is_new = |path: &Path| path.metadata().and_then(|it| it.modified()).is_ok_and(|at| at >= begun);
+    let now = Version::of(&output);
     let news = match ended {
-        _ if is_new(&output) => RecordingNews::Done(output),
+        _ if now.is_some() && now.as_ref() != before => RecordingNews::Done(output),
         Ok(status) => RecordingNews::Failed(Failure {
             what: format!("Nothing was recorded ({status})."),
             next: "What was said above tells why.".to_owned(),

@@ -28,7 +28,7 @@ pub struct Parted {
 pub fn of(outcome: &Outcome) -> Account {
     let Some(fidelity) = outcome.fidelity.as_ref().filter(|fidelity| fidelity.placements > 0) else {
         let why = if outcome.trial.is_as_recorded() {
-            "The trace has no placements to compare with: it was imported."
+            "The trace has no placements to compare with, as one that was imported."
         } else {
             "Under other settings, memory lands elsewhere: placements are not compared with the recorded ones."
         };

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub struct Draft {
     /// Another glibc release.
     pub release: Option<String>,
+    /// What a distribution changed about it: `arena_limit=affinity`.
+    pub release_changes: String,
     /// Values of tunables, by name.
     pub tunables: BTreeMap<&'static str, String>,
     /// Settings that were pasted: `GLIBC_TUNABLES=…`, `MALLOC_ARENA_MAX=…`, `top_pad=64K`.
@@ -43,6 +45,7 @@ impl Draft {
     pub fn trial(&self) -> Result<Trial, String> {
         let mut trial = Trial {
             release: self.release.clone(),
+            release_changes: release_changes(&self.release_changes)?,
             memory: self.memory,
             words: self.words,
             touch: self.touch,
@@ -69,6 +72,18 @@ impl Draft {
     pub fn is_empty(&self) -> bool {
         self.trial().is_ok_and(|trial| trial == Trial::default())
     }
+}
+
+/// Reads `field=value`, one after another.
+fn release_changes(text: &str) -> Result<Vec<(String, String)>, String> {
+    let words = text.split(|end: char| end.is_whitespace() || end == ',').filter(|word| !word.is_empty());
+    let change = |word: &str| {
+        let (field, value) = word.split_once('=')?;
+        Some((field.to_owned(), value.to_owned()))
+    };
+    words
+        .map(|word| change(word).ok_or_else(|| format!("release changes: “{word}” is not field=value.")))
+        .collect()
 }
 
 /// Reads a number with the command's units, perhaps with a space before them; nothing from nothing.
@@ -125,10 +140,12 @@ mod tests {
         draft.tunables.insert("top_pad", " ".to_owned());
         draft.pasted = "MALLOC_ARENA_MAX=2".to_owned();
         draft.processors = "8".to_owned();
+        draft.release_changes = "arena_limit=affinity, fastbins=no".to_owned();
         let trial = draft.trial().unwrap();
         let expected = vec![("mmap_threshold".to_owned(), 1 << 20), ("trim_threshold".to_owned(), u64::MAX)];
         assert_eq!(trial.settings, expected);
         assert_eq!(trial.variables, vec![("MALLOC_ARENA_MAX".to_owned(), "2".to_owned())]);
+        assert_eq!(trial.release_changes[1], ("fastbins".to_owned(), "no".to_owned()));
         assert_eq!((trial.processors, draft.is_empty()), (Some(8), false));
     }
 
@@ -142,6 +159,8 @@ mod tests {
         }
         let draft = Draft { processors: "0".to_owned(), ..Draft::default() };
         assert!(draft.trial().unwrap_err().contains("from 1 on"));
+        let draft = Draft { release_changes: "arena_limit".to_owned(), ..Draft::default() };
+        assert!(draft.trial().unwrap_err().contains("not field=value"));
         let draft = Draft { pasted: "top_pad".to_owned(), ..Draft::default() };
         assert!(draft.trial().unwrap_err().contains("not NAME=VALUE"));
     }

@@ -126,6 +126,8 @@ pub struct Recording {
     pub lines: Vec<String>,
     /// Whether it was asked to end.
     pub is_stopping: bool,
+    /// The trace, if it is there and could not be opened at once, since another one was looked at.
+    pub trace: Option<PathBuf>,
     /// Why it came to nothing, if it did.
     pub failure: Option<Failure>,
 }
@@ -133,6 +135,11 @@ pub struct Recording {
 impl Recording {
     /// The most lines that are kept.
     const MOST_LINES: usize = 200;
+
+    /// Whether the program still runs.
+    pub fn is_under_way(&self) -> bool {
+        self.trace.is_none() && self.failure.is_none()
+    }
 
     /// Hears a line.
     pub fn hear(&mut self, line: String) {

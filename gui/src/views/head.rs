@@ -1,6 +1,7 @@
 //! What is open, and the numbers that are seen first.
 
 use super::menu;
+use super::recording;
 use crate::app::actions::Action;
 use crate::app::command::{Command, Commands};
 use crate::app::shell::Shell;
@@ -22,6 +23,9 @@ pub fn bar(ui: &mut Ui, model: &Model, actions: &[Action], commands: &mut Comman
         }
         if model.trace.is_some() && ui.button("Close").on_hover_text("Open another trace").clicked() {
             commands.push(Command::Close);
+        }
+        if let Some(recording) = model.recording.as_ref().filter(|_| model.trace.is_some()) {
+            recording::brief(ui, recording, commands);
         }
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| title(ui, model));
     });

@@ -71,21 +71,42 @@ impl RecordingView {
     }
 }
 
+/// A recording in a few words, for where there is no room for more.
+pub fn brief(ui: &mut Ui, recording: &Recording, commands: &mut Commands) {
+    if let Some(trace) = &recording.trace {
+        let name = trace.file_name().unwrap_or(trace.as_os_str()).to_string_lossy();
+        if ui.button(format!("Open {name}")).on_hover_text("The trace that was recorded meanwhile.").clicked()
+        {
+            commands.push(Command::ForgetRecording);
+            commands.push(Command::Open(trace.clone()));
+        }
+    } else if recording.is_under_way() {
+        stop(ui, recording, commands);
+        ui.label(recording.lines.last().map_or("Recording…", String::as_str))
+            .on_hover_text(&recording.command);
+    }
+}
+
+fn stop(ui: &mut Ui, recording: &Recording, commands: &mut Commands) {
+    let stop = ui.add_enabled(!recording.is_stopping, Button::new("Stop"));
+    if stop.on_hover_text("Asks the program to end; its trace is opened then.").clicked() {
+        commands.push(Command::StopRecording);
+    }
+}
+
 fn under_way(ui: &mut Ui, recording: &Recording, commands: &mut Commands) {
     if let Some(failure) = &recording.failure {
         message::show(ui, &failure.what, &failure.next);
         if ui.button("Back").clicked() {
             commands.push(Command::ForgetRecording);
         }
+    } else if recording.trace.is_some() {
+        brief(ui, recording, commands);
     } else {
         ui.horizontal(|ui| {
             ui.add(Spinner::new());
             let said = if recording.is_stopping { "Stopping" } else { "Recording" };
-            let stop = Button::new("Stop");
-            let stop = ui.add_enabled(!recording.is_stopping, stop);
-            if stop.on_hover_text("Asks the program to end; its trace is opened then.").clicked() {
-                commands.push(Command::StopRecording);
-            }
+            stop(ui, recording, commands);
             ui.add(Label::new(format!("{said} {}", recording.command)).truncate());
         });
     }

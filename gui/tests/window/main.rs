@@ -10,6 +10,7 @@ use egui_kittest::kittest::Queryable;
 use malloscope_gui::app::App;
 use malloscope_gui::app::command::Command;
 use malloscope_gui::jobs::WORK;
+use malloscope_gui::jobs::dialog::Chosen;
 use malloscope_gui::model::Tile;
 use malloscope_gui::model::timeline::Slice;
 use malloscope_gui::model::view::View;
@@ -111,6 +112,16 @@ impl Window {
         self.harness.run_steps(3);
     }
 
+    /// Presses the button of this name, and stops at the frame in which that was heard.
+    fn press_once(&mut self, name: &str) {
+        self.harness.get_by_label(name).click();
+        for _ in 0..4 {
+            if self.harness.output().platform_output.commands.is_empty() {
+                self.harness.step();
+            }
+        }
+    }
+
     /// Types into the field of this name.
     fn type_into(&mut self, name: &str, text: &str) {
         let field = self.harness.get_by_role_and_label(egui::accesskit::Role::TextInput, name);
@@ -136,7 +147,11 @@ fn sample() -> PathBuf {
 
 /// A trace of so many requests of 100,000 bytes, all freed in the end.
 fn trace(directory: &Path, requests: u64) -> PathBuf {
-    let mut header = Header::default();
+    trace_after(directory, requests, Header::default())
+}
+
+/// The same, after this header.
+fn trace_after(directory: &Path, requests: u64, mut header: Header) -> PathBuf {
     header.program.path = "/usr/bin/made-up".to_owned();
     let mut writer = Writer::new(Vec::new(), &header).unwrap();
     let mut time = 0;
@@ -280,6 +295,14 @@ fn other_thresholds_are_three_clicks_away() {
     let id = other.id;
     // The first still fits into what the heap began with.
     assert_eq!(other.replay.ready().unwrap().report.outcome.kernel.mmap, 19);
+    window.press_once("Copy as CSV");
+    let copied = window.harness.output().platform_output.commands.iter().find_map(|command| match command {
+        egui::OutputCommand::CopyText(text) => Some(text.clone()),
+        _ => None,
+    });
+    let copied = copied.unwrap();
+    assert!(copied.starts_with("measure,unit,run,value,difference\n"), "{copied}");
+    assert!(copied.contains("\nserved mapped,number,mmap_threshold 64K,19,19\n"), "{copied}");
     window.press("Measure against mmap_threshold 64K");
     window.must_say(&["served mapped, as recorded: 0, −19"]);
     window.press("Remove mmap_threshold 64K");
@@ -456,8 +479,18 @@ fn a_program_is_recorded_and_its_trace_is_opened() {
         window.woken.recv().unwrap();
         window.harness.step();
     }
+    // Another trace that is looked at meanwhile stays.
+    window.app_mut().apply(Command::Open(sample()));
+    window.settle();
+    window.must_say(&["malloscope: recording: 7 calls"]);
     window.press("Stop");
-    while window.app().model().trace.is_none() {
+    while !window.says("Open app.mscope") {
+        window.woken.recv().unwrap();
+        window.harness.step();
+    }
+    assert_eq!(window.app().model().trace, Some(sample()));
+    window.press("Open app.mscope");
+    while window.app().model().trace == Some(sample()) {
         window.woken.recv().unwrap();
         window.harness.step();
     }
@@ -479,4 +512,40 @@ fn what_cannot_be_recorded_says_why() {
     window.must_say(&["/nowhere/malloscope cannot be started", "cargo build"]);
     window.press("Back");
     window.must_say(&["Open a trace"]);
+}
+
+#[test]
+fn a_desktop_without_a_dialog_is_told() {
+    let mut window = Window::open(launcher(), None);
+    window.harness.run_steps(3);
+    window.app_mut().apply(Command::Browsed(Chosen::NoDialog));
+    window.harness.run_steps(3);
+    window.must_say(&["There is no dialog for files on this desktop"]);
+}
+
+#[test]
+fn more_runs_than_can_be_kept_are_refused() {
+    let mut window = Window::open_high(&sample());
+    let trials =
+        (0..100).map(|pad| Trial { settings: vec![("top_pad".to_owned(), pad)], ..Trial::default() });
+    window.app_mut().apply(Command::Try(trials.collect()));
+    window.settle();
+    window.must_say(&["There are 48 runs"]);
+    assert_eq!(window.app().model().runs.drawn().count(), 48);
+}
+
+#[test]
+fn where_a_replay_parts_from_the_recording_is_told_and_pointed_at() {
+    let directory = tempfile::tempdir().unwrap();
+    // Nobody's malloc would put its chunks where this trace says.
+    let mut header = Header::default();
+    header.heap.placements = true;
+    header.heap.initial_break = 0x5000_0000;
+    let path = trace_after(directory.path(), 20, header);
+    let mut window = Window::open_high(&path);
+    window.must_say(&["% of placements are the recorded ones", "it landed elsewhere", "Why: "]);
+    let account = &window.app().model().shown().unwrap().account;
+    let parted = account.parted.last().unwrap().clone();
+    window.press(&parted.what);
+    assert_eq!(window.app().model().cursor, Some(parted.record));
 }

@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use malloscope_wire::slot::Kind;
 
+use crate::cfi::EXACT;
 use crate::lane::Lane;
 use crate::system;
 use crate::threads::{Entry, thread_pointer};
@@ -61,37 +62,40 @@ pub fn begin_anew(entry: &Entry) {
     }
 }
 
+/// From where a hook was called: its stack pointer and frame pointer when it was entered.
+#[derive(Clone, Copy)]
+pub struct From {
+    /// The stack pointer: there is the address that the hook returns to.
+    pub sp: usize,
+    /// What compilers call the frame pointer.
+    pub rbp: usize,
+}
+
 /// The number of the stack from which so many bytes are asked for; 0 if it is not wanted, or not known.
 #[inline(always)]
-pub fn site(request: usize) -> u32 {
-    if DEPTH.load(Ordering::Relaxed) == 0 { 0 } else { wanted(request) }
+pub fn site(request: usize, from: From) -> u32 {
+    if DEPTH.load(Ordering::Relaxed) == 0 { 0 } else { wanted(request, from.sp, from.rbp) }
 }
 
 /// The number of the stack from which something else is asked for; 0 if not those of all calls are wanted.
 pub fn site_of_rare() -> u32 {
-    if DEPTH.load(Ordering::Relaxed) == 0 || EVERY.load(Ordering::Relaxed) != 0 { 0 } else { wanted(0) }
+    if DEPTH.load(Ordering::Relaxed) == 0 || EVERY.load(Ordering::Relaxed) != 0 { 0 } else { wanted_here() }
 }
 
 #[inline(never)]
-fn wanted(request: usize) -> u32 {
+fn wanted_here() -> u32 {
+    mine().map_or(0, |callers| callers.number(here(), EXACT))
+}
+
+#[inline(never)]
+fn wanted(request: usize, sp: usize, rbp: usize) -> u32 {
     let Some(callers) = mine() else { return 0 };
     if EVERY.load(Ordering::Relaxed) != 0 && !callers.is_hit(request) {
         return 0;
     }
-    let here = here();
-    let busy = callers.busy.get();
-    if busy != 0 && !was_left(busy, here.sp) {
-        return 0;
-    }
-    callers.busy.set(here.sp);
-    let number = callers.number(here, busy != 0);
-    if callers.busy.get() != here.sp {
-        // Somebody took over, who thought that we would never come back.
-        callers.generation.set(0);
-        return 0;
-    }
-    callers.busy.set(0);
-    number
+    // SAFETY: a return address is there, as after every call.
+    let pc = unsafe { (sp as *const usize).read() };
+    callers.number(Frame { pc, sp: sp + size_of::<usize>(), rbp }, 0)
 }
 
 /// Whether a walk that began at the stack pointer `busy` was left by a `longjmp`: then what goes on is a
@@ -160,27 +164,44 @@ fn make() -> Option<&'static Callers> {
 }
 
 impl Callers {
-    /// The number of the stack whose innermost frame is `here`; 0 if it cannot be told.
+    /// The number of the stack whose innermost frame is this; 0 if it cannot be told.
     #[inline(always)]
-    fn number(&self, here: Frame, was_left: bool) -> u32 {
+    fn number(&self, innermost: Frame, reached: u32) -> u32 {
+        let busy = self.busy.get();
+        if busy != 0 && !was_left(busy, innermost.sp) {
+            return 0;
+        }
+        self.busy.set(innermost.sp);
+        let number = self.walked(innermost, reached, busy != 0);
+        if self.busy.get() != innermost.sp {
+            // Somebody took over, who thought that we would never come back.
+            self.generation.set(0);
+            return 0;
+        }
+        self.busy.set(0);
+        number
+    }
+
+    #[inline(always)]
+    fn walked(&self, innermost: Frame, reached: u32, was_left: bool) -> u32 {
         let generation = modules::generation();
         if (was_left || self.generation.get() != generation.wrapping_add(1) || self.tree.is_full())
-            && self.begin(here, generation).is_none()
+            && self.begin(generation).is_none()
         {
             return 0;
         }
-        let terms = Terms { depth: DEPTH.load(Ordering::Relaxed) as usize, own: self.own.get(), generation };
-        self.walk.number(here, terms, &self.tree).unwrap_or(0)
+        let terms = &Terms { depth: DEPTH.load(Ordering::Relaxed) as usize, own: self.own.get(), generation };
+        self.walk.number(innermost, reached, terms, &self.tree).unwrap_or(0)
     }
 
     /// Begins with nothing.
     #[cold]
     #[inline(never)]
-    fn begin(&self, here: Frame, generation: u32) -> Option<()> {
+    fn begin(&self, generation: u32) -> Option<()> {
         self.generation.set(0);
         self.walk.forget();
         self.tree.clear();
-        let own = modules::find(here.pc).ok()??;
+        let own = modules::find(here().pc).ok()??;
         self.own.set((own.start, own.end));
         Lane::enrolled()?.write(Kind::NoFrames, 0, 0, 0);
         self.generation.set(generation.wrapping_add(1));

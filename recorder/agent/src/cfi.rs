@@ -41,6 +41,15 @@ pub enum Kind {
     Saved,
 }
 
+/// A frame's own rule looks at its `rbp`.
+pub const USES_RBP: u32 = 1 << 9;
+/// A frame is of the module that asks.
+pub const OWN_CODE: u32 = 1 << 10;
+/// A frame's code is about to go on where it is, and has not called anything there.
+pub const EXACT: u32 = 1 << 11;
+/// For a frame to be the same as before, the word at the place where its stack pointer was read must be.
+pub const CHECKS_SP: u32 = 1 << 12;
+
 impl Rule {
     /// Of a kind that has no numbers.
     const fn plain(kind: Kind) -> Rule {
@@ -77,17 +86,42 @@ impl Rule {
         (self.0.cast_signed() >> 32) as isize
     }
 
-    /// How many bytes from the frame's address the caller's `rbp` was saved, if it was.
+    /// How many bytes from the frame's address the caller's `rbp` was saved, if it was: see
+    /// [`Rule::saved_mask`].
     #[inline(always)]
-    pub fn saved(self) -> Option<isize> {
-        let words = isize::from((self.0 >> 16) as i16);
-        (self.0 >> 8 & 1 != 0).then_some(words * size_of::<usize>() as isize)
+    pub fn saved(self) -> isize {
+        isize::from((self.0 >> 16) as i16) * size_of::<usize>() as isize
     }
 
-    /// Whether it looks at `rbp`.
+    /// All ones if the caller's `rbp` was saved; else 0.
     #[inline(always)]
-    pub fn uses_rbp(self) -> bool {
-        self.is(Kind::Frame) || self.is(Kind::Saved) || self.is(Kind::Unknown)
+    pub fn saved_mask(self) -> usize {
+        ((self.0 >> 8 & 1) as usize).wrapping_neg()
+    }
+
+    /// The same rule, with what it says of the frame and of its caller's: whether the code is our own.
+    pub fn marked(self, is_own: bool) -> Rule {
+        let uses_rbp = self.is(Kind::Frame) || self.is(Kind::Saved) || self.is(Kind::Unknown);
+        let marks = [
+            (USES_RBP, uses_rbp),
+            (OWN_CODE, is_own),
+            (EXACT, self.is(Kind::Signal)),
+            (CHECKS_SP, self.is(Kind::Saved)),
+        ];
+        let marks = marks.iter().filter(|(_, is_set)| *is_set).fold(0, |marks, (mark, _)| marks | mark);
+        Rule(self.0 | u64::from(marks))
+    }
+
+    /// What it says of the frame: [`USES_RBP`] and [`OWN_CODE`].
+    #[inline(always)]
+    pub fn marks(self) -> u32 {
+        self.0 as u32 & (USES_RBP | OWN_CODE)
+    }
+
+    /// What it says of the caller's frame: [`EXACT`] and [`CHECKS_SP`].
+    #[inline(always)]
+    pub fn callers_marks(self) -> u32 {
+        self.0 as u32 & (EXACT | CHECKS_SP)
     }
 }
 

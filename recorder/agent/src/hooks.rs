@@ -2,12 +2,13 @@
 //!
 //! One list, and [`calls`] says what is recorded of each. What a hook must not do is anything its function does not.
 
+use core::arch::naked_asm;
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
 use malloscope_wire::slot::Kind;
 
-use crate::callers::{self, site};
+use crate::callers::{self, From, site};
 use crate::{calls, fork, interruption, modules, real};
 
 /// Defines the hooks. They have their C names only where they are the agent: a test that links
@@ -26,28 +27,62 @@ macro_rules! hooks {
     };
 }
 
-hooks! {
-    fn malloc(request: usize) -> *mut c_void {
-        let site = site(request);
+/// Defines the hooks that want to know from where they were called: `from` is that.
+///
+/// What a program enters notes where the stack and frame pointers are, in the registers behind those of the
+/// arguments, before anything moves them: so a walk begins at the caller's frame, not at one of ours.
+macro_rules! asked_from {
+    ($(fn $name:ident($($argument:ident: $type:ty),*; $from:ident) -> $returned:ty $body:block)*) => {
+        $(
+            #[doc = concat!("`", stringify!($name), "`")]
+            ///
+            /// # Safety
+            ///
+            /// As the C function.
+            #[unsafe(naked)]
+            #[cfg_attr(panic = "abort", unsafe(no_mangle))]
+            pub unsafe extern "C" fn $name($($argument: $type),*) -> $returned {
+                unsafe extern "C" fn entered($($argument: $type,)* sp: usize, rbp: usize) -> $returned {
+                    let $from = From { sp, rbp };
+                    $body
+                }
+                note_where!(entered, $($argument)*)
+            }
+        )*
+    };
+}
+
+/// Goes on in a function that is told the stack and frame pointers after its other arguments (System V ABI:
+/// `rdi`, `rsi`, `rdx`, `rcx`, `r8`).
+macro_rules! note_where {
+    ($entered:ident, $one:ident) => {
+        naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {}", sym $entered)
+    };
+    ($entered:ident, $one:ident $two:ident) => {
+        naked_asm!("mov rdx, rsp", "mov rcx, rbp", "jmp {}", sym $entered)
+    };
+    ($entered:ident, $one:ident $two:ident $three:ident) => {
+        naked_asm!("mov rcx, rsp", "mov r8, rbp", "jmp {}", sym $entered)
+    };
+}
+
+asked_from! {
+    fn malloc(request: usize; from) -> *mut c_void {
+        let site = site(request, from);
         interruption::watch();
         // SAFETY: as the caller promises.
         calls::served(Kind::Malloc, request, site, unsafe { real::malloc(request) })
     }
 
-    fn free(payload: *mut c_void) {
-        // SAFETY: as the caller promises.
-        unsafe { calls::free(payload) };
-    }
-
-    fn calloc(count: usize, size: usize) -> *mut c_void {
-        let site = site(count.saturating_mul(size));
+    fn calloc(count: usize, size: usize; from) -> *mut c_void {
+        let site = site(count.saturating_mul(size), from);
         interruption::watch();
         // SAFETY: as the caller promises.
         calls::cleared(count, size, site, unsafe { real::calloc(count, size) })
     }
 
-    fn realloc(old: *mut c_void, request: usize) -> *mut c_void {
-        let site = site(request);
+    fn realloc(old: *mut c_void, request: usize; from) -> *mut c_void {
+        let site = site(request, from);
         if old.is_null() {
             interruption::watch();
             // SAFETY: as the caller promises.
@@ -58,13 +93,13 @@ hooks! {
         calls::moved(begun, site, unsafe { real::realloc(old, request) })
     }
 
-    fn reallocarray(old: *mut c_void, count: usize, size: usize) -> *mut c_void {
+    fn reallocarray(old: *mut c_void, count: usize, size: usize; from) -> *mut c_void {
         if real::realloc_is_shadowed() {
             // Theirs is asked through glibc's, and asks us.
             // SAFETY: as the caller promises.
             return unsafe { real::reallocarray(old, count, size) };
         }
-        let site = site(count.saturating_mul(size));
+        let site = site(count.saturating_mul(size), from);
         let begun = calls::moving_array(old, count, size);
         let payload = match count.checked_mul(size) {
             // SAFETY: as the caller promises.
@@ -74,23 +109,23 @@ hooks! {
         calls::moved(begun, site, payload)
     }
 
-    fn memalign(alignment: usize, request: usize) -> *mut c_void {
-        let site = site(request);
+    fn memalign(alignment: usize, request: usize; from) -> *mut c_void {
+        let site = site(request, from);
         interruption::watch();
         // SAFETY: as the caller promises.
         calls::aligned(Kind::Memalign, alignment, request, site, unsafe { real::memalign(alignment, request) })
     }
 
-    fn aligned_alloc(alignment: usize, request: usize) -> *mut c_void {
-        let site = site(request);
+    fn aligned_alloc(alignment: usize, request: usize; from) -> *mut c_void {
+        let site = site(request, from);
         interruption::watch();
         // SAFETY: as the caller promises.
         let payload = unsafe { real::aligned_alloc(alignment, request) };
         calls::aligned(Kind::AlignedAlloc, alignment, request, site, payload)
     }
 
-    fn posix_memalign(to: *mut *mut c_void, alignment: usize, request: usize) -> c_int {
-        let site = site(request);
+    fn posix_memalign(to: *mut *mut c_void, alignment: usize, request: usize; from) -> c_int {
+        let site = site(request, from);
         interruption::watch();
         // SAFETY: as the caller promises.
         let error = unsafe { real::posix_memalign(to, alignment, request) };
@@ -100,18 +135,25 @@ hooks! {
         error
     }
 
-    fn valloc(request: usize) -> *mut c_void {
-        let site = site(request);
+    fn valloc(request: usize; from) -> *mut c_void {
+        let site = site(request, from);
         interruption::watch();
         // SAFETY: as the caller promises.
         calls::served(Kind::Valloc, request, site, unsafe { real::valloc(request) })
     }
 
-    fn pvalloc(request: usize) -> *mut c_void {
-        let site = site(request);
+    fn pvalloc(request: usize; from) -> *mut c_void {
+        let site = site(request, from);
         interruption::watch();
         // SAFETY: as the caller promises.
         calls::served(Kind::Pvalloc, request, site, unsafe { real::pvalloc(request) })
+    }
+}
+
+hooks! {
+    fn free(payload: *mut c_void) {
+        // SAFETY: as the caller promises.
+        unsafe { calls::free(payload) };
     }
 
     fn cfree(payload: *mut c_void) {

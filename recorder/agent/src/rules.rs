@@ -6,9 +6,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cfi::{self, Rule};
+use crate::cfi::{self, EXACT, Rule};
 use crate::modules;
 use crate::threads::WIPED;
+use crate::walk::Terms;
 
 /// How many rules are kept, as a power of two.
 const ENTRIES_LOG2: u32 = 16;
@@ -16,8 +17,10 @@ const ENTRIES_LOG2: u32 = 16;
 /// How far from where it should be a rule is looked for.
 const REACH: usize = 8;
 
-/// Bits of an address.
+/// Bits of an address; above them a key says whether it is exact, and then the generation.
 const ADDRESS_BITS: u32 = 48;
+const EXACT_SHIFT: u32 = ADDRESS_BITS - EXACT.trailing_zeros();
+const GENERATION_SHIFT: u32 = ADDRESS_BITS + 1;
 
 /// The rules that are kept.
 pub struct Rules {
@@ -26,7 +29,7 @@ pub struct Rules {
 
 /// The rule for one address.
 struct Entry {
-    /// The address, and above it the low end of the generation; 0 in an entry never taken.
+    /// The address, whether that is exact, and above it the low end of the generation; 0 in an entry never taken.
     key: AtomicU64,
     /// The rule as a word; 0 before it is written.
     rule: AtomicU64,
@@ -46,51 +49,64 @@ impl Rules {
     }
 }
 
-/// The rule for the code at this address; `None` if the recorder cannot be told of its module.
+/// The rule for a frame whose code goes on at this address, which is [`EXACT`] or where a call returns to; `None` if
+/// the recorder cannot be told of its module.
 #[inline(always)]
-pub fn rule(pc: usize, generation: u32) -> Option<Rule> {
-    let key = key(pc, generation);
-    let entry = &WIPED.rules.entries[home(key)];
+pub fn rule(pc: usize, reached: u32, terms: &Terms) -> Option<Rule> {
+    let key = key(pc, reached, terms.generation);
+    let entry = &WIPED.rules.entries[home(pc)];
     let rule = entry.rule.load(Ordering::Acquire);
     if entry.key.load(Ordering::Acquire) == key && rule != 0 && entry.rule.load(Ordering::Acquire) == rule {
         return Some(Rule::of(rule));
     }
-    farther(pc, key)
+    farther(key, terms.own)
 }
 
-fn key(pc: usize, generation: u32) -> u64 {
-    pc as u64 | u64::from(generation) << ADDRESS_BITS
+#[inline(always)]
+fn key(pc: usize, reached: u32, generation: u32) -> u64 {
+    pc as u64 | u64::from(reached & EXACT) << EXACT_SHIFT | u64::from(generation) << GENERATION_SHIFT
 }
 
-fn home(key: u64) -> usize {
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - ENTRIES_LOG2)) as usize
+/// Where it should be. One frame's rule must be found before the next frame can: nothing more should be done with
+/// the address than this. Code that lies together is kept together.
+#[inline(always)]
+fn home(pc: usize) -> usize {
+    (pc ^ pc >> 14) & ((1 << ENTRIES_LOG2) - 1)
 }
 
 /// The entries where a key may be.
 fn places(key: u64) -> impl Iterator<Item = &'static Entry> {
-    let (before, after) = WIPED.rules.entries.split_at(home(key));
+    let (before, after) = WIPED.rules.entries.split_at(home(address(key)));
     after.iter().chain(before).take(REACH)
 }
 
+fn address(key: u64) -> usize {
+    (key & ((1 << ADDRESS_BITS) - 1)) as usize
+}
+
 #[inline(never)]
-fn farther(pc: usize, key: u64) -> Option<Rule> {
+fn farther(key: u64, own: (usize, usize)) -> Option<Rule> {
     let known = places(key).find(|entry| entry.key.load(Ordering::Acquire) == key);
     if let Some(word) = known.map(|entry| entry.rule.load(Ordering::Acquire)).filter(|word| *word != 0) {
         return Some(Rule::of(word));
     }
-    look_up(pc, key)
+    look_up(key, own)
 }
 
 /// Reads the rule, and keeps it.
 #[cold]
 #[inline(never)]
-fn look_up(pc: usize, key: u64) -> Option<Rule> {
+fn look_up(key: u64, own: (usize, usize)) -> Option<Rule> {
+    // What returns to an address was called right before it.
+    let is_exact = key >> ADDRESS_BITS & 1 != 0;
+    let pc = address(key) - usize::from(!is_exact);
     let module = modules::find(pc).ok()?;
     let rule = module.map_or(cfi::UNKNOWN, |module| cfi::rule(&module, pc));
-    let generation = key >> ADDRESS_BITS;
+    let rule = rule.marked((own.0..own.1).contains(&pc));
+    let generation = key >> GENERATION_SHIFT;
     let free = places(key).find(|entry| {
         let theirs = entry.key.load(Ordering::Relaxed);
-        let is_free = theirs == 0 || theirs >> ADDRESS_BITS != generation;
+        let is_free = theirs == 0 || theirs != TAKEN && theirs >> GENERATION_SHIFT != generation;
         is_free && entry.key.compare_exchange(theirs, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     });
     if let Some(entry) = free {

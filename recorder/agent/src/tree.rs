@@ -140,9 +140,10 @@ fn entry<'table>(table: usize, place: usize) -> &'table Entry {
 
 #[inline(always)]
 fn home(caller: u32, pc: u64, size_log2: u32) -> usize {
+    let spread = (pc.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+    let caller = caller as usize;
     // One frame's number is looked up after the other: nothing more should be done with it than this.
-    let key = pc.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(caller).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (key >> (u64::BITS - size_log2)) as usize
+    (spread ^ caller ^ caller << 5) & ((1 << size_log2) - 1)
 }
 
 fn bytes(size_log2: u32) -> usize {

@@ -12,7 +12,7 @@ use core::cell::Cell;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 
-use crate::cfi::{Kind, Rule};
+use crate::cfi::{CHECKS_SP, EXACT, Kind, OWN_CODE, Rule, USES_RBP};
 use crate::modules;
 use crate::rules;
 use crate::system;
@@ -44,34 +44,24 @@ pub struct Frame {
     pub rbp: usize,
 }
 
-/// A frame that was walked over: what it was, and where that was read.
+/// A frame that was walked over: what it was, and where that was read. Its program counter was read right below
+/// its stack pointer, where a call puts it, if it is not [`EXACT`].
 #[derive(Clone, Copy, Default)]
 struct Passed {
     frame: Frame,
-    /// Where its program counter was read.
-    pc_at: usize,
     /// Where its `rbp` was read; 0 if it is that of the frame before.
     rbp_at: usize,
-    /// Where its stack pointer was read; 0 if it follows from the frame before.
-    sp_at: usize,
     /// What more is known of it. Together with the number a word without gaps, which is copied as one.
     flags: u32,
     /// The number in the tree of the frame with all its callers.
     number: u32,
 }
 
-/// In [`Passed::flags`]: its code is about to go on at `pc`, and has not called anything there.
-const EXACT: u32 = 1;
-/// Its own rule looks at its `rbp`.
-const USES_RBP: u32 = 2;
+// Flags besides those that come from rules.
 /// Something looks at its `rbp`.
 const NEEDS_RBP: u32 = 4;
-/// It is of the module that asks.
-const OWN_CODE: u32 = 8;
 /// For the frame to be the same, what was read at `rbp_at` must be.
 const CHECKS_RBP: u32 = 16;
-/// For the frame to be the same, what was read at `sp_at` must be.
-const CHECKS_SP: u32 = 32;
 
 impl Passed {
     #[inline(always)]
@@ -86,28 +76,21 @@ struct Place {
     pc: AtomicUsize,
     sp: AtomicUsize,
     rbp: AtomicUsize,
-    pc_at: AtomicUsize,
     rbp_at: AtomicUsize,
-    sp_at: AtomicUsize,
     /// The flags, and above them the number.
     rest: AtomicU64,
+    /// Where its stack pointer was read, if it [`CHECKS_SP`].
+    sp_at: AtomicUsize,
 }
 
 impl Place {
-    /// Keeps where a frame was read.
+    /// Keeps what it is, and where its `rbp` was read.
     #[inline(always)]
-    fn set_origin(&self, pc_at: usize, sp_at: usize, rbp_at: usize) {
-        self.pc_at.store(pc_at, Relaxed);
-        self.sp_at.store(sp_at, Relaxed);
-        self.rbp_at.store(rbp_at, Relaxed);
-    }
-
-    /// Keeps what it is.
-    #[inline(always)]
-    fn set_frame(&self, frame: &Frame) {
+    fn set(&self, frame: &Frame, rbp_at: usize) {
         self.pc.store(frame.pc, Relaxed);
         self.sp.store(frame.sp, Relaxed);
         self.rbp.store(frame.rbp, Relaxed);
+        self.rbp_at.store(rbp_at, Relaxed);
     }
 
     #[inline(always)]
@@ -120,22 +103,27 @@ impl Place {
         let rest = self.rest.load(Relaxed);
         Passed {
             frame: self.frame(),
-            pc_at: self.pc_at.load(Relaxed),
             rbp_at: self.rbp_at.load(Relaxed),
-            sp_at: self.sp_at.load(Relaxed),
             flags: rest as u32,
             number: (rest >> 32) as u32,
         }
     }
 
-    /// Whether the frame is still there, if the one before is.
+    /// Whether the frame is still there, if the one before is. Of one that was interrupted that is not known: what
+    /// came after it may have been on another stack, which may be gone.
     #[inline(always)]
     fn is_intact(&self) -> bool {
-        if word(self.pc_at.load(Relaxed)) != self.pc.load(Relaxed) {
-            return false;
-        }
         let flags = self.rest.load(Relaxed) as u32;
-        flags & (CHECKS_RBP | CHECKS_SP) == 0 || self.is_intact_otherwise(flags)
+        if flags & (CHECKS_RBP | CHECKS_SP | EXACT) == 0 {
+            self.pc_is_there()
+        } else {
+            flags & EXACT == 0 && self.pc_is_there() && self.is_intact_otherwise(flags)
+        }
+    }
+
+    #[inline(always)]
+    fn pc_is_there(&self) -> bool {
+        word(self.sp.load(Relaxed) - WORD) == self.pc.load(Relaxed)
     }
 
     #[inline(always)]
@@ -188,18 +176,19 @@ impl Walk {
         self.readable.set((0, 0));
     }
 
-    /// The number of the stack whose innermost frame this is. `None` if the recorder cannot be told of it.
+    /// The number of the stack whose innermost frame is this, which is [`EXACT`] or not. `None` if the recorder cannot
+    /// be told of it.
     #[inline(always)]
-    pub fn number(&self, innermost: Frame, terms: Terms, tree: &Tree) -> Option<u32> {
+    pub fn number(&self, innermost: Frame, reached: u32, terms: &Terms, tree: &Tree) -> Option<u32> {
         let intact = self.intact(innermost.sp);
         // The innermost frame was not read.
         if intact + 1 == self.count.get()
             && let Some(last) = self.old(intact + 1)
-            && last.is(&innermost, EXACT)
+            && last.is(&innermost, reached)
         {
             return Some(last.get().number);
         }
-        self.number_anew(innermost, intact, terms, tree)
+        self.number_anew(innermost, reached, intact, terms, tree)
     }
 
     /// How many frames of the last stack, from the outermost on, look as they did.
@@ -209,21 +198,28 @@ impl Walk {
     #[inline(always)]
     fn intact(&self, sp: usize) -> usize {
         let (low, high) = self.readable.get();
-        let outermost = self.passed.first().map_or(0, |first| first.pc_at.load(Relaxed));
+        let outermost = self.passed.first().map_or(0, |first| first.sp.load(Relaxed));
         // What is known of the memory must hold for all of them: it does around the stack pointer.
-        if sp < low || outermost < sp || outermost >= high {
+        if sp < low || outermost <= sp || outermost > high {
             return 0;
         }
         let frames = self.passed.get(..self.count.get().saturating_sub(1)).unwrap_or_default();
-        let changed = frames.iter().position(|place| place.pc_at.load(Relaxed) < sp || !place.is_intact());
+        let changed = frames.iter().position(|place| place.sp.load(Relaxed) <= sp || !place.is_intact());
         changed.unwrap_or(frames.len())
     }
 
     #[inline(never)]
-    fn number_anew(&self, innermost: Frame, intact: usize, terms: Terms, tree: &Tree) -> Option<u32> {
+    fn number_anew(
+        &self,
+        innermost: Frame,
+        reached: u32,
+        intact: usize,
+        terms: &Terms,
+        tree: &Tree,
+    ) -> Option<u32> {
         self.made.set(0);
         let intact = if self.is_whole.get() { intact } else { 0 };
-        let (joined, is_whole) = self.walk(innermost, intact, terms)?;
+        let (joined, is_whole) = self.walk(innermost, reached, intact, terms)?;
         let number = self.keep(joined, tree)?;
         self.is_whole.set(is_whole);
         Some(number)
@@ -232,13 +228,17 @@ impl Walk {
     /// Walks from this frame outward, until it comes to one of the first `old` frames of the last stack.
     /// Returns how many of them are left then, and whether the end was reached. `None` if the recorder
     /// cannot be told of a module.
-    fn walk(&self, innermost: Frame, mut old: usize, terms: Terms) -> Option<(usize, bool)> {
+    fn walk(
+        &self,
+        innermost: Frame,
+        mut reached: u32,
+        mut old: usize,
+        terms: &Terms,
+    ) -> Option<(usize, bool)> {
         self.look_around(innermost.sp);
-        let own_length = terms.own.1 - terms.own.0;
-        let (mut frame, mut exact) = (innermost, EXACT);
+        let mut frame = innermost;
         let (mut made, mut own) = (0, 0);
-        self.next.first()?.set_origin(0, 0, 0);
-        self.next.first()?.set_frame(&innermost);
+        self.next.first()?.set(&innermost, 0);
         loop {
             self.made.set(made);
             if made - own >= terms.depth || made + 1 == MOST {
@@ -249,25 +249,22 @@ impl Walk {
             {
                 old -= 1;
             }
-            let is_met = self.old(old).is_some_and(|passed| passed.is(&frame, exact));
+            let is_met = self.old(old).is_some_and(|passed| passed.is(&frame, reached));
             if is_met && made + old - own <= terms.depth && made + old <= MOST {
                 return Some((old, true));
             }
-            let rule = rules::rule(frame.pc - usize::from(exact == 0), terms.generation)?;
-            let is_own = frame.pc.wrapping_sub(terms.own.0) < own_length;
-            let flags =
-                exact | if rule.uses_rbp() { USES_RBP } else { 0 } | if is_own { OWN_CODE } else { 0 };
-            own += usize::from(is_own);
+            let rule = rules::rule(frame.pc, reached, terms)?;
+            let flags = reached | rule.marks();
+            own += usize::from(flags & OWN_CODE != 0);
             self.next.get(made)?.rest.store(flags.into(), Relaxed);
             made += 1;
-            // What is found is found where it will be kept.
             let place = self.next.get(made)?;
-            if self.follow(&frame, rule, place).is_none() {
+            let Some(caller) = self.follow(&frame, rule, place) else {
                 self.made.set(made);
                 return Some((0, true));
-            }
-            frame = place.frame();
-            exact = if rule.is(Kind::Signal) { EXACT } else { 0 };
+            };
+            frame = caller;
+            reached = rule.callers_marks();
         }
     }
 
@@ -288,11 +285,14 @@ impl Walk {
         let places = self.passed.get(joined..)?;
         for (from, to) in self.next.get(..made)?.iter().rev().zip(places) {
             let mut passed = from.get();
-            let mut flags = passed.flags & (EXACT | USES_RBP | OWN_CODE);
+            let mut flags = passed.flags;
             if passed.is(USES_RBP) || (outer.is(NEEDS_RBP) && outer.rbp_at == 0) {
                 flags |= NEEDS_RBP | if passed.rbp_at != 0 { CHECKS_RBP } else { 0 };
             }
-            passed.flags = flags | if passed.sp_at != 0 { CHECKS_SP } else { 0 };
+            passed.flags = flags;
+            if passed.is(CHECKS_SP) {
+                to.sp_at.store(from.sp_at.load(Relaxed), Relaxed);
+            }
             passed.number = if passed.is(OWN_CODE) {
                 outer.number
             } else {
@@ -300,8 +300,7 @@ impl Walk {
                 let address = passed.frame.pc + usize::from(passed.is(EXACT));
                 tree.number(outer.number, address as u64)?
             };
-            to.set_origin(passed.pc_at, passed.sp_at, passed.rbp_at);
-            to.set_frame(&passed.frame);
+            to.set(&passed.frame, passed.rbp_at);
             to.rest.store(u64::from(passed.flags) | u64::from(passed.number) << 32, Relaxed);
             outer = passed;
         }
@@ -309,20 +308,25 @@ impl Walk {
         Some(outer.number)
     }
 
-    /// Finds the frame of the caller, and where it was read: both go into `place`. `None` if there is none, or
-    /// it cannot be found.
+    /// Finds the frame of the caller, and keeps it in `place`. `None` if there is none, or it cannot be found.
     #[inline(always)]
-    fn follow(&self, frame: &Frame, rule: Rule, place: &Place) -> Option<()> {
-        let from = if rule.is(Kind::Stack) {
-            frame.sp
-        } else if rule.is(Kind::Frame) {
-            frame.rbp
-        } else {
-            return self.follow_rarer(frame, rule, place);
-        };
+    fn follow(&self, frame: &Frame, rule: Rule, place: &Place) -> Option<Frame> {
+        if !rule.is(Kind::Stack) && !rule.is(Kind::Frame) {
+            self.follow_rarer(frame, rule, place)?;
+            return Some(place.frame());
+        }
+        let from = if rule.is(Kind::Stack) { frame.sp } else { frame.rbp };
         let address = from.wrapping_add_signed(rule.offset());
-        let rbp_at = rule.saved().map_or(0, |saved| address.wrapping_add_signed(saved));
-        self.caller(frame, address, [0, rbp_at], place)
+        // Half of all frames have saved it and half have not: nobody can tell which will be next.
+        let saved = rule.saved_mask();
+        let rbp_at = address.wrapping_add_signed(rule.saved());
+        let pc_at = address.wrapping_sub(WORD);
+        check(frame, address)?;
+        let pc = self.read(pc_at).filter(|pc| *pc != 0)?;
+        let read = self.read(rbp_at & saved | pc_at & !saved)?;
+        let caller = Frame { pc, sp: address, rbp: read & saved | frame.rbp & !saved };
+        place.set(&caller, rbp_at & saved);
+        Some(caller)
     }
 
     /// The same, by rules that few frames have.
@@ -330,33 +334,17 @@ impl Walk {
     fn follow_rarer(&self, frame: &Frame, rule: Rule, place: &Place) -> Option<()> {
         if rule.is(Kind::Saved) {
             let sp_at = frame.rbp.wrapping_add_signed(rule.offset());
-            return self.caller(frame, self.read(sp_at)?, [sp_at, frame.rbp], place);
+            let address = self.read(sp_at)?;
+            check(frame, address)?;
+            let pc = self.read(address - WORD).filter(|pc| *pc != 0)?;
+            place.sp_at.store(sp_at, Relaxed);
+            place.set(&Frame { pc, sp: address, rbp: self.read(frame.rbp)? }, frame.rbp);
+            return Some(());
         }
         if rule.is(Kind::Signal) {
             return self.interrupted(frame.sp, place);
         }
         if rule.is(Kind::Unknown) { self.linked(frame, place) } else { None }
-    }
-
-    /// The caller of a frame whose own address is this, which was read at `sp_at`; where the caller's `rbp`
-    /// is read, if it is not still the same.
-    #[inline(always)]
-    fn caller(
-        &self,
-        frame: &Frame,
-        address: usize,
-        [sp_at, rbp_at]: [usize; 2],
-        place: &Place,
-    ) -> Option<()> {
-        if address <= frame.sp || !address.is_multiple_of(WORD) {
-            return None;
-        }
-        let pc_at = address - WORD;
-        place.set_origin(pc_at, sp_at, rbp_at);
-        let pc = self.read(pc_at).filter(|pc| *pc != 0)?;
-        let rbp = if rbp_at == 0 { frame.rbp } else { self.read(rbp_at)? };
-        place.set_frame(&Frame { pc, sp: address, rbp });
-        Some(())
     }
 
     /// What a signal interrupted, when its handler's caller has this stack pointer: the kernel's `ucontext`
@@ -366,9 +354,8 @@ impl Walk {
         const RSP: usize = 160;
         const RIP: usize = 168;
         let frame = Frame { pc: self.read(sp + RIP)?, sp: self.read(sp + RSP)?, rbp: self.read(sp + RBP)? };
-        place.set_origin(sp + RIP, sp + RSP, sp + RBP);
         // The handler may have a stack of its own.
-        place.set_frame(&frame);
+        place.set(&frame, sp + RBP);
         self.look_around_if_readable(frame.sp)
     }
 
@@ -383,8 +370,7 @@ impl Walk {
             return None;
         }
         let caller = Frame { pc: self.read(rbp + WORD)?, sp: rbp + 2 * WORD, rbp: self.read(rbp)? };
-        place.set_origin(rbp + WORD, 0, rbp);
-        place.set_frame(&caller);
+        place.set(&caller, rbp);
         let is_likely = caller.pc.abs_diff(pc) <= NEAR || modules::known(caller.pc).is_some();
         is_likely.then_some(())
     }
@@ -443,6 +429,12 @@ impl Walk {
         }
         Some(())
     }
+}
+
+/// Whether the caller of a frame can have its stack pointer there.
+#[inline(always)]
+fn check(frame: &Frame, address: usize) -> Option<()> {
+    (address > frame.sp && address.is_multiple_of(WORD)).then_some(())
 }
 
 /// The word at an address that can be read.

@@ -234,12 +234,12 @@ impl<W: Write> Composer<W> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, thread: &mut Unfinished, time: u64, call: Call) -> Result<(), Error> {
         self.write_from(thread, time, Stack::NONE, call)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_from(
         &mut self,
         thread: &mut Unfinished,

@@ -3,7 +3,7 @@
 use super::{Comparison, Report, TraceInfo};
 use crate::explore::Step;
 use crate::fidelity::Fidelity;
-use crate::tunables::TunableRow;
+use crate::tunables::{FieldRow, TunableRow};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -71,13 +71,19 @@ pub fn write_fidelity(fidelity: &Fidelity, out: &mut dyn Write) -> io::Result<()
 /// # Errors
 ///
 /// When `out` takes no more.
-pub fn write_tunables(release: &str, rows: &[TunableRow], out: &mut dyn Write) -> io::Result<()> {
+pub fn write_tunables(
+    release: &str,
+    rows: &[TunableRow],
+    fields: &[FieldRow],
+    out: &mut dyn Write,
+) -> io::Result<()> {
     #[derive(Serialize)]
     struct Tunables<'a> {
         release: &'a str,
         tunables: &'a [TunableRow],
+        fields: &'a [FieldRow],
     }
-    write("malloscope.tunables", &Tunables { release, tunables: rows }, out)
+    write("malloscope.tunables", &Tunables { release, tunables: rows, fields }, out)
 }
 
 pub(super) fn write<T: Serialize>(schema: &'static str, content: &T, out: &mut dyn Write) -> io::Result<()> {

@@ -1,8 +1,8 @@
-//! The tunables of a release, for people and as CSV.
+//! What can be set of a release, for people and as CSV.
 
 use super::csv::write_row;
 use super::{Line, Section, Table};
-use crate::tunables::TunableRow;
+use crate::tunables::{FieldRow, TunableRow};
 use std::io::{self, Write};
 
 /// What is said of a tunable that a release does not read.
@@ -27,7 +27,17 @@ pub fn section(release: &str, rows: &[TunableRow]) -> Section {
     Section { title: String::new(), lines, table: Some(table), notes }
 }
 
-/// Writes them as CSV, a tunable a line.
+/// The table of what distributions may have changed about this release.
+pub fn changes(release: &str, rows: &[FieldRow]) -> Section {
+    let mut table = Table::with_columns(&["field", "can be", "is"]);
+    for row in rows {
+        table.push([row.name.to_owned(), row.values.clone(), row.value.clone()]);
+    }
+    let title = format!("What --release-set can change about {release}");
+    Section { title, lines: Vec::new(), table: Some(table), notes: Vec::new() }
+}
+
+/// Writes the tunables as CSV, one a line.
 ///
 /// # Errors
 ///

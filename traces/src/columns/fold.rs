@@ -4,7 +4,7 @@ use super::birth::Births;
 use super::handed::{Elder, Handed, Holder};
 use super::kind::{self, Kind};
 use super::place::{Asker, Class, Guesses, moved_away};
-use super::site::{Site, put_stacks};
+use super::site::Sites;
 use super::slot::{Taken, Told};
 use super::time::Times;
 use super::{Column, Columns, Opening};
@@ -72,8 +72,8 @@ impl Fold {
     }
 
     /// Adds the stacks of the batch's records, which come last.
-    pub fn put_stacks(&mut self, sites: &[Site]) {
-        put_stacks(sites, &mut self.columns);
+    pub fn put_stacks(&mut self, sites: &mut Sites) {
+        sites.put(&mut self.columns);
     }
 
     /// Begins another batch.

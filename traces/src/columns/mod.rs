@@ -30,7 +30,7 @@ use std::ops::{Index, IndexMut};
 pub(crate) use fold::Fold;
 pub(crate) use handed::Holder;
 use serde::{Deserialize, Serialize};
-pub(crate) use site::Site;
+pub(crate) use site::Sites;
 pub(crate) use slot::{Taken, Vacant};
 pub(crate) use unfold::Unfold;
 

@@ -9,7 +9,7 @@
 
 use super::cursors::{Cursors, Stop};
 use super::{Column, Columns};
-use crate::record::{Record, Thread};
+use crate::record::Record;
 use crate::stacks::Stack;
 use crate::varint::{put, put_signed};
 
@@ -46,6 +46,14 @@ impl Past {
         Past { by_request: empty(), by_stack: empty(), before: [0; THREADS], said: 0 }
     }
 
+    /// Forgets all.
+    fn clear(&mut self) {
+        self.by_request.fill(0);
+        self.by_stack.fill(0);
+        self.before.fill(0);
+        self.said = 0;
+    }
+
     fn places(&self, thread: usize, request: u64) -> Places {
         let before = u64::from(self.before[thread]);
         Places { by_request: place(before << 32 ^ request ^ 1 << 63), by_stack: place(before) }
@@ -58,13 +66,46 @@ impl Past {
     }
 }
 
-/// What of a record its stack is told with.
+/// What of a record its stack is told with, in two words: pushed as four it would be read back as one before it
+/// is written, and the processor waits for that.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Site {
-    thread: Thread,
-    stack: Stack,
+struct Site {
+    /// The thread, and above it the stack.
+    who: u64,
     /// How many bytes it asked for; of one that did not ask for any, [`Site::NO_CODE`].
     request: u64,
+}
+
+/// The stacks of the records that wait to be written.
+#[derive(Debug)]
+pub(crate) struct Sites {
+    waiting: Vec<Site>,
+    past: Past,
+}
+
+impl Default for Sites {
+    fn default() -> Sites {
+        Sites { waiting: Vec::new(), past: Past::new() }
+    }
+}
+
+impl Sites {
+    /// Adds that of a record.
+    #[inline(always)]
+    pub fn push(&mut self, record: &Record, stack: Stack) {
+        self.waiting.push(Site::new(record, stack));
+    }
+
+    /// Puts the stacks of a batch into its columns: one for each of its records.
+    pub(super) fn put(&mut self, columns: &mut Columns) {
+        self.past.clear();
+        put_stacks(&self.waiting, &mut self.past, columns);
+    }
+
+    /// Begins another batch.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+    }
 }
 
 impl Site {
@@ -72,9 +113,18 @@ impl Site {
     const NO_CODE: u64 = u64::MAX;
 
     /// Of this record.
-    pub fn new(record: &Record, stack: Stack) -> Site {
+    #[inline(always)]
+    fn new(record: &Record, stack: Stack) -> Site {
         let request = record.call.request().map_or(Site::NO_CODE, |request| request.min(Site::NO_CODE - 1));
-        Site { thread: record.thread, stack, request }
+        Site { who: u64::from(stack.0) << 32 | u64::from(record.thread.0), request }
+    }
+
+    fn thread(&self) -> u32 {
+        (self.who & 0xffff_ffff) as u32
+    }
+
+    fn stack(&self) -> Stack {
+        Stack((self.who >> 32) as u32)
     }
 
     fn is_coded(&self) -> bool {
@@ -83,7 +133,7 @@ impl Site {
 
     /// Where the thread's stack before is remembered.
     fn place(&self) -> usize {
-        self.thread.0 as usize % THREADS
+        self.thread() as usize % THREADS
     }
 }
 
@@ -91,30 +141,29 @@ fn place(key: u64) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - MEMORY_LOG2)) as usize
 }
 
-/// Puts the stacks of a batch into its columns: one for each of its records.
-pub(super) fn put_stacks(sites: &[Site], columns: &mut Columns) {
+fn put_stacks(sites: &[Site], past: &mut Past, columns: &mut Columns) {
     columns[Column::Sites].clear();
     columns[Column::Stacks].clear();
-    if sites.iter().all(|site| site.stack.is_none()) {
+    if sites.iter().all(|site| site.stack().is_none()) {
         return;
     }
-    let others = sites.iter().enumerate().filter(|(_, site)| !site.is_coded() && !site.stack.is_none());
+    let others = sites.iter().enumerate().filter(|(_, site)| !site.is_coded() && !site.stack().is_none());
     put(&mut columns[Column::Stacks], others.clone().count() as u64);
-    let (mut next, mut past) = (0, Past::new());
+    let mut next = 0;
     for (at, site) in others {
         put(&mut columns[Column::Stacks], (at - next) as u64);
-        past.say(site.stack, columns);
+        past.say(site.stack(), columns);
         next = at + 1;
     }
     for site in sites.iter().filter(|site| site.is_coded()) {
         let places = past.places(site.place(), site.request);
-        let stack = site.stack.0;
+        let stack = site.stack().0;
         let code = if past.by_request[places.by_request] == stack {
             BY_REQUEST
         } else if past.by_stack[places.by_stack] == stack {
             BY_STACK
         } else {
-            past.say(site.stack, columns);
+            past.say(site.stack(), columns);
             SAID
         };
         columns[Column::Sites].push(code);

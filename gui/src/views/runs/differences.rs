@@ -32,8 +32,12 @@ impl DifferencesView {
                 let against = format!("measured against “{}”", differences.names[0]);
                 ui.label(RichText::new(against).small().weak());
             });
+            ui.scope(|ui| {
+                // No wider than can be seen, which the tables may be.
+                ui.set_max_width(ui.clip_rect().width() - theme::WIDE_GAP);
+                ui.add(Label::new(RichText::new(note(differences)).small().weak()).wrap());
+            });
             table(ui, "differences", differences, &differences.rows);
-            ui.add(Label::new(RichText::new(note(differences)).small().weak()).wrap());
         });
         super::folding(ui, "Hit rates of bins", false, |ui| {
             let shown = if self.all_bins { differences.bins.len() } else { SHOWN_BINS };

@@ -8,6 +8,9 @@ use malloscope_replayer::report::TraceInfo;
 use malloscope_replayer::trial::{MemoryKind, ThpMode, Touch, Trial, WordWidth};
 use malloscope_replayer::tunables::{self, TunableRow};
 
+/// How wide the field for changes of the release is.
+const CHANGES: f32 = 150.0;
+
 /// The form, as it is being filled in.
 #[derive(Clone, Debug, Default)]
 pub struct Form {
@@ -31,6 +34,7 @@ impl Form {
         };
         Grid::new("settings").num_columns(3).spacing([theme::GAP, 4.0]).show(ui, |ui| {
             self.release(ui);
+            self.release_changes(ui, &release);
             for row in tunables::of(&release).unwrap_or_default() {
                 self.tunable(ui, &row);
             }
@@ -101,6 +105,22 @@ impl Form {
             }
         });
         combo.response.labelled_by(label.id).on_hover_text(meaning);
+        ui.end_row();
+    }
+
+    /// What a distribution's glibc has other than the release.
+    fn release_changes(&mut self, ui: &mut Ui, release: &str) {
+        let label = ui.label("release changes").on_hover_text(
+            "What a distribution changed about the release, by field; `malloscope tunables` lists all.",
+        );
+        let hint = "field=value";
+        let field = TextEdit::singleline(&mut self.draft.release_changes).hint_text(hint);
+        let field = ui.add(field.desired_width(CHANGES)).labelled_by(label.id);
+        field.on_hover_ui(|ui| {
+            for field in tunables::fields(release).unwrap_or_default() {
+                ui.label(format!("{}={} ({})", field.name, field.value, field.values));
+            }
+        });
         ui.end_row();
     }
 

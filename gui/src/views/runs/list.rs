@@ -1,7 +1,7 @@
 //! The runs there are, with the numbers that are asked for first.
 
 use crate::app::command::{Command, Commands};
-use crate::model::runs::{Run, RunId};
+use crate::model::runs::{MOST, Run, RunId};
 use crate::model::{Model, Replayed, Tile};
 use crate::theme;
 use crate::widgets::{message, swatch};
@@ -44,6 +44,10 @@ pub fn ui(ui: &mut Ui, model: &Model, commands: &mut Commands) {
             ui.end_row();
         }
     });
+    if model.runs.all().len() >= MOST {
+        let full = format!("There are {MOST} runs, and that is all there can be: forget some to try others.");
+        ui.label(RichText::new(full).color(ui.visuals().warn_fg_color));
+    }
     for run in model.runs.all() {
         if let Tile::Failed(failure) = &run.replay {
             message::show(ui, &format!("{}: {}", run.name, failure.what), &failure.next);
