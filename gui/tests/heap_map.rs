@@ -104,7 +104,7 @@ impl Window {
             })
             .build_ui_state(show, None);
         let mut window = Window { harness, woken };
-        window.until(|app| app.model().recorded.ready().is_some());
+        window.until(|app| app.model().recorded().ready().is_some());
         window.apply(Command::Look(View::Map));
         window.until(|app| app.model().exploring.picture.is_some());
         window
@@ -177,7 +177,7 @@ fn calls_are_made_and_taken_back_and_told() {
     assert!(window.record() > first);
     window.press("Growth");
     window.must_say(&["No call does that any more"]);
-    assert_eq!(window.record() + 1, window.app().model().recorded.ready().unwrap().report.outcome.records);
+    assert_eq!(window.record() + 1, window.app().model().recorded().ready().unwrap().report.outcome.records);
 }
 
 #[test]

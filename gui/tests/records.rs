@@ -54,7 +54,7 @@ impl Window {
     /// Waits for every replay to end.
     fn settle(&mut self) {
         self.harness.step();
-        while self.model().recorded.is_loading() || self.model().ranged.is_loading() {
+        while self.model().recorded().is_loading() || self.model().ranged.is_loading() {
             self.woken.recv().unwrap();
             self.harness.step();
         }
@@ -112,7 +112,7 @@ fn what_is_dragged_over_is_counted_alone_everywhere() {
     let (from, to) = (window.in_timeline(0.25), window.in_timeline(0.5));
     window.drag(from, to);
     let (first, end) = window.model().range.unwrap();
-    let records = window.model().recorded.ready().unwrap().report.outcome.records;
+    let records = window.model().recorded().ready().unwrap().report.outcome.records;
     assert!(
         first > records / 5 && end < records * 11 / 20 && end - first > records / 5,
         "{first} {end} {records}"
@@ -140,7 +140,7 @@ fn a_click_points_and_escape_clears_first_the_range_and_then_the_record() {
     window.harness.drag_at(at);
     window.harness.drop_at(at);
     window.harness.run_steps(3);
-    let records = window.model().recorded.ready().unwrap().report.outcome.records;
+    let records = window.model().recorded().ready().unwrap().report.outcome.records;
     let cursor = window.model().cursor.unwrap();
     assert!((records * 2 / 5..records * 3 / 5).contains(&cursor), "{cursor} of {records}");
     window.apply(Command::Select(Some((10, 500))));

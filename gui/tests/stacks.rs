@@ -10,7 +10,6 @@ use malloscope_gui::app::command::Command;
 use malloscope_gui::jobs::WORK;
 use malloscope_gui::model::flame::picture::Picture;
 use malloscope_gui::model::flame::{Direction, FlameCommand};
-use malloscope_gui::model::settings::Settings;
 use malloscope_gui::model::sites::SitesCommand;
 use malloscope_gui::model::stacks::sources;
 use malloscope_gui::model::view::View;
@@ -51,7 +50,7 @@ impl Window {
             })
             .build_ui_state(show, None);
         let mut window = Window { harness, woken };
-        window.wait(|app| app.model().recorded.is_loading());
+        window.wait(|app| app.model().recorded().is_loading());
         window.send(Command::Look(view));
         window
     }
@@ -83,7 +82,7 @@ impl Window {
             let is_sorted = sites.sorted.as_ref().is_some_and(|sorted| sorted.order == sites.order);
             let has_pinned = sites.table.ready().is_some_and(|table| table.pinned.is_some());
             let is_named = model.stacks.legend.ready().is_some();
-            model.other.is_loading()
+            model.runs.is_any_loading()
                 || model.stacks.legend.is_loading()
                 || flame.is_wanted && is_named && !is_drawn
                 || sites.is_wanted && is_named && (!is_sorted || sites.wants_pinned && !has_pinned)
@@ -222,7 +221,7 @@ fn what_a_replay_finds_out_is_what_the_report_says() {
     let (mut window, directory) = flame();
     let replayed = |blame| {
         let trace = trace(directory.path());
-        let job = Job { trace, trial: Trial::default(), compare: false, lines: None, blame };
+        let job = Job { blame, ..Job::of(trace, Trial::default()) };
         run(&job, &mut std::io::sink(), &mut |_| {}).unwrap()
     };
     let whats: Vec<What> = What::ALL.into_iter().filter(|what| what.needs_replay()).collect();
@@ -233,7 +232,7 @@ fn what_a_replay_finds_out_is_what_the_report_says() {
         assert!((picture.tree.root().total.first - blame.total).abs() <= blame.total * 1e-9);
     }
     window.flame(FlameCommand::Of(What::Peak));
-    let live = window.app().model().recorded.ready().unwrap().report.outcome.measured.peaks.live.bytes;
+    let live = window.app().model().recorded().ready().unwrap().report.outcome.measured.peaks.live.bytes;
     assert_eq!(window.picture().totals.counted, live as f64);
 }
 
@@ -322,16 +321,17 @@ fn rows_say_the_same_and_open() {
 #[test]
 fn two_runs_are_compared_with_signs() {
     let (mut window, _directory) = flame();
-    let settings = Settings { mmap_threshold: "64K".to_owned(), ..Settings::default() };
-    window.send(Command::ReplayWith(settings));
+    let trial = Trial { settings: vec![("mmap_threshold".to_owned(), 64 << 10)], ..Trial::default() };
+    window.send(Command::Try(vec![trial.clone()]));
     window.flame(FlameCommand::Of(What::BreakGrown));
-    window.press("Compare with mmap_threshold=64K");
+    window.press("Compare with mmap_threshold 64K");
     assert!(window.picture().tree.is_difference);
     window.must_say(&["▼ less", "▲ more", "draw, −", "Change"]);
     let picture = window.picture();
     let second = picture.totals.second.unwrap();
     assert!(second < picture.totals.counted, "{:?}", picture.totals);
-    window.send(Command::Forget);
+    let other = window.app().model().runs.of(&trial).unwrap().id;
+    window.send(Command::Forget(other));
     assert!(!window.picture().tree.is_difference);
 }
 

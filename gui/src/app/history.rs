@@ -85,9 +85,9 @@ pub fn way(from: &Moment, to: &Moment) -> Commands {
 mod tests {
     use super::*;
     use crate::app::apply::apply;
+    use crate::model::Model;
     use crate::model::bins::Column;
     use crate::model::view::View;
-    use crate::model::{Model, Which};
 
     /// A model whose changes are remembered.
     #[derive(Default)]
@@ -132,7 +132,6 @@ mod tests {
             Command::Look(View::Bins),
             Command::Alone(true),
             Command::Sort(Column::Hits),
-            Command::Show(Which::Other),
         ];
         let mut moments = vec![Moment::of(&walker.model)];
         for change in changes {

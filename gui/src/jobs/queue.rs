@@ -72,8 +72,9 @@ mod tests {
     use malloscope_replayer::trial::Trial;
 
     fn job() -> Job {
-        let trace = concat!(env!("CARGO_MANIFEST_DIR"), "/../traces/samples/xz.mscope").into();
-        Job { trace, trial: Trial::default(), compare: false, lines: None, blame: Vec::new() }
+        let trace: std::path::PathBuf =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../traces/samples/xz.mscope").into();
+        Job::of(trace, Trial::default())
     }
 
     #[test]

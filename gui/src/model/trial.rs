@@ -62,7 +62,7 @@ mod tests {
             "mmap_threshold=64K",
             "glibc=2.31,top_pad=0,mmap_threshold=1M,MALLOC_ARENA_MAX=2,memory=real,touch=all",
             "GLIBC_TUNABLES=glibc.malloc.arena_max=2:glibc.malloc.top_pad=0",
-            "mmap_threshold=18446744073709551615",
+            "mmap_threshold=-1",
         ] {
             assert_eq!(typed(&parse(text).unwrap()), text);
         }

@@ -330,5 +330,5 @@ fn a_table_is_copied_for_a_spreadsheet() {
     let mut lines = csv.lines();
     assert_eq!(lines.next(), Some("Bin,Chunk bytes,Requests,Hits,Misses,Hit rate,Served"));
     assert_eq!(lines.next(), Some("unsorted,any,182,65,117,35.7 %,3.89 KiB"));
-    assert_eq!(lines.count() + 1, window.app().model().recorded.ready().unwrap().bins.len());
+    assert_eq!(lines.count() + 1, window.app().model().recorded().ready().unwrap().bins.len());
 }
