@@ -15,7 +15,7 @@ use crate::jobs::explore::Exploration;
 use crate::jobs::keeper::Keeper;
 use crate::jobs::paint::Painter;
 use crate::jobs::queue::Queue;
-use crate::jobs::record::{self, RecordingProcess};
+use crate::jobs::record::{self, RecordingNews, RecordingProcess};
 use crate::jobs::replay::{News, Replay};
 use crate::jobs::saving::Saving;
 use crate::jobs::stacks::Jobs;
@@ -407,14 +407,17 @@ impl App {
             self.dialog = None;
             commands.push(Command::Browsed(chosen));
         }
-        if let Some(recording) = &self.recording {
-            commands.extend(recording.news().map(Command::HeardRecording));
+        let news: Vec<RecordingNews> = self.recording.iter().flat_map(RecordingProcess::news).collect();
+        // What has ended must not be stopped any more: its number may be another process's by now.
+        if news.iter().any(|news| !matches!(news, RecordingNews::Line(_))) {
+            self.recording = None;
         }
         let heard = self.stacks.news().into_iter();
         commands.extend(heard.map(|(slot, news)| Command::HeardOfStacks(slot, Box::new(news))));
         commands.extend(self.exploration.iter().flat_map(Exploration::news).map(Command::Explored));
         let picture = self.painter.as_ref().and_then(Painter::latest);
         commands.extend(picture.map(|picture| Command::Painted(Arc::new(picture))));
+        commands.extend(news.into_iter().map(Command::HeardRecording));
         commands
     }
 

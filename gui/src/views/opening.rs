@@ -21,6 +21,10 @@ pub struct Opening {
 impl Opening {
     /// Shows how to open a trace, and how to get one.
     pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
+        let what = "Malloscope replays what a program asked of malloc, call by call and exactly, \
+                    and shows what malloc did with it: as it was recorded, or under any other setting.";
+        ui.add(Label::new(RichText::new(what).weak()).wrap());
+        ui.add_space(theme::WIDE_GAP);
         ui.label(RichText::new("Open a trace").heading().strong());
         let label = ui.label("Drop a trace on this window, or type its path:");
         ui.horizontal(|ui| {
