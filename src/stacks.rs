@@ -8,21 +8,23 @@ use std::str::FromStr;
 #[derive(Debug, clap::Args)]
 pub struct StackArgs {
     /// Record the stacks of all calls that ask for memory, of one in so many bytes, or none: all, sample:512K
-    /// or none
+    /// or none. `profile` takes all, if nothing is said, and `record` none
     ///
     /// A sample is drawn by a Poisson process over the bytes asked for, so totals scaled back are unbiased.
     /// The calls themselves are recorded all the same, and replay is exact.
-    #[arg(long, value_name = "WHICH", default_value = "none")]
-    stacks: Which,
+    #[arg(long, value_name = "WHICH")]
+    stacks: Option<Which>,
     /// How many frames a stack has at most, the innermost
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=256))]
     stack_depth: u32,
 }
 
 impl StackArgs {
-    /// What they come to.
-    pub fn capture(&self) -> Option<Capture> {
-        self.stacks.0.map(|sampling| Capture { sampling, depth: self.stack_depth })
+    /// What they come to; `otherwise` is what is recorded if nothing is said.
+    pub fn capture(&self, otherwise: Option<Sampling>) -> Option<Capture> {
+        self.stacks
+            .map_or(otherwise, |which| which.0)
+            .map(|sampling| Capture { sampling, depth: self.stack_depth })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::output::{self, Format};
 use crate::stacks::StackArgs;
 use crate::trial::{ReleaseArg, TrialArgs};
 use anyhow::Context;
-use malloscope_recorder::RecordedProcess;
+use malloscope_recorder::{RecordedProcess, Sampling};
 use malloscope_replayer::report::units::count;
 use malloscope_replayer::run::Job;
 use std::ffi::OsString;
@@ -42,7 +42,8 @@ pub struct Args {
 pub fn run(args: Args) -> Outcome {
     let folder = tempfile::tempdir().context("while making a folder for the trace")?;
     let output = args.output.clone().unwrap_or_else(|| folder.path().join("profile.mscope"));
-    let recorded = record::run_and_show(&output, args.drop, &args.stacks, &args.program)?;
+    let stacks = args.stacks.capture(Some(Sampling::All));
+    let recorded = record::run_and_show(&output, args.drop, stacks, &args.program)?;
     record::warn(&recorded);
     let busiest = recorded.traces.iter().max_by_key(|trace| trace.calls);
     let Some(busiest) = busiest else {

@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::progress::{Lines, Meter};
 use crate::stacks::StackArgs;
 use anyhow::Context;
-use malloscope_recorder::{Options, Recorded, RecordedProcess, Target, WhenFull, record};
+use malloscope_recorder::{Capture, Options, Recorded, RecordedProcess, Target, WhenFull, record};
 use malloscope_replayer::report::units::{count, percent};
 use malloscope_replayer::run::Progress;
 use std::ffi::OsString;
@@ -37,11 +37,12 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Outcome {
+    let stacks = args.stacks.capture(None);
     let recorded = if args.progress {
         let mut lines = Lines::new("recording");
-        run_program(&args.output, args.drop, &args.stacks, &args.program, &mut |calls| lines.update(calls))?
+        run_program(&args.output, args.drop, stacks, &args.program, &mut |calls| lines.update(calls))?
     } else {
-        run_and_show(&args.output, args.drop, &args.stacks, &args.program)?
+        run_and_show(&args.output, args.drop, stacks, &args.program)?
     };
     if !args.quiet {
         tell(&recorded);
@@ -53,7 +54,7 @@ pub fn run(args: Args) -> Outcome {
 pub fn run_and_show(
     output: &Path,
     drop: bool,
-    stacks: &StackArgs,
+    stacks: Option<Capture>,
     program: &[OsString],
 ) -> anyhow::Result<Recorded> {
     let mut meter = Meter::new("recording");
@@ -68,14 +69,14 @@ pub fn run_and_show(
 fn run_program(
     output: &Path,
     drop: bool,
-    stacks: &StackArgs,
+    stacks: Option<Capture>,
     program: &[OsString],
     progress: &mut dyn FnMut(u64),
 ) -> anyhow::Result<Recorded> {
     let (program, arguments) = program.split_first().context("no program was given")?;
     let target = Target { program: program.clone(), arguments: arguments.to_vec() };
     let when_full = if drop { WhenFull::Drop } else { WhenFull::Wait };
-    let options = Options { output: output.to_owned(), when_full, clock: None, stacks: stacks.capture() };
+    let options = Options { output: output.to_owned(), when_full, clock: None, stacks };
     let recorded = record(&target, &options, &mut |at| progress(at.calls));
     recorded.with_context(|| format!("while recording {}", program.display()))
 }

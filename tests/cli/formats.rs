@@ -113,7 +113,7 @@ fn a_table_over_time_is_in_rows_too() {
 }
 
 /// The fields of each row (RFC 4180).
-fn rows(text: &str) -> Vec<Vec<String>> {
+pub fn rows(text: &str) -> Vec<Vec<String>> {
     let mut rows = vec![vec![String::new()]];
     let mut quoted = false;
     let mut characters = text.chars().peekable();

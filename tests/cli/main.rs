@@ -94,6 +94,10 @@ fn profile_records_and_reports_in_one_go() {
     assert_eq!(said.code, Some(3), "{}", said.err);
     assert!(said.out.starts_with(program().to_str().unwrap()), "{}", said.out);
     assert!(said.err.contains("kept.mscope"), "{}", said.err);
+    assert!(said.out.contains("\nStacks\n"), "who asked is in it: {}", said.out);
+    let mut command = malloscope(["profile", "--stacks", "none", "--"]);
+    let without = self::said(command.arg(program()).args(["exit", "3"]));
+    assert!(!without.out.contains("\nStacks\n"), "{}", without.out);
     assert!(answer(["info", kept.to_str().unwrap()]).contains("exit 3"));
 }
 
@@ -206,8 +210,8 @@ fn a_comparison_names_the_regime_of_every_run() {
 fn every_combination_of_lists_is_compared() {
     let table =
         answer(["compare", trace(), "--top-pad=0,1M", "--tcache-count=0,2", "--format=csv", "--touch=first"]);
-    let runs: std::collections::BTreeSet<&str> =
-        table.lines().skip(1).map(|line| line.rsplitn(5, ',').last().unwrap()).collect();
+    let rows = formats::rows(&table);
+    let runs: std::collections::BTreeSet<&str> = rows.iter().skip(1).map(|row| row[0].as_str()).collect();
     assert_eq!(runs.len(), 5, "{runs:?}");
 }
 
