@@ -51,7 +51,7 @@ pub struct Job {
     /// What stacks are to be charged with: of those that need a replay, and the peaks.
     #[serde(default)]
     pub blame: Vec<What>,
-    /// The records that count, if not all do. Stacks can be charged only where all do.
+    /// The records that count, if not all do.
     #[serde(default)]
     pub range: Option<Range>,
 }
@@ -100,9 +100,6 @@ pub enum RunError {
     /// This process has words of 64 bits.
     #[error("words of 32 bits are only simulated: say `--memory simulated`")]
     NarrowProcess,
-    /// What stacks are charged with begins with the trace.
-    #[error("stacks are charged over all records: leave the range out")]
-    BlameInRange,
     /// The wall could not be put where it was wanted.
     #[error("the break cannot be limited to {0} bytes: something else is mapped there")]
     Wall(u64),
@@ -335,9 +332,6 @@ fn drive<M: Machine>(
     let eldest = &line.eldest;
     let release = job.trial.release(eldest)?;
     let questions = questions(job, &release)?;
-    if job.range.is_some() && !job.blame.is_empty() {
-        return Err(RunError::BlameInRange);
-    }
     let (tunables, ignored) = job.trial.tunables(eldest)?;
     let initial_break = machine.program_break();
     let recorded_break = eldest.header.heap.initial_break;
@@ -535,6 +529,9 @@ impl<M: Machine> Run<'_, M> {
         self.slicing = Slicing::from(self.records, self.time, self.engine.heap().memory().heap_faults());
         if let Some(comparison) = &mut self.comparison {
             comparison.restart();
+        }
+        if let Some(tally) = &mut self.tally {
+            tally.begin_range(&self.engine);
         }
         let oddities = self.engine.oddities();
         self.before = Before {

@@ -201,3 +201,28 @@ fn a_damaged_trace_costs_what_is_damaged() {
     assert_eq!(outcome.damage.len(), 1);
     assert_eq!(outcome.blame.len(), What::ALL.len());
 }
+
+#[test]
+fn what_began_before_a_range_is_charged_with_what_it_does_in_it() {
+    let mut program = Program::new();
+    let below = program.function(Stack::NONE, 0x1000);
+    let pins = program.function(Stack::NONE, 0x2000);
+    program.malloc(0x10_0000, 100_000, below);
+    program.malloc(0x20_0000, 100, pins);
+    program.time = SECOND;
+    program.free(0x10_0000);
+    // From here on nothing happens but that time passes: the fourth record is 3 seconds after the third.
+    program.time = 4 * SECOND;
+    program.malloc(0x30_0000, 16, below);
+    let (file, _) = program.finish();
+    let range = malloscope_replayer::range::Range::new(3, 4).ok();
+    let blame = vec![What::Pinned, What::Held];
+    let job = Job { range, blame, ..Job::of(file.path(), Trial::default()) };
+    let outcome = run(&job, &mut std::io::sink(), &mut |_| {}).unwrap();
+    for (blame, bytes) in outcome.blame.iter().zip([100_000.0, 112.0]) {
+        let rows: Vec<(Stack, f64)> = blame.rows.iter().map(|row| (row.stack, row.weight)).collect();
+        let [(stack, amount)] = rows[..] else { panic!("{rows:?}") };
+        assert_eq!(stack, pins);
+        assert!((amount / bytes / 3.0 - 1.0).abs() < 0.01, "{:?}: {amount} byte-seconds", blame.what);
+    }
+}

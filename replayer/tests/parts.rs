@@ -5,7 +5,7 @@
 use malloscope_replayer::metrics::slices::SLICES;
 use malloscope_replayer::outcome::{BinRow, Cost, Outcome};
 use malloscope_replayer::range::Range;
-use malloscope_replayer::run::{Job, RunError, run};
+use malloscope_replayer::run::{Job, run};
 use malloscope_replayer::trial::Trial;
 use malloscope_replayer::{blame::What, flows::FreeFlow};
 use malloscope_traces::{Ending, Writer, ops};
@@ -274,10 +274,51 @@ fn a_range_that_begins_behind_the_end_counts_nothing() {
     assert_eq!(outcome.range, Some(Range::new(1 << 40, 1 << 41).unwrap()));
 }
 
+/// What stacks are charged with by what they did, and so by what they did in each part.
+const ADD_UP: [What; 6] =
+    [What::Pinned, What::Held, What::Faults, What::BreakGrown, What::BreakTrimmed, What::Misses];
+
+/// What each stack was charged with.
+fn charges(trace: &Path, range: Option<(u64, u64)>) -> BTreeMap<(String, u32), f64> {
+    let range = range.map(|(first, end)| Range::new(first, end).unwrap());
+    let job = Job { range, blame: ADD_UP.to_vec(), ..Job::of(trace, Trial::default()) };
+    let outcome = run(&job, &mut io::sink(), &mut |_| {}).unwrap();
+    let mut charges = BTreeMap::new();
+    for blame in &outcome.blame {
+        for row in &blame.rows {
+            *charges.entry((blame.what.name().to_owned(), row.stack.0)).or_default() += row.weight;
+        }
+    }
+    charges
+}
+
 #[test]
-fn stacks_are_charged_over_all_records_only() {
-    let range = Range::new(0, 5).ok();
-    let job = Job { range, blame: vec![What::Faults], ..Job::of(sample("xz.mscope"), Trial::default()) };
-    let refused = run(&job, &mut io::sink(), &mut |_| {});
-    assert!(matches!(refused, Err(RunError::BlameInRange)), "{refused:?}");
+fn what_stacks_are_charged_with_adds_up_too() {
+    for name in ["json.mscope", "pinned.mscope", "threads.mscope"] {
+        let trace = sample(name);
+        let records = replayed(&trace, Trial::default(), None).records;
+        let mut sum: BTreeMap<(String, u32), f64> = BTreeMap::new();
+        for cut in [0, records / 4, records / 3, records].windows(2) {
+            for (key, amount) in charges(&trace, Some((cut[0], cut[1]))) {
+                *sum.entry(key).or_default() += amount;
+            }
+        }
+        let whole = charges(&trace, None);
+        assert!(whole.len() >= 4 && whole.keys().eq(sum.keys()), "{name}");
+        for (key, amount) in whole {
+            assert!((sum[&key] - amount).abs() <= amount * 1e-9, "{name} {key:?}: {} {amount}", sum[&key]);
+        }
+    }
+}
+
+#[test]
+fn the_peak_of_a_range_is_made_up_of_its_stacks() {
+    let trace = sample("pinned.mscope");
+    let records = replayed(&trace, Trial::default(), None).records;
+    for (first, end) in [(0, records / 3), (records / 2, records), (records - 1, records)] {
+        let range = Range::new(first, end).ok();
+        let job = Job { range, blame: vec![What::Peak], ..Job::of(&trace, Trial::default()) };
+        let outcome = run(&job, &mut io::sink(), &mut |_| {}).unwrap();
+        assert_eq!(outcome.blame[0].total, outcome.measured.peaks.live.bytes as f64);
+    }
 }

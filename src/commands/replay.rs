@@ -110,9 +110,7 @@ pub fn report(trace: &Path, job: Job) -> anyhow::Result<Report> {
     let info = TraceInfo::of(trace)?;
     let compare = job.trial.is_as_recorded();
     let stacks = Reader::open_file(trace)?.stacks()?;
-    // What stacks are charged with begins with the trace.
-    let blame =
-        if stacks.capture.is_some() && job.range.is_none() { What::REPORTED.to_vec() } else { Vec::new() };
+    let blame = if stacks.capture.is_some() { What::REPORTED.to_vec() } else { Vec::new() };
     let mut outcome = replay(&Job { compare, blame, ..job }, &mut io::sink())?;
     // Every stack there is, by number: the report names the few that matter.
     let blames = std::mem::take(&mut outcome.blame);

@@ -109,6 +109,12 @@ impl AtPeak {
         (self.greatest, self.peak) = (0, 0);
     }
 
+    /// Peaks are looked for from here on, of what lives; this is the first.
+    pub(super) fn begin_range(&mut self) {
+        self.greatest = self.requested;
+        self.peak += 1;
+    }
+
     /// Charges what was alive at the peak.
     pub(super) fn settle(&self, ledger: &mut Ledger) {
         for (number, entry) in self.entries.iter().enumerate() {

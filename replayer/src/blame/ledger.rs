@@ -143,7 +143,7 @@ impl Ledger {
         }
     }
 
-    /// All that was charged so far was another process's doing.
+    /// All that was charged so far does not count: it was another process's doing, or before the range.
     pub(super) fn restart(&mut self) {
         self.counted.fill(0);
         if let Some(estimates) = &mut self.estimates {

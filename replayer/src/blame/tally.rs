@@ -94,6 +94,8 @@ pub(crate) struct Tally {
     unowned: Unowned,
     now: u64,
     seen: Seen,
+    /// Faults before the records that count.
+    faults_before: u64,
     main: Region,
     segments: Vec<Region>,
     /// The segments by where they begin, and the one that was needed last.
@@ -144,6 +146,7 @@ impl Tally {
             unowned: Unowned::default(),
             now: 0,
             seen: Seen::default(),
+            faults_before: 0,
             main: Region::new(base.0, M::Layout::SMALLEST_CHUNK.bytes()),
             segments: Vec::new(),
             segments_at: HashMap::new(),
@@ -233,6 +236,24 @@ impl Tally {
         self.count_caches(engine);
     }
 
+    /// What was charged so far does not count; whose everything is that lives is known, and stays so.
+    pub(crate) fn begin_range<M: Machine>(&mut self, engine: &Engine<M, Watch>) {
+        for home in self.homes() {
+            self.settle_region(home);
+        }
+        self.unowned = Unowned { since: self.now, amount: 0, ..self.unowned };
+        self.slots.iter_mut().for_each(|owned| owned.since = self.now);
+        self.ledgers.iter_mut().for_each(Ledger::restart);
+        self.peak.iter_mut().chain(&mut self.peak_chunks).for_each(AtPeak::begin_range);
+        self.faults_before = engine.heap().memory().heap_faults();
+        // The counters have begun anew, the machine has not.
+        self.seen = Seen { faults: self.faults_before, ..Seen::default() };
+    }
+
+    fn homes(&self) -> impl Iterator<Item = Home> + use<> {
+        std::iter::once(Home::Main).chain((0..self.segments.len()).map(Home::Segment))
+    }
+
     /// Who is to blame, when all records have been replayed; `measured` is what the report says.
     pub(crate) fn finish<M: Machine>(
         mut self,
@@ -240,10 +261,10 @@ impl Tally {
         measured: &Measured,
     ) -> Vec<Blame> {
         // Faults of a process that were seen between two calls are nobody's.
-        let faults = measured.faults.saturating_sub(self.seen.faults);
+        let faults = (measured.faults + self.faults_before).saturating_sub(self.seen.faults);
         let effects = Effects { faults, ..self.effects(engine) };
         self.charge(effects, Culprit::NONE, None);
-        for home in std::iter::once(Home::Main).chain((0..self.segments.len()).map(Home::Segment)) {
+        for home in self.homes() {
             self.settle_region(home);
         }
         self.unowned.change(self.now, 0);
