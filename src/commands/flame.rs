@@ -45,7 +45,7 @@ pub struct Args {
     /// Draw the outermost frame at the top
     #[arg(long)]
     inverted: bool,
-    /// Count only these records, of what the program did: 1000..2000, 1000.. or ..2000
+    /// Count only these records: 1000..2000, 1000.. or ..2000
     #[arg(long, value_name = "A..B")]
     range: Option<Range>,
     /// Show a function that calls itself once
@@ -121,16 +121,9 @@ pub fn run(args: Args) -> Outcome {
     if !what.needs_replay() && trial != Trial::default() {
         bail!("`{}` is what the program did, whatever the settings: leave them out", what.name());
     }
-    if what.needs_replay() && args.range.is_some() {
-        bail!(
-            "`{}` is what malloc did, which is known of the whole trace only: leave the range out",
-            what.name()
-        );
-    }
-    let range = args.range.unwrap_or(Range::ALL);
     let other = other_side(&args.trace, what, &trial, args.difference.sides())?;
-    let first = blamed(&args.trace, what, trial, range)?;
-    let second = other.map(|(trace, trial)| blamed(&trace, what, trial, range)).transpose()?;
+    let first = blamed(&args.trace, what, trial, args.range)?;
+    let second = other.map(|(trace, trial)| blamed(&trace, what, trial, args.range)).transpose()?;
     let drawn = second.as_ref().unwrap_or(&first);
     let scale = match args.format {
         FlameFormat::Folded => Scale::of_lines(drawn.blame.unit),
@@ -203,7 +196,7 @@ struct Charged {
 }
 
 /// Reads or replays a trace.
-fn blamed(trace: &Path, what: What, trial: Trial, range: Range) -> anyhow::Result<Charged> {
+fn blamed(trace: &Path, what: What, trial: Trial, range: Option<Range>) -> anyhow::Result<Charged> {
     let mut reader = Reader::open_file(trace)?;
     let stacks = reader.stacks()?;
     if stacks.capture.is_none() && stacks.frames.len() < 2 {
@@ -211,13 +204,15 @@ fn blamed(trace: &Path, what: What, trial: Trial, range: Range) -> anyhow::Resul
     }
     let command = TraceInfo::of(trace)?.command();
     let (mut blames, damage) = if what.needs_replay() {
-        let job = Job { blame: vec![what], ..Job::of(trace, trial) };
+        let job = Job { blame: vec![what], range, ..Job::of(trace, trial) };
         let outcome = replay::replay(&job, &mut io::sink())?;
         replay::warn(&outcome);
         (outcome.blame, Vec::new())
     } else {
         let mut meter = Meter::new("reading");
-        let read = recorded_within(&mut reader, &[what], range, &mut |progress| meter.update(progress));
+        let read = recorded_within(&mut reader, &[what], range.unwrap_or(Range::ALL), &mut |progress| {
+            meter.update(progress)
+        });
         meter.finish();
         let read = read.with_context(|| format!("while reading {}", trace.display()))?;
         (read.blames, read.damage)

@@ -25,6 +25,8 @@ use malloscope_replayer::report::units::{count, nanos};
 const BEFORE: f32 = 74.0;
 /// Right of them: their names.
 const BEHIND: f32 = 66.0;
+/// Records are written so far apart.
+const APART: f32 = 150.0;
 /// The height of a strip.
 const STRIP: f32 = 22.0;
 /// Below this height there are fewer strips, so that there is something left of the curves.
@@ -243,7 +245,7 @@ impl TimelineView {
         let all = Rect::from_x_y_ranges(across_range, plot.top()..=area.bottom() - axis);
         let painter = ui.painter_at(area);
         let visuals = ui.visuals();
-        records_axis(&painter, ui, across, all, axis);
+        records_axis(&painter, ui, across, all, axis, drawn);
         if let Some((first, end)) = self.selection(ui, across).or(model.range) {
             selection(&painter, ui, across, all, first, end, drawn);
         }
@@ -394,24 +396,25 @@ fn records(from: f64, to: f64, seen: Seen) -> Option<(u64, u64)> {
     (first < end).then_some((first, end))
 }
 
-/// The records along the axis, and lines through everything above it.
-fn records_axis(painter: &Painter, ui: &Ui, across: Scale, all: Rect, height: f32) {
+/// The records along the axis, with their times as far as there is room, and lines through everything above.
+fn records_axis(painter: &Painter, ui: &Ui, across: Scale, all: Rect, height: f32, drawn: &Drawn<'_>) {
     let font = TextStyle::Small.resolve(ui.style());
     let visuals = ui.visuals();
-    for record in across.tens(96.0) {
+    let y = all.bottom() + height / 2.0;
+    let weak = visuals.weak_text_color();
+    for record in across.tens(APART) {
         let x = across.place(record);
         painter.vline(x, all.y_range(), Stroke::new(0.5, theme::grid(visuals)));
-        let at = pos2(x, all.bottom() + height / 2.0);
-        painter.text(
-            at,
-            Align2::CENTER_CENTER,
-            count(whole(record)),
-            font.clone(),
-            visuals.weak_text_color(),
-        );
+        let number = whole(record);
+        let time = drawn.at(record).map(|timeline| timeline.time_of(number)).filter(|time| *time > 0);
+        let time = time.map(|time| format!(" · {}", nanos(time))).unwrap_or_default();
+        let galley = painter.layout_no_wrap(format!("{}{time}", count(number)), font.clone(), weak);
+        let half = galley.size().x / 2.0;
+        // What stands at the edges stays within.
+        let left = x.clamp(all.left() + half, (all.right() - half).max(all.left() + half)) - half;
+        painter.galley(pos2(left, y - galley.size().y / 2.0), galley, weak);
     }
-    let at = pos2(all.left() - 8.0, all.bottom() + height / 2.0);
-    painter.text(at, Align2::RIGHT_CENTER, "record", font, visuals.weak_text_color());
+    painter.text(pos2(all.left() - 8.0, y), Align2::RIGHT_CENTER, "record · time", font, weak);
 }
 
 /// The ground of what is selected, with its length.

@@ -1,7 +1,7 @@
 //! A short piece of a line, in its colour and pattern and with its mark: says which line is whose.
 
 use crate::theme;
-use egui::{Color32, Painter, Pos2, Rect, Sense, Shape, Stroke, Ui, Vec2, epaint::PathStroke, vec2};
+use egui::{Color32, Mesh, Painter, Pos2, Rect, Sense, Shape, Stroke, Ui, Vec2, epaint::PathStroke, vec2};
 
 /// How lines are interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +43,58 @@ pub fn paint(ui: &Ui, rect: Rect, number: usize) {
 /// Paints a line in the pattern of this number.
 pub fn line(painter: &Painter, points: &[Pos2], colour: Color32, number: usize) {
     let stroke = Stroke::new(2.0, colour);
-    match Dash::of(number) {
-        Dash::Solid => {
-            painter.add(Shape::line(points.to_vec(), stroke));
+    let shape: Shape = match Dash::of(number) {
+        Dash::Solid => Shape::line(points.to_vec(), stroke),
+        Dash::Dashed => interrupted(points, 4.0, 3.0, stroke).into(),
+        Dash::Dotted => interrupted(points, 2.0, 2.5, stroke).into(),
+        Dash::Long => interrupted(points, 9.0, 5.0, stroke).into(),
+    };
+    painter.add(shape);
+}
+
+/// A line with gaps ends here, wherever it leads: that is longer than a screen has room for.
+const MOST_VERTICES: usize = 40_000;
+/// And so does the way from one of its points to the next.
+const MOST_PIECES: usize = 20_000;
+
+/// A line with gaps, as one mesh: pieces of a long line that were shapes of their own would be thousands.
+pub fn interrupted(line: &[Pos2], piece: f32, gap: f32, stroke: Stroke) -> Mesh {
+    let mut mesh = Mesh::default();
+    // How far it is since the last gap.
+    let mut along = 0.0;
+    for pair in line.windows(2) {
+        let (from, to) = (pair[0], pair[1]);
+        let length = from.distance(to);
+        if !length.is_finite() || length == 0.0 {
+            continue;
         }
-        Dash::Dashed => painter.extend(Shape::dashed_line(points, stroke, 4.0, 3.0)),
-        Dash::Dotted => painter.extend(Shape::dotted_line(points, colour, 4.0, 1.3)),
-        Dash::Long => painter.extend(Shape::dashed_line(points, stroke, 9.0, 5.0)),
+        let step = (to - from) / length;
+        let across = step.rot90() * (stroke.width / 2.0);
+        let mut at = 0.0;
+        for _ in 0..MOST_PIECES {
+            if at >= length || mesh.vertices.len() >= MOST_VERTICES {
+                break;
+            }
+            let is_piece = along < piece;
+            let left = if is_piece { piece - along } else { piece + gap - along };
+            let end = (at + left).min(length);
+            if is_piece {
+                let Ok(index) = u32::try_from(mesh.vertices.len()) else { return mesh };
+                let (begin, stop) = (from + step * at, from + step * end);
+                for corner in [begin - across, begin + across, stop - across, stop + across] {
+                    mesh.colored_vertex(corner, stroke.color);
+                }
+                mesh.add_triangle(index, index + 1, index + 2);
+                mesh.add_triangle(index + 1, index + 2, index + 3);
+            }
+            along += end - at;
+            if along >= piece + gap - 1e-3 {
+                along = 0.0;
+            }
+            at = end;
+        }
     }
+    mesh
 }
 
 /// Paints the mark of the line of this number; the first one's is a ring.
@@ -75,4 +119,21 @@ pub fn mark(ui: &Ui, at: Pos2, number: usize) {
 fn ring(ui: &Ui, at: Pos2, radius: f32, colour: Color32) -> Shape {
     ui.painter().circle_filled(at, radius, ui.visuals().panel_fill);
     Shape::circle_stroke(at, radius, Stroke::new(2.0, colour))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egui::pos2;
+
+    #[test]
+    fn a_line_with_gaps_is_as_long_as_it_was() {
+        let line = [pos2(0.0, 0.0), pos2(7.0, 0.0), pos2(7.0, 0.0), pos2(7.0, 13.0)];
+        let mesh = interrupted(&line, 3.0, 2.0, Stroke::new(2.0, Color32::WHITE));
+        let length: f32 = mesh.vertices.chunks(4).map(|piece| (piece[2].pos - piece[0].pos).length()).sum();
+        // Of four times five points, three each.
+        assert!((length - 12.0).abs() < 0.05, "{length}");
+        let far = [pos2(0.0, 0.0), pos2(1e9, 0.0)];
+        assert!(interrupted(&far, 1.0, 1.0, Stroke::NONE).vertices.len() <= MOST_VERTICES + 4);
+    }
 }

@@ -285,9 +285,8 @@ fn names(ui: &Ui, painter: &Painter, map: &Map<'_>) {
     }
 }
 
-/// How many requests each bin had, beside its row.
+/// How many requests each bin had, beside its row: bars are as long as they are among those of the kind.
 fn totals(ui: &Ui, painter: &Painter, map: &Map<'_>) {
-    let most = map.heat.rows.iter().map(|row| row.total.requests()).max().unwrap_or(0).max(1);
     let visuals = ui.visuals();
     let font = TextStyle::Small.resolve(ui.style());
     let left = map.across.last + 6.0;
@@ -295,6 +294,8 @@ fn totals(ui: &Ui, painter: &Painter, map: &Map<'_>) {
     let room = BEHIND - 14.0;
     let below = painter.add(egui::Shape::Noop);
     for band in map.bands {
+        let requests = map.heat.rows[band.rows.clone()].iter().map(|row| row.total.requests());
+        let most = requests.max().unwrap_or(0).max(1);
         let mut lowest = f32::NEG_INFINITY;
         for number in band.rows.clone() {
             let total = map.heat.rows[number].total;
@@ -324,7 +325,11 @@ fn totals(ui: &Ui, painter: &Painter, map: &Map<'_>) {
 }
 
 fn records_axis(ui: &mut Ui, across: Scale, height: f32) {
-    let (place, _) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
+    let (place, response) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
+    response.on_hover_text(
+        "From left to right the records; at the left the chunk sizes of a bin; at the right its requests, and of \
+         those the hits: bars are as long as they are among the bins of the same kind.",
+    );
     let font = TextStyle::Small.resolve(ui.style());
     let visuals = ui.visuals();
     let painter = ui.painter_at(place.expand(4.0));

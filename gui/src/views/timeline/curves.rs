@@ -75,16 +75,13 @@ pub(super) fn show(
         }
     }
     let inside = painter.with_clip_rect(plot);
-    let dashed = |line: &[Pos2], width: f32, colour: Color32| {
-        inside.extend(Shape::dashed_line(line, Stroke::new(width, colour), 6.0, 4.0));
-    };
     for other in others {
         let line = through(Curve::Break, other.timeline.between(from, to), across, up);
         swatch::line(&inside, &line, theme::series(visuals, other.series), other.series);
     }
     if has_threshold {
         let line = threshold(drawn.parts.first().map(|part| part.timeline), across, up);
-        dashed(&line, 1.0, visuals.weak_text_color());
+        inside.add(swatch::interrupted(&line, 6.0, 4.0, Stroke::new(1.0, visuals.weak_text_color())));
     }
     names(ui, painter, plot, across, up, drawn, curves);
 }
