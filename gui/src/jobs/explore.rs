@@ -98,11 +98,11 @@ impl Guide {
     fn go(self) {
         let book = match Book::read(&self.trace) {
             Ok(book) => book,
-            Err(error) => return (self.say)(News::Failed(Failure::of_trace(&error))),
+            Err(error) => return self.refuse(&Failure::of_trace(&error)),
         };
         let mut explorer = match Explorer::open(&self.trace, &self.trial) {
             Ok(explorer) => explorer,
-            Err(error) => return (self.say)(News::Failed(self.failure(&error))),
+            Err(error) => return self.refuse(&self.failure(&error)),
         };
         let mut asks = VecDeque::new();
         loop {
@@ -122,6 +122,13 @@ impl Guide {
                 Err(TryRecvError::Empty) => asks.push_front(ask),
                 Err(TryRecvError::Disconnected) => return,
             }
+        }
+    }
+
+    /// Whatever is asked, this is why it cannot be.
+    fn refuse(&self, failure: &Failure) {
+        while self.asked.recv().is_ok() {
+            (self.say)(News::Failed(failure.clone()));
         }
     }
 

@@ -456,7 +456,8 @@ fn stretches<O: Observer>(heap: &Heap<Simulated, O>, known: &[(u64, Known)]) -> 
         let start = if begins == main.first { main.start } else { begins.0 };
         let mut chunk = begins;
         while chunk != top && chunk.size(words) >= Bits64::SMALLEST_CHUNK && chunk.0 < Address(FARTHEST) {
-            chunk = chunk.above(words);
+            let Some(above) = above(words, chunk) else { break };
+            chunk = above;
         }
         let end = if chunk == top { chunk.above(words).0 } else { chunk.0 + FENCEPOSTS };
         parts.push(Stretch { arena: ArenaId::MAIN, start, first: begins, end });
@@ -469,6 +470,12 @@ fn stretches<O: Observer>(heap: &Heap<Simulated, O>, known: &[(u64, Known)]) -> 
     }
     all.extend(parts);
     all
+}
+
+/// The chunk above another; nothing where a head makes no sense and leads down again: somebody may have
+/// taken the memory away.
+fn above(words: &Simulated, chunk: Chunk) -> Option<Chunk> {
+    Some(chunk.above(words)).filter(|&above| above > chunk)
 }
 
 /// The bytes of the two fenceposts that end a part of the main arena.
@@ -498,8 +505,9 @@ impl<O: Observer> Walk<'_, O> {
             pin: None,
             pinned: 0,
         };
-        if stretch.first.0 > stretch.start {
-            self.put(&mut region, own(stretch.start.0, stretch.first.0 - stretch.start));
+        let first = stretch.first.0.min(stretch.end);
+        if first > stretch.start {
+            self.put(&mut region, own(stretch.start.0, first - stretch.start));
         }
         let words = self.heap.memory();
         let mut chunk = stretch.first;
@@ -512,7 +520,8 @@ impl<O: Observer> Walk<'_, O> {
             }
             let piece = self.piece(chunk, head.size().bytes().min(left), head.0);
             self.put(&mut region, piece);
-            chunk = chunk.above(words);
+            let Some(above) = above(words, chunk) else { break };
+            chunk = above;
         }
         self.map.regions.push(region);
     }
@@ -535,7 +544,7 @@ impl<O: Observer> Walk<'_, O> {
             kind: RegionKind::Mapping,
             arena: 0,
             start: start.0,
-            end: start.0 + length,
+            end: start.0.saturating_add(length),
             pieces: self.map.pieces.len()..self.map.pieces.len(),
             totals: Totals::default(),
             pin: None,

@@ -289,7 +289,7 @@ impl Explorer {
     /// Goes to the latest moment that was kept, no later than where so many records were replayed.
     fn go_back(&mut self, made: u64) -> Result<(), ExploreError> {
         self.corrupted = None;
-        if let Some((moment, turn)) = self.past.latest(made)
+        if let Some((moment, turn)) = self.past.take_latest(made)
             && self.tape.rewind(turn)
         {
             self.now = moment;

@@ -46,10 +46,11 @@ impl Past {
         self.kept.insert(place, (now.clone(), turn));
     }
 
-    /// The latest moment up to where so many records were replayed, and the tape's next entry then.
-    pub(super) fn latest(&self, made: u64) -> Option<(Moment, u64)> {
-        let (moment, turn) = self.kept.iter().rev().find(|(kept, _)| kept.made <= made)?;
-        Some((moment.clone(), *turn))
+    /// Takes away the latest moment up to where so many records were replayed, and the tape's next entry
+    /// then. It is not copied: that would be one heap too many for a while.
+    pub(super) fn take_latest(&mut self, made: u64) -> Option<(Moment, u64)> {
+        let place = self.kept.iter().rposition(|(kept, _)| kept.made <= made)?;
+        self.kept.remove(place)
     }
 
     /// The tape's next entry at the oldest moment.

@@ -4,7 +4,8 @@ use super::*;
 use crate::outcome::Outcome;
 use crate::run::{Job, run};
 use malloscope_allocator::release::MappedHead;
-use malloscope_traces::{Ending, Writer, ops};
+use malloscope_traces::header::{Heap, Origin};
+use malloscope_traces::{Call, Ending, Header, Placed, Pointer, Thread, Writer, ops};
 use map::{Region, RegionKind, State};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -247,4 +248,78 @@ fn whoever_wants_to_stop_is_heard() {
     go_to(&mut explorer, 10);
     let narrow = Trial { words: WordWidth::Bits32, ..Trial::default() };
     assert!(matches!(Explorer::open(&trace, &narrow), Err(ExploreError::Narrow)));
+}
+
+#[test]
+fn a_heap_that_is_found_corrupted_can_be_left_again() {
+    // The break goes down below the end of the top chunk, and malloc asks for more.
+    let script = imported("0 malloc 0 24\n0 malloc 1 100000\n0 sbrk -20480\n0 malloc 2 100000\n");
+    let mut explorer = Explorer::open(script.path(), &of("2.36")).unwrap();
+    let stop = AtomicBool::new(false);
+    let mut watched = Watched { progress: &mut |_| {}, stop: &stop };
+    for _ in 0..2 {
+        let found = explorer.go_to(9, &mut watched);
+        assert!(matches!(found, Err(ExploreError::Corrupted { record: 3, .. })), "{found:?}");
+        let told = found.unwrap_err().to_string();
+        assert!(told.starts_with("the heap is found corrupted at record 3: break adjusted"), "{told}");
+        assert!(explorer.heap().is_err() && explorer.step().is_err());
+        explorer.go_to(3, &mut watched).unwrap();
+        assert_eq!(explorer.heap().unwrap().totals.of(State::Live).pieces, 2);
+        explorer.go_to(1, &mut watched).unwrap();
+        assert_eq!(explorer.heap().unwrap().totals.of(State::Live).pieces, 1);
+    }
+}
+
+#[test]
+fn a_heap_whose_memory_was_taken_away_is_still_drawn() {
+    // Of the top chunk there is only the beginning, and what lies above reads as nothing.
+    let script =
+        imported("0 malloc 0 24\n0 sbrk -131072\n0 malloc 1 100000\n0 malloc 2 100000\n0 free 1\n0 free 2\n");
+    let mut explorer = Explorer::open(script.path(), &of("2.36")).unwrap();
+    while let Ok(Some(_)) = explorer.step() {
+        let Ok(map) = explorer.heap() else { break };
+        assert!(map.regions.iter().all(|region| region.totals.all().bytes == region.length()), "{map:x?}");
+    }
+    assert!(explorer.made() >= 4);
+}
+
+/// Two traces of one folder: a parent that allocates and forks, and its child.
+#[test]
+fn a_child_begins_with_the_heap_of_its_parent() {
+    let folder = tempfile::tempdir().unwrap();
+    let call = |call| Record { time: Nanos(1), thread: Thread(0), program_break: 0, call };
+    let write = |name: &str, header: Header, calls: &[Call]| {
+        let path = folder.path().join(name);
+        let mut writer = Writer::new(std::fs::File::create(&path).unwrap(), &header).unwrap();
+        calls.iter().for_each(|one| writer.record(&call(*one)).unwrap());
+        writer.finish(&Ending::default()).unwrap();
+        path
+    };
+    let malloc = |request, address| {
+        let to = Placed { pointer: Pointer::seen(address), head: 0 };
+        Call::Malloc { request, to }
+    };
+    let free = |address| Call::Free { pointer: Pointer::seen(address) };
+    let parent =
+        [malloc(24, 0x1010), malloc(5000, 0x2010), free(0x1010), Call::Fork { child: 7 }, free(0x2010)];
+    let with_addresses = Header { heap: Heap { placements: true, ..Heap::default() }, ..Header::default() };
+    write("parent.mscope", with_addresses.clone(), &parent);
+    let mut header = Header {
+        origin: Origin::Forked { parent: 3, trace: "parent.mscope".to_owned(), after: 4 },
+        ..with_addresses
+    };
+    header.program.pid = 7;
+    let child = write("child.mscope", header, &[malloc(100, 0x3010), free(0x2010), malloc(24, 0x1010)]);
+    let mut explorer = Explorer::open(&child, &of("2.36")).unwrap();
+    let map = explorer.heap().unwrap();
+    assert_eq!((map.made, map.astray), (0, 0));
+    let live: Vec<_> = map.allocations.iter().map(|one| (one.request, one.record)).collect();
+    assert_eq!(live, [(5000, None)]);
+    assert_eq!(map.totals.of(State::Cached).pieces, 1);
+    assert!(map.pieces.iter().any(|piece| piece.state == State::Cached && piece.thread == Some(0)));
+    let steps: Vec<Step> = std::iter::from_fn(|| explorer.step().unwrap()).collect();
+    assert!(steps[1].call.starts_with("free(0x") && steps[1].decision.last().unwrap().contains("goes to"));
+    assert!(steps[2].decision.last().unwrap().starts_with("served from tcache bin 0"), "{:?}", steps[2]);
+    go_to(&mut explorer, 1);
+    assert_eq!(explorer.heap().unwrap().totals.requested, 5100);
 }

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// How wide a cell is in points, where it is more than the smallest number of bytes.
 const CELL: f32 = 4.0;
+/// How wide they may be where all of the heap is to be seen, and there is room.
+const WIDER: [f32; 4] = [5.0, 6.0, 7.0, 8.0];
 /// How wide the smallest cells are, the closer one looks.
 const CLOSER: [f32; 5] = [4.0, 6.0, 9.0, 14.0, 20.0];
 /// From this width on, chunks have borders and letters.
@@ -98,8 +100,10 @@ impl fmt::Debug for Canvas {
 struct Planned {
     moment: Arc<Moment>,
     zoom: Zoom,
-    columns: u64,
-    rows: u64,
+    /// The place it is laid out for, in points.
+    size: egui::Vec2,
+    /// How wide a cell is, in points.
+    width: f32,
     plan: Arc<Plan>,
 }
 
@@ -146,7 +150,7 @@ impl Canvas {
         }
         self.want(model, moment, &plan, place, commands);
         let painter = ui.painter_at(place);
-        let view = View { plan: &plan, heap: &moment.heap, place, top: self.top, width: self.zoom.width() };
+        let view = View { plan: &plan, heap: &moment.heap, place, top: self.top, width: self.width() };
         self.paint(ui.ctx(), &painter, model, &view, ui.visuals().dark_mode);
         view.titles(&painter, ui);
         if view.width >= BORDERED
@@ -203,25 +207,38 @@ impl Canvas {
 
     /// Lays the heap out, if it is not yet.
     fn plan(&mut self, moment: &Arc<Moment>, place: Rect) {
-        let width = self.zoom.width();
-        let columns = whole(place.width() / width).max(1);
-        let rows = whole(place.height() / width).max(1);
         let is_it = |planned: &Planned| {
-            Arc::ptr_eq(&planned.moment, moment)
-                && (planned.zoom, planned.columns) == (self.zoom, columns)
-                && (planned.rows == rows || self.zoom != Zoom::All)
+            Arc::ptr_eq(&planned.moment, moment) && planned.zoom == self.zoom && planned.size == place.size()
         };
         if self.plan.as_ref().is_some_and(is_it) {
             return;
         }
-        let title = whole((TITLE / width).ceil());
+        let heap = &moment.heap;
+        let columns = |width: f32| whole(place.width() / width).max(1);
+        let rows = |width: f32| whole(place.height() / width).max(1);
+        let mut width = self.zoom.width();
         let plan = match self.zoom {
-            Zoom::All => Plan::fitting(&moment.heap, columns, title, rows),
-            Zoom::Cells(cell) => Plan::of(&moment.heap, cell, columns, title),
-            Zoom::Closer(_) => Plan::of(&moment.heap, SMALLEST_CELL, columns, title),
+            Zoom::All => {
+                let mut plan = Plan::fitting(heap, columns(width), title_rows(width), rows(width));
+                // Where there is room for larger cells, they are seen better.
+                for wider in WIDER {
+                    let other = Plan::of(heap, plan.cell, columns(wider), title_rows(wider));
+                    if other.rows <= rows(wider) {
+                        (plan, width) = (other, wider);
+                    }
+                }
+                plan
+            }
+            Zoom::Cells(cell) => Plan::of(heap, cell, columns(width), title_rows(width)),
+            Zoom::Closer(_) => Plan::of(heap, SMALLEST_CELL, columns(width), title_rows(width)),
         };
-        let (moment, zoom) = (Arc::clone(moment), self.zoom);
-        self.plan = Some(Planned { moment, zoom, columns, rows, plan: Arc::new(plan) });
+        let (moment, zoom, size) = (Arc::clone(moment), self.zoom, place.size());
+        self.plan = Some(Planned { moment, zoom, size, width, plan: Arc::new(plan) });
+    }
+
+    /// How wide a cell is, in points.
+    fn width(&self) -> f32 {
+        self.plan.as_ref().map_or(CELL, |planned| planned.width)
     }
 
     /// Zooms and moves, as the pointer and the keys say.
@@ -231,7 +248,7 @@ impl Canvas {
         if response.clicked() || response.dragged() {
             response.request_focus();
         }
-        let width = f64::from(self.zoom.width());
+        let width = f64::from(self.width());
         self.top -= f64::from(response.drag_delta().y) / width;
         let mut steps = 0;
         if response.hovered() {
@@ -268,14 +285,14 @@ impl Canvas {
             self.plan(moment, place);
         }
         let rows = self.plan.as_ref().map_or(0, |planned| planned.plan.rows) as f64;
-        let visible = f64::from(place.height() / self.zoom.width());
+        let visible = f64::from(place.height() / self.width());
         self.top = self.top.clamp(0.0, (rows - visible).max(0.0));
     }
 
     /// Zooms, and keeps what is below the pointer there.
     fn zoom_at(&mut self, steps: i32, at: Pos2, moment: &Arc<Moment>, plan: &Plan, place: Rect) {
         let heap = &moment.heap;
-        let view = View { plan, heap, place, top: self.top, width: self.zoom.width() };
+        let view = View { plan, heap, place, top: self.top, width: self.width() };
         let below = view.cell_under(at).and_then(|(row, column)| plan.address_at(row, column));
         for _ in 0..steps.unsigned_abs().min(8) {
             match steps > 0 {
@@ -288,13 +305,13 @@ impl Canvas {
         }
         let Some(planned) = &self.plan else { return };
         let Some((row, _)) = below.and_then(|address| place_of(&planned.plan, heap, address)) else { return };
-        self.top = row as f64 - f64::from((at.y - place.top()) / self.zoom.width());
+        self.top = row as f64 - f64::from((at.y - place.top()) / self.width());
     }
 
     /// Moves so that the chosen chunk can be seen, if it cannot.
     fn bring_into_view(&mut self, plan: &Plan, heap: &HeapMap, place: Rect) {
         let Some((row, _)) = self.shown.and_then(|address| place_of(plan, heap, address)) else { return };
-        let visible = f64::from(place.height() / self.zoom.width());
+        let visible = f64::from(place.height() / self.width());
         let row = row as f64;
         if row < self.top || row + 1.0 > self.top + visible {
             self.top = (row - visible / 2.0).clamp(0.0, (plan.rows as f64 - visible).max(0.0));
@@ -311,8 +328,7 @@ impl Canvas {
         commands: &mut Commands,
     ) {
         let first = top_row(self.top);
-        let rows =
-            (whole((place.height() / self.zoom.width()).ceil()) + 1).min(plan.rows.saturating_sub(first));
+        let rows = (whole((place.height() / self.width()).ceil()) + 1).min(plan.rows.saturating_sub(first));
         let wanted = picture::Canvas {
             moment: Arc::clone(moment),
             colouring: model.exploring.colouring,
@@ -421,7 +437,7 @@ impl View<'_> {
         let font = TextStyle::Body.resolve(ui.style());
         for band in self.plan.bands.iter().filter(|band| band.row < end) {
             let top = self.row_at(band.row);
-            if band.row + whole((TITLE / self.width).ceil()) < first {
+            if band.row + title_rows(self.width) < first {
                 continue;
             }
             let at = pos2(self.place.left(), top + TITLE / 2.0);
@@ -488,7 +504,7 @@ impl View<'_> {
 
     /// Marks the chunks that keep free memory below them from going back.
     fn pins(&self, painter: &Painter, ui: &Ui) {
-        let colour = ui.visuals().warn_fg_color;
+        let (colour, ground) = (ui.visuals().strong_text_color(), ui.visuals().panel_fill);
         let pinning = self.heap.regions.iter().enumerate().filter(|(_, region)| region.pinned > 0);
         for (number, pin) in pinning.filter_map(|(number, region)| Some((number, region.pin?))).take(PINS) {
             let Some((row, column)) = self.plan.place_of(number, self.heap.pieces[pin].address) else {
@@ -500,10 +516,16 @@ impl View<'_> {
             if !self.place.intersects(mark) {
                 continue;
             }
+            // A mark of two colours is seen on any ground.
+            painter.rect_stroke(mark, 0.0, Stroke::new(4.0, ground), StrokeKind::Outside);
             painter.rect_stroke(mark, 0.0, Stroke::new(2.0, colour), StrokeKind::Outside);
-            let tip = pos2(mark.center().x, mark.top() - 1.0);
+            let tip = pos2(mark.center().x, mark.top() - 2.0);
             let (left, right) = (tip + vec2(-size, -size * 1.4), tip + vec2(size, -size * 1.4));
-            painter.add(egui::Shape::convex_polygon(vec![tip, left, right], colour, Stroke::NONE));
+            painter.add(egui::Shape::convex_polygon(
+                vec![tip, left, right],
+                colour,
+                Stroke::new(1.5, ground),
+            ));
             let region = &self.heap.regions[number];
             let said = format!("pins {}", bytes(region.pinned));
             let response =
@@ -536,6 +558,11 @@ impl View<'_> {
         }
         strip(end.0, end.0, 0, end.1);
     }
+}
+
+/// How many rows a title takes.
+fn title_rows(width: f32) -> u64 {
+    whole((TITLE / width).ceil())
 }
 
 /// The place of an address, wherever it is.

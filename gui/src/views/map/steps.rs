@@ -57,7 +57,12 @@ impl Steps {
         ui.label(RichText::new("Record").strong());
         let mut wanted = model.exploring.at.unwrap_or(record);
         let last = moment.total.unwrap_or(u64::MAX).saturating_sub(1);
-        let field = ui.add(DragValue::new(&mut wanted).range(0..=last).speed(1.0));
+        let field = DragValue::new(&mut wanted)
+            .range(0..=last)
+            .speed(1.0)
+            .custom_formatter(|value, _| count(whole(value)))
+            .custom_parser(|text| text.replace(',', "").trim().parse().ok());
+        let field = ui.add(field);
         if field.on_hover_text("The record after whose call the heap is shown: drag, or type").changed() {
             commands.push(Command::Point(Some(wanted)));
         }
@@ -124,6 +129,16 @@ fn under_way(ui: &mut Ui, model: &Model, commands: &mut Commands) {
         commands.push(Command::Point(Some(here)));
     }
     ui.add_space(theme::GAP);
+}
+
+/// A record as the field has it.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "there are fewer than 2⁵³ records"
+)]
+fn whole(value: f64) -> u64 {
+    value.max(0.0) as u64
 }
 
 fn enabled(ui: &mut Ui, is_enabled: bool, name: &str) -> Response {
