@@ -7,6 +7,7 @@ use malloscope_replayer::explore::map::{HeapMap, Piece, State};
 use malloscope_replayer::explore::{Next, Step};
 use malloscope_replayer::report::units::{bytes, count};
 use malloscope_replayer::run::Progress;
+use malloscope_replayer::trial::Trial;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub enum Ask {
 /// What the window knows of the heap at one record.
 #[derive(Clone, Debug, Default)]
 pub struct Exploring {
+    /// The settings of the run whose heap it is; none until something was asked.
+    pub of: Option<Trial>,
     /// Where it stands, if it does anywhere yet.
     pub moment: Option<Arc<Moment>>,
     /// What was asked for last, if it is not there yet, and how far that is.
@@ -94,8 +97,11 @@ impl Exploring {
         self.links = heap.zip(number).map(|(heap, number)| links(heap, number)).unwrap_or_default();
     }
 
-    /// Something was asked for.
-    pub fn asked(&mut self, ask: Ask) {
+    /// Something was asked for, of the run with these settings.
+    pub fn asked(&mut self, ask: Ask, of: &Trial) {
+        if self.of.as_ref() != Some(of) {
+            *self = Exploring { of: Some(of.clone()), ..self.restarted() };
+        }
         if let Ask::Name(stack) = ask {
             // Asked for once: until then it has no lines.
             if self.names.len() >= NAMES {
@@ -217,17 +223,21 @@ mod tests {
             let coming = Some("malloc(1)".to_owned());
             Arc::new(Moment { heap, latest: None, coming, total: None, notice: None })
         };
+        let of = Trial::default();
         let mut exploring = Exploring::default();
-        exploring.asked(Ask::To(7));
+        exploring.asked(Ask::To(7), &of);
         assert_eq!((exploring.at, exploring.arrived(moment(8))), (Some(7), None));
-        exploring.asked(Ask::On(1));
+        exploring.asked(Ask::On(1), &of);
         assert_eq!((exploring.arrived(moment(9)), exploring.at), (Some(8), Some(8)));
-        exploring.asked(Ask::Name(3));
+        exploring.asked(Ask::Name(3), &of);
         assert!(exploring.under_way.is_none() && exploring.names.contains_key(&3));
         exploring.playing = Some(10);
-        exploring.asked(Ask::On(10));
+        exploring.asked(Ask::On(10), &of);
         exploring.arrived(Arc::new(Moment { coming: None, ..(*moment(12)).clone() }));
         assert_eq!(exploring.playing, None, "there is nothing more to play");
+        let other = Trial { release: Some("2.23".to_owned()), ..Trial::default() };
+        exploring.asked(Ask::To(3), &other);
+        assert!(exploring.moment.is_none() && exploring.of == Some(other), "another run is another heap");
     }
 
     #[test]

@@ -68,7 +68,8 @@ fn follow(model: &Model, commands: &mut Commands) {
     let Some(replayed) = model.shown() else { return };
     let last = replayed.report.outcome.records.saturating_sub(1);
     let wanted = model.cursor.unwrap_or(last).min(last);
-    if model.exploring.at != Some(wanted) && !is_stepping(model) {
+    let is_other = model.exploring.of.as_ref() != Some(&model.runs.shown().trial);
+    if is_other || (model.exploring.at != Some(wanted) && !is_stepping(model)) {
         commands.push(Command::Explore(Ask::To(wanted)));
     }
 }
