@@ -303,7 +303,7 @@ pub fn tone(visuals: &Visuals, tone: Tone) -> Color32 {
 pub fn on(ground: Color32) -> Color32 {
     let [red, green, blue, _] = ground.to_array().map(u32::from);
     // Rec. 601: how bright it seems.
-    if red * 299 + green * 587 + blue * 114 > 140_000 { Color32::BLACK } else { Color32::WHITE }
+    if red * 299 + green * 587 + blue * 114 > 100_000 { Color32::BLACK } else { Color32::WHITE }
 }
 #[cfg(test)]
 mod tests {
@@ -371,6 +371,30 @@ mod tests {
                 for ground in [ground, back] {
                     let contrast = contrast(ink_on(&visuals, ground), ground);
                     assert!(contrast >= LEGIBLE, "{theme:?} {ground:?}: {contrast}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_side_by_side_is_told_apart() {
+        let apart = |a: Color32, b: Color32| {
+            let part = |a: u8, b: u8| i32::from(a.abs_diff(b));
+            part(a.r(), b.r()) + part(a.g(), b.g()) + part(a.b(), b.b())
+        };
+        for theme in [Theme::Dark, Theme::Light] {
+            let visuals = visuals(theme);
+            let tones = |tones: &[Tone]| tones.iter().map(|&one| tone(&visuals, one)).collect::<Vec<_>>();
+            let states = tones(&State::ALL.map(Tone::State));
+            let rest = [Tone::State(State::Top), Tone::State(State::Own), Tone::Free, Tone::Rest];
+            let categories: Vec<Tone> = (0..7).map(Tone::Category).chain(rest).collect();
+            let sequence: Vec<Tone> = (0..7).map(|place| Tone::Sequence(place, 7)).collect();
+            for drawn in [states, tones(&categories), tones(&sequence)] {
+                for (number, &colour) in drawn.iter().enumerate() {
+                    for &other in &drawn[number + 1..] {
+                        assert!(apart(colour, other) >= 48, "{theme:?} {colour:?} {other:?}");
+                    }
+                    assert!(contrast(on(colour), colour) >= 4.0, "{theme:?} {colour:?} and its letter");
                 }
             }
         }

@@ -80,12 +80,7 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             Some(Task::Start(vec![(run, job)]))
         }
         Command::Show(run) => {
-            let before = model.runs.shown().id;
             model.runs.show(run);
-            if model.runs.shown().id != before {
-                // It is another heap.
-                model.exploring = model.exploring.restarted();
-            }
             None
         }
         Command::Draw(run, is_drawn) => {
@@ -117,8 +112,8 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             None
         }
         Command::Explore(ask) => {
-            let trial = model.shown()?.report.outcome.trial.clone();
-            model.exploring.asked(ask);
+            let trial = model.runs.shown().trial.clone();
+            model.exploring.asked(ask, &trial);
             Some(Task::Explore(ask, Box::new(trial)))
         }
         Command::Colour(colouring) => {
