@@ -214,7 +214,7 @@ impl Canvas {
             return;
         }
         let heap = &moment.heap;
-        let columns = |width: f32| whole(place.width() / width).max(1);
+        let columns = |width: f32| columns(place.width() / width);
         let rows = |width: f32| whole(place.height() / width).max(1);
         let mut width = self.zoom.width();
         let plan = match self.zoom {
@@ -558,6 +558,13 @@ impl View<'_> {
         }
         strip(end.0, end.0, 0, end.1);
     }
+}
+
+/// How many cells are in a row where there is room for so many: a multiple of 16, so that a point more or
+/// less does not move everything.
+fn columns(room: f32) -> u64 {
+    let cells = whole(room);
+    if cells < 16 { cells.max(1) } else { cells / 16 * 16 }
 }
 
 /// How many rows a title takes.

@@ -13,7 +13,8 @@ const FRAMES: usize = 24;
 
 /// Shows the legend and the chunk.
 pub fn ui(ui: &mut Ui, model: &Model, moment: &Moment, commands: &mut Commands) {
-    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+    // What is too wide scrolls: if the map became narrower instead, everything in it would move.
+    ScrollArea::both().auto_shrink(false).show(ui, |ui| {
         chosen(ui, model, moment, commands);
         ui.add_space(theme::GAP);
         ui.horizontal(|ui| {
