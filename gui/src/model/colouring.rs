@@ -103,12 +103,12 @@ const TOLD_APART: usize = 7;
 
 /// Ages in records below which a class ends.
 const AGES: [(u64, &str); 6] = [
-    (10, "under 10 records"),
-    (100, "under 100 records"),
-    (1_000, "under 1,000 records"),
-    (10_000, "under 10,000 records"),
-    (100_000, "under 100,000 records"),
-    (1_000_000, "under 1,000,000 records"),
+    (10, "under 10"),
+    (100, "under 100"),
+    (1_000, "under 1,000"),
+    (10_000, "under 10,000"),
+    (100_000, "under 100,000"),
+    (1_000_000, "under 1,000,000"),
 ];
 /// Sizes of chunks up to which a class goes.
 const SIZES: [(u64, &str); 6] = [
@@ -131,11 +131,9 @@ impl Key {
         match colouring {
             Colouring::State => {}
             Colouring::Age => {
-                let last = "1,000,000 records or more, or before the fork";
-                key.sequence(
-                    AGES.iter().map(|(_, name)| *name).chain([last]),
-                    "Live, allocated so long ago.",
-                );
+                let meaning =
+                    "Live, allocated so many records ago; what a parent left before the fork is older.";
+                key.sequence(AGES.iter().map(|(_, name)| *name).chain(["older"]), meaning);
             }
             Colouring::Size => {
                 let names = SIZES.iter().map(|(_, name)| *name).chain(["larger"]);

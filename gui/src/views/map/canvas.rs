@@ -560,11 +560,11 @@ impl View<'_> {
     }
 }
 
-/// How many cells are in a row where there is room for so many: a multiple of 16, so that a point more or
+/// How many cells are in a row where there is room for so many: a multiple of 8, so that a point more or
 /// less does not move everything.
 fn columns(room: f32) -> u64 {
     let cells = whole(room);
-    if cells < 16 { cells.max(1) } else { cells / 16 * 16 }
+    if cells < 8 { cells.max(1) } else { cells / 8 * 8 }
 }
 
 /// How many rows a title takes.

@@ -42,14 +42,15 @@ pub fn ui(ui: &mut Ui, model: &Model, moment: &Moment, commands: &mut Commands) 
 fn legend(ui: &mut Ui, model: &Model, key: &Key, commands: &mut Commands) {
     let all: u64 = key.entries.iter().map(|entry| entry.share.bytes).sum();
     let pieces: u64 = key.entries.iter().map(|entry| entry.share.pieces).sum();
-    Grid::new("legend").num_columns(5).spacing(vec2(theme::GAP, 2.0)).show(ui, |ui| {
+    Grid::new("legend").num_columns(5).min_col_width(14.0).spacing(vec2(theme::GAP, 2.0)).show(ui, |ui| {
         for title in ["", "", "Pieces", "Bytes", "Share"] {
             ui.label(RichText::new(title).small().weak());
         }
         ui.end_row();
         for entry in &key.entries {
             swatch(ui, entry);
-            ui.label(name(model, entry, commands)).on_hover_text(&entry.meaning);
+            let (name, meaning) = said(model, entry, commands);
+            ui.label(name).on_hover_text(meaning);
             number(ui, count(entry.share.pieces));
             number(ui, bytes(entry.share.bytes)).on_hover_text(format!("{} bytes", count(entry.share.bytes)));
             number(ui, percent(entry.share.bytes, all));
@@ -64,17 +65,19 @@ fn legend(ui: &mut Ui, model: &Model, key: &Key, commands: &mut Commands) {
     });
 }
 
-/// A class's name; a stack's is its innermost function.
-fn name(model: &Model, entry: &Entry, commands: &mut Commands) -> String {
-    let Some(stack) = entry.stack else { return entry.name.clone() };
-    match lines(model, stack, commands).first() {
-        Some(line) => shortened(line),
-        None => entry.name.clone(),
+/// A class's name and what it is; of a stack, its innermost function and all of it.
+fn said(model: &Model, entry: &Entry, commands: &mut Commands) -> (String, String) {
+    let lines = entry.stack.map_or(&[][..], |stack| lines(model, stack, commands));
+    match lines.first() {
+        Some(line) => {
+            (shortened(line.split(" (").next().unwrap_or(line)), lines[..lines.len().min(FRAMES)].join("\n"))
+        }
+        None => (entry.name.clone(), entry.meaning.clone()),
     }
 }
 
 /// The longest name of a function in the legend.
-const LONGEST: usize = 22;
+const LONGEST: usize = 17;
 
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
