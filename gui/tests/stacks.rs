@@ -79,7 +79,10 @@ impl Window {
                 |source: &_| matches!(model.stacks.by(*source), malloscope_gui::model::Tile::Failed(_));
             let is_drawn = flame.picture.as_ref().is_some_and(|picture| picture.recipe == flame.recipe)
                 || by.iter().any(failed);
-            let is_sorted = sites.sorted.as_ref().is_some_and(|sorted| sorted.order == sites.order);
+            let is_sorted = sites.sorted.as_ref().is_some_and(|sorted| {
+                sorted.order == sites.order
+                    && sites.table.ready().is_some_and(|table| std::sync::Arc::ptr_eq(table, &sorted.table))
+            });
             let has_pinned = sites.table.ready().is_some_and(|table| table.pinned.is_some());
             let is_named = model.stacks.legend.ready().is_some();
             model.runs.is_any_loading()
@@ -358,6 +361,24 @@ fn names_that_are_not_known_say_what_to_do() {
     let mut window = Window::open(launcher(), &path, View::Flame);
     window.settle();
     window.must_say(&["100.0 % of functions have no name", "made-up+0x40, 1.91 MiB"]);
+}
+
+#[test]
+fn a_range_is_all_that_is_spoken_of() {
+    let (mut window, _directory) = flame();
+    // The first ten records are five of each.
+    window.send(Command::Select(Some((0, 10))));
+    window.must_say(&["Total 586 KiB", "in records 0 to 9", "draw, 488 KiB, 83.3 %"]);
+    window.send(Command::Look(View::Sites));
+    window.must_say(&["In records 0 to 9:", "All 2 stacks: 10 allocations, 586 KiB"]);
+    assert!(!window.says("Find out what is pinned"));
+    window.send(Command::Look(View::Flame));
+    window.flame(FlameCommand::Of(What::Faults));
+    window.must_say(&["in the whole trace"]);
+    window.send(Command::Select(None));
+    window.flame(FlameCommand::Of(What::Bytes));
+    window.must_say(&["Total 3.05 MiB"]);
+    assert!(!window.says("in the whole trace") && !window.says("in records"));
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
         }
         Command::Select(range) => {
             model.range = range.filter(|(first, end)| first < end);
-            None
+            Some(Task::Stacks(stacks::look_at_range(model)))
         }
         Command::Look(view) => {
             model.front = view;

@@ -1,13 +1,15 @@
 //! What is done when something is asked or heard of stacks: the part of `apply` that is about them.
 
-use crate::jobs::stacks::{Grow, News, Slot, Sort, Source, Work};
+use crate::jobs::stacks::{Charge, Grow, News, Slot, Sort, Source, Work};
 use crate::model::flame::picture::{Picture, Totals};
 use crate::model::flame::{FlameCommand, Recipe};
 use crate::model::sites::{Order, SitesCommand, Sorted};
 use crate::model::stacks::sources;
 use crate::model::{Model, Tile};
 use malloscope_replayer::blame::What;
-use malloscope_replayer::blame::tree::Shape;
+use malloscope_replayer::blame::tree::{Shape, Tree};
+use malloscope_replayer::range::Range;
+use malloscope_replayer::sites::SiteTable;
 use malloscope_replayer::trial::Trial;
 use std::sync::Arc;
 
@@ -131,8 +133,8 @@ pub fn heard(model: &mut Model, slot: Slot, news: News) -> Todo {
         (Slot::List, News::Failed(failure)) => model.sites.table = Tile::Failed(failure),
         (Slot::Grow, News::Grown(tree)) => grown(model, tree),
         (Slot::Sort, News::Sorted(rows, sum)) => {
-            if let Some(order) = model.sites.asked.clone() {
-                model.sites.sorted = Some(Sorted { order, rows, sum: *sum });
+            if let Some((table, order)) = model.sites.asked.clone() {
+                model.sites.sorted = Some(Sorted { table, order, rows, sum: *sum });
             }
         }
         _ => {}
@@ -140,7 +142,7 @@ pub fn heard(model: &mut Model, slot: Slot, news: News) -> Todo {
     pursue(model)
 }
 
-fn grown(model: &mut Model, tree: Arc<malloscope_replayer::blame::tree::Tree>) {
+fn grown(model: &mut Model, tree: Arc<Tree>) {
     let (Some(recipe), Some(legend)) = (model.flame.asked.clone(), model.stacks.legend.ready()) else {
         return;
     };
@@ -159,6 +161,17 @@ fn grown(model: &mut Model, tree: Arc<malloscope_replayer::blame::tree::Tree>) {
     }
     picture.search(&flame.search);
     flame.picture = Some(picture);
+}
+
+/// Other records are looked at: what was said of the ones before is not what is asked any more.
+pub fn look_at_range(model: &mut Model) -> Todo {
+    model.flame.recipe.range = model.range;
+    model.stacks.by_trace = Tile::Missing;
+    model.sites.table = Tile::Missing;
+    // What cannot be begun anew must not go on either.
+    let stop = vec![Slot::Charge(Source::Trace), Slot::List];
+    let todo = pursue(model);
+    Todo { stop, ..todo }
 }
 
 /// The other settings are others, or are no more: what was said of them is not true any more.
@@ -201,17 +214,24 @@ fn pursue(model: &mut Model) -> Todo {
         let tile = model.stacks.by_mut(source);
         if *tile == Tile::Missing {
             *tile = Tile::Loading(None);
-            todo.start.push(Work::Charge(trace.clone(), source, Box::new(trial)));
+            let (trace, trial) = (trace.clone(), Box::new(trial));
+            // What is drawn says of which records it is: after a cancelled change, those from before.
+            let range = as_range(model.flame.recipe.range).unwrap_or(Range::ALL);
+            todo.start.push(Work::Charge(Charge { trace, source, trial, range }));
         }
     }
     if for_sites && model.sites.table == Tile::Missing {
         model.sites.table = Tile::Loading(None);
-        todo.start.push(Work::List(trace));
+        todo.start.push(Work::List(trace, as_range(model.range)));
     }
     todo.start.extend(grow(model).map(Box::new).map(Work::Grow));
     pin(model);
     todo.start.extend(sort(model).map(Box::new).map(Work::Sort));
     todo
+}
+
+fn as_range(range: Option<(u64, u64)>) -> Option<Range> {
+    range.map(|(first, end)| Range { first, end })
 }
 
 /// A tree that is wanted and that there is all for.
@@ -234,12 +254,14 @@ fn grow(model: &mut Model) -> Option<Grow> {
 
 /// What stacks pinned belongs to the table as soon as it is known.
 fn pin(model: &mut Model) {
+    // What is known of the whole trace is nothing to a part of it.
+    if model.range.is_some() {
+        return;
+    }
     let Some(pinned) = model.stacks.blame(Source::Recorded, What::Pinned).cloned() else { return };
     let Tile::Ready(table) = &mut model.sites.table else { return };
     if table.pinned.is_none() {
         Arc::make_mut(table).pin(&pinned);
-        // Sums have changed, and perhaps the order.
-        model.sites.asked = None;
     }
 }
 
@@ -247,14 +269,16 @@ fn pin(model: &mut Model) {
 fn sort(model: &mut Model) -> Option<Sort> {
     let sites = &mut model.sites;
     let table = Arc::clone(sites.table.ready()?);
-    if sites.asked.as_ref() == Some(&sites.order) {
+    let is_same =
+        |(asked, order): &(Arc<SiteTable>, Order)| Arc::ptr_eq(asked, &table) && *order == sites.order;
+    if sites.asked.as_ref().is_some_and(is_same) {
         return None;
     }
     let filter = match sites.order.filter.trim() {
         "" => None,
         text => Some((text.to_owned(), Arc::clone(model.stacks.legend.ready()?))),
     };
-    sites.asked = Some(sites.order.clone());
+    sites.asked = Some((Arc::clone(&table), sites.order.clone()));
     Some(Sort { table, by: sites.order.by, is_descending: sites.order.is_descending, filter })
 }
 
@@ -308,6 +332,20 @@ mod tests {
         let todo = heard(&mut model, Slot::Charge(Source::Other), News::Charged(blames(What::Pinned)));
         assert_eq!(model.stacks.by_other, Tile::Missing);
         assert!(todo.stop.contains(&Slot::Charge(Source::Other)) && !model.flame.recipe.compares);
+    }
+
+    #[test]
+    fn another_range_is_another_picture_and_another_table() {
+        let (mut model, _) = looked_at();
+        heard(&mut model, Slot::Charge(Source::Trace), News::Charged(blames(What::Bytes)));
+        model.range = Some((3, 9));
+        let todo = look_at_range(&mut model);
+        let range = Range { first: 3, end: 9 };
+        let [Work::Charge(charge)] = &todo.start[..] else { panic!("{todo:?}") };
+        assert_eq!((charge.source, charge.range), (Source::Trace, range));
+        let charged = News::Charged(blames(What::Bytes));
+        assert_eq!(kinds(&heard(&mut model, Slot::Charge(Source::Trace), charged)), [Slot::Grow]);
+        assert_eq!(sites(&mut model, SitesCommand::Want).start, [Work::List("a.mscope".into(), Some(range))]);
     }
 
     #[test]

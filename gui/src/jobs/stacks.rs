@@ -4,9 +4,10 @@ use super::background::{Background, Desk, UntilStopped};
 use crate::model::failure::Failure;
 use malloscope_replayer::blame::legend::Legend;
 use malloscope_replayer::blame::tree::{Shape, Tree};
-use malloscope_replayer::blame::{Blame, What, recorded};
+use malloscope_replayer::blame::{Blame, What, recorded_within};
 use malloscope_replayer::export::collect::{self, Wanted, collect};
 use malloscope_replayer::export::symbolized;
+use malloscope_replayer::range::Range;
 use malloscope_replayer::run::{Job, Progress};
 use malloscope_replayer::sites::{Column, SiteRow, SiteTable};
 use malloscope_replayer::trial::Trial;
@@ -50,13 +51,26 @@ pub enum Work {
     /// Find out what the frames of a trace are called.
     Name(PathBuf),
     /// Find out what its stacks are to blame for: all that this source knows.
-    Charge(PathBuf, Source, Box<Trial>),
+    Charge(Charge),
     /// Grow a tree.
     Grow(Box<Grow>),
-    /// Find out what its stacks allocated.
-    List(PathBuf),
+    /// Find out what its stacks allocated in these records.
+    List(PathBuf, Option<Range>),
     /// Sort the table of that.
     Sort(Box<Sort>),
+}
+
+/// Stacks to be charged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Charge {
+    /// The trace.
+    pub trace: PathBuf,
+    /// Who says it.
+    pub source: Source,
+    /// Under which settings, where that is a replay.
+    pub trial: Box<Trial>,
+    /// Of which records, where that is the trace.
+    pub range: Range,
 }
 
 /// A tree to be grown.
@@ -113,9 +127,9 @@ impl Work {
     pub fn slot(&self) -> Slot {
         match self {
             Work::Name(_) => Slot::Names,
-            Work::Charge(_, source, _) => Slot::Charge(*source),
+            Work::Charge(charge) => Slot::Charge(charge.source),
             Work::Grow(_) => Slot::Grow,
-            Work::List(_) => Slot::List,
+            Work::List(..) => Slot::List,
             Work::Sort(_) => Slot::Sort,
         }
     }
@@ -123,12 +137,9 @@ impl Work {
     fn whole<W: Fn()>(self, launcher: &Launcher, desk: &Desk<News, W>) -> Result<News, Failure> {
         Ok(match self {
             Work::Name(trace) => News::Named(Arc::new(name(&trace, desk)?)),
-            Work::Charge(trace, Source::Trace, _) => News::Charged(Arc::new(read(&trace, desk)?)),
-            Work::Charge(trace, _, trial) => {
-                News::Charged(Arc::new(replay(&desk.launcher(launcher), &trace, *trial, desk)?))
-            }
+            Work::Charge(charge) => News::Charged(Arc::new(charge.blames(launcher, desk)?)),
             Work::Grow(grow) => News::Grown(Arc::new(grow.tree()?)),
-            Work::List(trace) => News::Listed(Arc::new(list(&trace, desk)?)),
+            Work::List(trace, range) => News::Listed(Arc::new(list(&trace, range, desk)?)),
             Work::Sort(sort) => sort.rows(),
         })
     }
@@ -217,30 +228,28 @@ fn open<W: Fn()>(trace: &Path, desk: &Desk<News, W>) -> Result<Stoppable, Failur
     Reader::open(desk.until_stopped(BufReader::new(file))).map_err(|error| Failure::of_trace(&error))
 }
 
-fn read<W: Fn()>(trace: &Path, desk: &Desk<News, W>) -> Result<Vec<Blame>, Failure> {
-    let whats: Vec<What> = What::ALL.into_iter().filter(|what| !what.needs_replay()).collect();
-    let mut reader = open(trace, desk)?;
-    let read = recorded(&mut reader, &whats, &mut |progress| desk.say(News::Progress(progress)));
-    Ok(read.map_err(|error| Failure::of_trace(&error))?.blames)
+impl Charge {
+    fn blames<W: Fn()>(self, launcher: &Launcher, desk: &Desk<News, W>) -> Result<Vec<Blame>, Failure> {
+        let mut said = |progress| desk.say(News::Progress(progress));
+        let all = What::ALL.into_iter();
+        if self.source == Source::Trace {
+            let whats: Vec<What> = all.filter(|what| !what.needs_replay()).collect();
+            let mut reader = open(&self.trace, desk)?;
+            let read = recorded_within(&mut reader, &whats, self.range, &mut said);
+            return Ok(read.map_err(|error| Failure::of_trace(&error))?.blames);
+        }
+        let blame = all.filter(|what| what.needs_replay()).collect();
+        let job = Job { blame, ..Job::of(&self.trace, *self.trial) };
+        let outcome = run_in_worker(&desk.launcher(launcher), &job, &mut io::sink(), &mut said);
+        Ok(outcome.map_err(|error| Failure::of_replay(&error, &job.trace))?.blame)
+    }
 }
 
-fn replay<W: Fn()>(
-    launcher: &Launcher,
-    trace: &Path,
-    trial: Trial,
-    desk: &Desk<News, W>,
-) -> Result<Vec<Blame>, Failure> {
-    let blame = What::ALL.into_iter().filter(|what| what.needs_replay()).collect();
-    let job = Job { blame, ..Job::of(trace, trial) };
-    let mut said = |progress| desk.say(News::Progress(progress));
-    let outcome = run_in_worker(launcher, &job, &mut io::sink(), &mut said);
-    Ok(outcome.map_err(|error| Failure::of_replay(&error, trace))?.blame)
-}
-
-fn list<W: Fn()>(trace: &Path, desk: &Desk<News, W>) -> Result<SiteTable, Failure> {
+fn list<W: Fn()>(trace: &Path, range: Option<Range>, desk: &Desk<News, W>) -> Result<SiteTable, Failure> {
     let mut reader = open(trace, desk)?;
     let said = |progress| desk.say(News::Progress(progress));
-    let profile = collect(&mut reader, true, Wanted::default(), said).map_err(|error| match error {
+    let wanted = Wanted { range, ..Wanted::default() };
+    let profile = collect(&mut reader, true, wanted, said).map_err(|error| match error {
         collect::Error::Trace(error) => Failure::of_trace(&error),
         collect::Error::NoStacks => no_stacks(),
     })?;

@@ -34,6 +34,8 @@ impl Order {
 /// Rows in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sorted {
+    /// The table that they are of: while another one is made, this is shown.
+    pub table: Arc<SiteTable>,
     /// The order.
     pub order: Order,
     /// The numbers of the rows that are shown.
@@ -55,8 +57,8 @@ pub struct Sites {
     pub table: Tile<Arc<SiteTable>>,
     /// How it should be sorted.
     pub order: Order,
-    /// The order that is being made.
-    pub asked: Option<Order>,
+    /// The order that is being made, and of which table.
+    pub asked: Option<(Arc<SiteTable>, Order)>,
     /// The rows in order.
     pub sorted: Option<Sorted>,
     /// The stack that is looked at.

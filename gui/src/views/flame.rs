@@ -42,15 +42,21 @@ impl FlameView {
             message::show(ui, &failure.what, &failure.next);
             return;
         }
-        self.tools.ui(ui, model, commands);
-        match state {
-            State::Failed(failure) => message::show(ui, &failure.what, &failure.next),
-            State::Loading(what, progress) => {
+        ui.horizontal_wrapped(|ui| {
+            self.tools.ui(ui, model, commands);
+            if let (State::Loading(what, progress), Some(_)) = (&state, &model.flame.picture) {
+                loading::small(ui, what, *progress, || commands.push(Command::Flame(FlameCommand::Cancel)));
+            }
+        });
+        if let State::Failed(failure) = state {
+            message::show(ui, &failure.what, &failure.next);
+        }
+        let Some(picture) = &model.flame.picture else {
+            if let State::Loading(what, progress) = state {
                 loading::ui(ui, &what, progress, || commands.push(Command::Flame(FlameCommand::Cancel)));
             }
-            State::Ready => {}
-        }
-        let Some(picture) = &model.flame.picture else { return };
+            return;
+        };
         tools::said(ui, picture, model, commands);
         if picture.tree.root().width <= 0.0 {
             let unit = picture.unit().name();

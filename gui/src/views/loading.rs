@@ -1,7 +1,7 @@
 //! How far a replay is, and the button that stops it.
 
 use egui::{Align, Layout, ProgressBar, Spinner, Ui};
-use malloscope_replayer::report::units::count;
+use malloscope_replayer::report::units::{count, percent};
 use malloscope_replayer::run::Progress;
 
 /// Shows how far a replay is.
@@ -26,4 +26,17 @@ pub fn ui(ui: &mut Ui, what: &str, progress: Option<Progress>, cancel: impl FnOn
             }
         });
     });
+}
+
+/// The same in a line with other things, where something is shown already.
+pub fn small(ui: &mut Ui, what: &str, progress: Option<Progress>, cancel: impl FnOnce()) {
+    ui.add(Spinner::new().size(ui.text_style_height(&egui::TextStyle::Body)));
+    let done = match progress {
+        Some(Progress { done, total: Some(total) }) => format!(": {}", percent(done, total)),
+        _ => "…".to_owned(),
+    };
+    ui.label(format!("{what}{done}"));
+    if ui.button("Cancel").clicked() {
+        cancel();
+    }
 }

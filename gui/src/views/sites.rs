@@ -39,20 +39,20 @@ impl SitesView {
         if !model.sites.is_wanted {
             commands.push(Command::Sites(SitesCommand::Want));
         }
-        match (&model.stacks.legend, &model.sites.table) {
-            (Tile::Failed(failure), _) | (_, Tile::Failed(failure)) => {
+        match (&model.stacks.legend, &model.sites.table, &model.sites.sorted) {
+            (Tile::Failed(failure), ..) | (_, Tile::Failed(failure), _) => {
                 message::show(ui, &failure.what, &failure.next);
             }
-            (_, Tile::Loading(progress)) => loading::ui(ui, "Reading", *progress, || {
+            (Tile::Ready(legend), _, Some(sorted)) => self.table(ui, model, legend, sorted, commands),
+            (_, Tile::Loading(progress), _) => loading::ui(ui, "Reading", *progress, || {
                 commands.push(Command::Sites(SitesCommand::Cancel));
             }),
-            (Tile::Ready(legend), Tile::Ready(table)) => self.table(ui, model, legend, table, commands),
-            (_, Tile::Ready(_)) => {
+            (Tile::Loading(_), Tile::Ready(_), _) => {
                 loading::ui(ui, &format!("Finding names: {}", model.stacks.looking), None, || {
                     commands.push(Command::Sites(SitesCommand::Cancel));
                 });
             }
-            (_, Tile::Missing) => {}
+            _ => {}
         }
     }
 
@@ -61,18 +61,18 @@ impl SitesView {
         ui: &mut Ui,
         model: &Model,
         legend: &Legend,
-        table: &SiteTable,
+        sorted: &Sorted,
         commands: &mut Commands,
     ) {
+        let table = &*sorted.table;
         self.tools(ui, model, table, commands);
-        let Some(sorted) = &model.sites.sorted else { return };
         if let Some(stack) = model.sites.chosen {
             let height = ui.available_height();
             let frame = egui::Frame::new().inner_margin(theme::GAP / 2.0);
             let panel = Panel::bottom("stack").default_size(height * 0.35).size_range(40.0..=height * 0.8);
             panel.resizable(true).frame(frame).show(ui, |ui| whole_stack(ui, legend, stack, commands));
         }
-        total(ui, table, sorted);
+        total(ui, table, sorted, model.range);
         let columns: Vec<Column> = table.columns().collect();
         let stack = long_table::Column {
             title: "Stack".to_owned(),
@@ -126,11 +126,11 @@ impl SitesView {
             if ui.add(field).labelled_by(label.id).changed() {
                 commands.push(Command::Sites(SitesCommand::Filter(self.filter.clone())));
             }
-            if table.pinned.is_none() {
+            if table.pinned.is_none() && model.range.is_none() {
                 pinned(ui, model, commands);
             }
             if let Some(trace) = &model.trace {
-                let line = command(trace, &model.sites.order, table);
+                let line = command(trace, &model.sites.order, model.range, table);
                 let meaning = format!("Copies the command that prints the same:\n{line}");
                 if ui.button("Copy command").on_hover_text(meaning).clicked() {
                     ui.ctx().copy_text(line);
@@ -170,7 +170,7 @@ fn pinned(ui: &mut Ui, model: &Model, commands: &mut Commands) {
 }
 
 /// How much all stacks together did, and those that are shown.
-fn total(ui: &mut Ui, table: &SiteTable, sorted: &Sorted) {
+fn total(ui: &mut Ui, table: &SiteTable, sorted: &Sorted, range: Option<(u64, u64)>) {
     ui.horizontal_wrapped(|ui| {
         let said = |row: &SiteRow| {
             format!(
@@ -185,6 +185,12 @@ fn total(ui: &mut Ui, table: &SiteTable, sorted: &Sorted) {
         let stacks = |number: usize| count(number as u64);
         let all = format!("All {} stacks: {}", stacks(table.rows.len()), said(&table.total));
         let when = if table.has_clock { format!(" after {}", nanos(table.peak.time)) } else { String::new() };
+        if let Some((first, end)) = range {
+            let text = format!("In records {} to {}:", count(first), count(end.saturating_sub(1)));
+            ui.label(text).on_hover_text(
+                "As if the trace were these records alone: what was allocated before them does not count.",
+            );
+        }
         ui.label(RichText::new(all).strong()).on_hover_text(format!(
             "The sum of all rows. Counted one by one there are {} allocations of {}; {} lived at the peak{when}, {} at the end: the same numbers as in the report.",
             count(table.counted.allocations),
@@ -296,7 +302,7 @@ fn in_a_line(legend: &Legend, line: &Line) -> String {
 }
 
 /// The command that prints the same table.
-fn command(trace: &std::path::Path, order: &Order, table: &SiteTable) -> String {
+fn command(trace: &std::path::Path, order: &Order, range: Option<(u64, u64)>, table: &SiteTable) -> String {
     let mut line =
         format!("malloscope sites {} --sort {}", quoted(&trace.to_string_lossy()), order.by.name());
     if !order.is_descending {
@@ -304,6 +310,9 @@ fn command(trace: &std::path::Path, order: &Order, table: &SiteTable) -> String 
     }
     if !order.filter.trim().is_empty() {
         line.push_str(&format!(" --filter {}", quoted(order.filter.trim())));
+    }
+    if let Some((first, end)) = range {
+        line.push_str(&format!(" --range {first}..{end}"));
     }
     if table.pinned.is_some() {
         line.push_str(" --replay");

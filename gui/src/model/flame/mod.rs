@@ -18,11 +18,20 @@ pub struct Recipe {
     pub compares: bool,
     /// How stacks are put together.
     pub shape: Shape,
+    /// Of which records, where it is of what the program did: the first, and the first after them.
+    pub range: Option<(u64, u64)>,
 }
 
 impl Default for Recipe {
     fn default() -> Recipe {
-        Recipe { what: What::Bytes, compares: false, shape: Shape::default() }
+        Recipe { what: What::Bytes, compares: false, shape: Shape::default(), range: None }
+    }
+}
+
+impl Recipe {
+    /// The range, where it means something: what malloc did is known of the whole trace only.
+    pub fn range_in_use(&self) -> Option<(u64, u64)> {
+        self.range.filter(|_| !self.what.needs_replay())
     }
 }
 
@@ -106,6 +115,9 @@ pub fn command(trace: &std::path::Path, recipe: &Recipe, other: &[(String, u64)]
     if recipe.shape.merges_recursion {
         command.push_str(" --merge-recursion");
     }
+    if let Some((first, end)) = recipe.range_in_use() {
+        command.push_str(&format!(" --range {first}..{end}"));
+    }
     if recipe.compares {
         for (name, value) in other {
             command.push_str(&format!(" --against-set {name}={value}"));
@@ -140,5 +152,7 @@ mod tests {
         recipe.shape.merges_recursion = true;
         let expected = "--of pinned --merge-recursion --against-set mmap_threshold=65536 -o pinned.svg";
         assert!(said(&recipe).ends_with(expected), "{}", said(&recipe));
+        recipe = Recipe { range: Some((3, 9)), ..Recipe::default() };
+        assert!(said(&recipe).ends_with("--of bytes --range 3..9 -o bytes.svg"), "{}", said(&recipe));
     }
 }

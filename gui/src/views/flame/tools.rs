@@ -10,6 +10,7 @@ use egui::{
     vec2,
 };
 use malloscope_replayer::blame::What;
+use malloscope_replayer::report::units::count;
 
 /// The width of the field for a search.
 const SEARCH: f32 = 130.0;
@@ -25,45 +26,43 @@ impl Tools {
     pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
         let recipe = &model.flame.recipe;
         let mut ask = |command| commands.push(Command::Flame(command));
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing.x = theme::GAP / 2.0;
-            what(ui, recipe.what, &mut ask);
-            ui.add_space(theme::GAP);
-            let shape = &recipe.shape;
-            toggle(
-                ui,
-                shape.is_inverted,
-                "Callers",
-                "Put the functions that ask for memory themselves at the root, and their callers above them.",
-            )
-            .then(|| ask(FlameCommand::Invert(!shape.is_inverted)));
-            toggle(ui, shape.merges_recursion, "Merge recursion", "Show a function that calls itself once.")
-                .then(|| ask(FlameCommand::MergeRecursion(!shape.merges_recursion)));
-            let upward = model.flame.grows_upward;
-            toggle(
-                ui,
-                upward,
-                "Flames",
-                "Put the root below and let what it calls grow upward, instead of hanging down like icicles.",
-            )
-            .then(|| ask(FlameCommand::GrowUpward(!upward)));
-            self.compare(ui, model, &mut ask);
-            ui.add_space(theme::GAP);
-            let label = ui.label("Search").on_hover_text(
-                "Marks functions that have this text in their name or their module, in capitals or not.",
-            );
-            let field = TextEdit::singleline(&mut self.search).desired_width(SEARCH).hint_text("a name");
-            if ui.add(field).labelled_by(label.id).changed() {
-                ask(FlameCommand::Search(self.search.clone()));
+        ui.spacing_mut().item_spacing.x = theme::GAP / 2.0;
+        what(ui, recipe.what, &mut ask);
+        ui.add_space(theme::GAP);
+        let shape = &recipe.shape;
+        toggle(
+            ui,
+            shape.is_inverted,
+            "Callers",
+            "Put the functions that ask for memory themselves at the root, and their callers above them.",
+        )
+        .then(|| ask(FlameCommand::Invert(!shape.is_inverted)));
+        toggle(ui, shape.merges_recursion, "Merge recursion", "Show a function that calls itself once.")
+            .then(|| ask(FlameCommand::MergeRecursion(!shape.merges_recursion)));
+        let upward = model.flame.grows_upward;
+        toggle(
+            ui,
+            upward,
+            "Flames",
+            "Put the root below and let what it calls grow upward, instead of hanging down like icicles.",
+        )
+        .then(|| ask(FlameCommand::GrowUpward(!upward)));
+        self.compare(ui, model, &mut ask);
+        ui.add_space(theme::GAP);
+        let label = ui.label("Search").on_hover_text(
+            "Marks functions that have this text in their name or their module, in capitals or not.",
+        );
+        let field = TextEdit::singleline(&mut self.search).desired_width(SEARCH).hint_text("a name");
+        if ui.add(field).labelled_by(label.id).changed() {
+            ask(FlameCommand::Search(self.search.clone()));
+        }
+        if let Some(picture) = model.flame.picture.as_ref().filter(|picture| picture.is_searched()) {
+            found(ui, picture);
+            if ui.button("×").on_hover_text("Search for nothing").clicked() {
+                self.search.clear();
+                ask(FlameCommand::Search(String::new()));
             }
-            if let Some(picture) = model.flame.picture.as_ref().filter(|picture| picture.is_searched()) {
-                found(ui, picture);
-                if ui.button("×").on_hover_text("Search for nothing").clicked() {
-                    self.search.clear();
-                    ask(FlameCommand::Search(String::new()));
-                }
-            }
-        });
+        }
     }
 
     fn compare(&self, ui: &mut Ui, model: &Model, ask: &mut impl FnMut(FlameCommand)) {
@@ -130,6 +129,7 @@ pub fn said(ui: &mut Ui, picture: &Picture, model: &Model, commands: &mut Comman
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = theme::GAP;
         total(ui, picture);
+        records(ui, picture);
         left_out(ui, picture, commands);
         if picture.zoom() != 0 {
             let text = format!("in view {}", picture.said(picture.zoom()));
@@ -193,6 +193,21 @@ fn total(ui: &mut Ui, picture: &Picture) {
         let estimated = unit.shown(picture.tree.root().total.first);
         ui.label(RichText::new(format!("estimated {estimated} ± {}", unit.shown(error))).weak()).on_hover_text(
             "Stacks were sampled: a call that has one stands for others like it. Behind ± is the standard error of the sum.",
+        );
+    }
+}
+
+/// Of which records it is, if not of all.
+fn records(ui: &mut Ui, picture: &Picture) {
+    let Some((first, end)) = picture.recipe.range else { return };
+    if picture.recipe.range_in_use().is_some() {
+        let text = format!("in records {} to {}", count(first), count(end.saturating_sub(1)));
+        ui.label(text).on_hover_text(
+            "As if the trace were these records alone: what was allocated before them does not count.",
+        );
+    } else {
+        ui.label("in the whole trace").on_hover_text(
+            "What malloc did is found out by a replay, which is of the whole trace: the range does not change it.",
         );
     }
 }
