@@ -98,7 +98,12 @@ pub fn print_sites(sites: &Sites<'_>, format: Format) -> anyhow::Result<()> {
 
 /// Prints sections that are only for people.
 pub fn print_for_people(sections: &[Section]) -> anyhow::Result<()> {
-    let mut out = open(None)?;
+    print_for_people_into(sections, None)
+}
+
+/// Prints sections that are only for people, into a file if there is one.
+pub fn print_for_people_into(sections: &[Section], path: Option<&Path>) -> anyhow::Result<()> {
+    let mut out = open(path)?;
     write_sections(sections, Format::Terminal, &mut out)?;
     Ok(out.flush()?)
 }

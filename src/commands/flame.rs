@@ -10,10 +10,13 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use inferno::flamegraph::color::{BackgroundColor, BasicPalette, Color, Palette};
 use inferno::flamegraph::{self, Direction};
-use malloscope_replayer::blame::fold::{Folder, Scale};
+use malloscope_replayer::blame::fold::{self, Scale};
+use malloscope_replayer::blame::legend::Legend;
+use malloscope_replayer::blame::tree::{Shape, Tree};
 use malloscope_replayer::blame::{Blame, What, recorded_within};
 use malloscope_replayer::range::Range;
 use malloscope_replayer::report::TraceInfo;
+use malloscope_replayer::report::calls;
 use malloscope_replayer::report::units::count;
 use malloscope_replayer::run::Job;
 use malloscope_replayer::setting::Setting;
@@ -48,15 +51,50 @@ pub struct Args {
     /// Count only these records: 1000..2000, 1000.. or ..2000
     #[arg(long, value_name = "A..B")]
     range: Option<Range>,
-    /// Show a function that calls itself once
-    #[arg(long)]
-    merge_recursion: bool,
+    /// In a tree, leave functions out that caused less than this, in percent of all
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
+    least: f64,
+    #[command(flatten)]
+    shape: ShapeArgs,
     #[command(flatten)]
     difference: DifferenceArgs,
     #[command(flatten)]
     release: ReleaseArg,
     #[command(flatten)]
     trial: TrialArgs,
+}
+
+/// How stacks are put together.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Stacks")]
+struct ShapeArgs {
+    /// Put the functions that asked for memory themselves first, and who called them behind them
+    #[arg(long)]
+    callers: bool,
+    /// Show a function that calls itself once
+    #[arg(long)]
+    merge_recursion: bool,
+    /// Count only stacks with this function: what it called, or with `--callers` who called it
+    #[arg(long, value_name = "FUNCTION")]
+    focus: Option<String>,
+    /// Leave stacks with this function out
+    #[arg(long, value_name = "FUNCTION")]
+    hide: Vec<String>,
+}
+
+impl ShapeArgs {
+    /// By the functions of a trace.
+    fn shape(&self, legend: &Legend) -> anyhow::Result<Shape> {
+        let called = |name: &String| {
+            legend.called(name).with_context(|| format!("no stack has a function called “{name}”"))
+        };
+        Ok(Shape {
+            is_inverted: self.callers,
+            merges_recursion: self.merge_recursion,
+            focus: self.focus.as_ref().map(called).transpose()?,
+            hidden: self.hide.iter().map(called).collect::<anyhow::Result<_>>()?,
+        })
+    }
 }
 
 /// What to compare with: widths are the second one's, red is what grew, blue is what shrank.
@@ -77,12 +115,14 @@ struct DifferenceArgs {
     normalize: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FlameFormat {
     /// A flamegraph: click to zoom, Ctrl-F to search
     Svg,
     /// A line for each stack, the outermost frame first, and a whole number; byte-seconds in thousandths
     Folded,
+    /// A table, in which what a function called is below it and further in
+    Tree,
 }
 
 /// What to draw; see the table in `malloscope_replayer::blame`.
@@ -124,21 +164,29 @@ pub fn run(args: Args) -> Outcome {
     let other = other_side(&args.trace, what, &trial, args.difference.sides())?;
     let first = blamed(&args.trace, what, trial, args.range)?;
     let second = other.map(|(trace, trial)| blamed(&trace, what, trial, args.range)).transpose()?;
+    if args.format == FlameFormat::Tree {
+        if second.is_some() {
+            bail!("a difference is drawn or folded: say `--format svg` or `--format folded`");
+        }
+        return print_tree(&first, &args.shape, args.least, args.output.as_deref());
+    }
     let drawn = second.as_ref().unwrap_or(&first);
     let scale = match args.format {
-        FlameFormat::Folded => Scale::of_lines(drawn.blame.unit),
+        FlameFormat::Folded | FlameFormat::Tree => Scale::of_lines(drawn.blame.unit),
         FlameFormat::Svg => Scale::of_picture(drawn.blame.unit, drawn.blame.attributed()),
     };
-    let fold = |side: Charged| side.fold(scale, args.merge_recursion);
+    let fold = |side: Charged| side.fold(scale, &args.shape);
     let (first, second) = (fold(first)?, second.map(fold).transpose()?);
-    warn(second.as_ref().unwrap_or(&first));
+    warn(&second.as_ref().unwrap_or(&first).blame);
     let lines = lines(&first, second.as_ref(), args.difference.normalize);
     if lines.is_empty() {
         bail!("there is nothing to draw: no stack has caused any {} here (`{}`)", scale.name, what.name());
     }
     let mut out = output::open(args.output.as_deref())?;
     match args.format {
-        FlameFormat::Folded => lines.iter().try_for_each(|line| writeln!(out, "{line}"))?,
+        FlameFormat::Folded | FlameFormat::Tree => {
+            lines.iter().try_for_each(|line| writeln!(out, "{line}"))?
+        }
         FlameFormat::Svg => {
             let direction = if args.inverted { Direction::Inverted } else { Direction::Straight };
             draw(&first, second.as_ref(), scale, direction, &lines, &mut out)?;
@@ -225,23 +273,38 @@ fn blamed(trace: &Path, what: What, trial: Trial, range: Option<Range>) -> anyho
 }
 
 impl Charged {
-    fn fold(self, scale: Scale, merge_recursion: bool) -> anyhow::Result<Side> {
-        let namer = names::namer(&self.trace, &self.stacks)?;
-        let lines =
-            Folder::new(&self.stacks, namer).merging_recursion(merge_recursion).fold(&self.blame, scale);
+    fn tree(&self, shape: &ShapeArgs) -> anyhow::Result<(Legend, Tree)> {
+        let legend = Legend::of(&self.stacks, names::namer(&self.trace, &self.stacks)?);
+        let tree = Tree::of(&legend, &self.blame, None, &shape.shape(&legend)?);
+        Ok((legend, tree))
+    }
+
+    fn fold(self, scale: Scale, shape: &ShapeArgs) -> anyhow::Result<Side> {
+        let (legend, tree) = self.tree(shape)?;
+        let lines = fold::of_tree(&tree, &legend, scale);
         Ok(Side { blame: self.blame, lines, command: self.command })
     }
 }
 
+/// Prints the tree as a table.
+fn print_tree(charged: &Charged, shape: &ShapeArgs, least: f64, output: Option<&Path>) -> Outcome {
+    let (legend, tree) = charged.tree(shape)?;
+    warn(&charged.blame);
+    let title = format!("{}: {}", charged.blame.what.title(), tree.unit.shown(tree.root().total.first));
+    let section = calls::section(&tree, &legend, &title, least / 100.0);
+    output::print_for_people_into(&[section], output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Says what is not exact.
-fn warn(side: &Side) {
-    if let Some(error) = side.blame.standard_error {
+fn warn(blame: &Blame) {
+    if let Some(error) = blame.standard_error {
         eprintln!(
             "malloscope: stacks were sampled: these are estimates, which add up to {:.0} {} (standard error {error:.0}); \
              counted were {:.0}",
-            side.blame.attributed(),
-            side.blame.unit.name(),
-            side.blame.total,
+            blame.attributed(),
+            blame.unit.name(),
+            blame.total,
         );
     }
 }

@@ -177,3 +177,20 @@ fn a_sample_gives_estimates_with_their_errors() {
     assert!(estimated > counted / 2 && estimated < counted * 2, "{estimated} {counted}");
     assert!(answer(["replay", &trace]).contains("estimates from a sample"));
 }
+
+#[test]
+fn a_tree_says_the_same_as_the_lines_and_can_be_turned_round() {
+    let tree = answer(["flame", "--format", "tree", stacked()]);
+    assert!(tree.starts_with("Bytes allocated: ") && tree.contains("  main"), "{tree}");
+    let sum =
+        |arguments: &[&str]| parsed(&folded(arguments), 1).values().map(|weights| weights[0]).sum::<u64>();
+    let all = sum(&[stacked()]);
+    assert_eq!(sum(&["--callers", stacked()]), all);
+    assert_eq!(sum(&["--focus", "main", stacked()]), all);
+    let hidden = said(&mut malloscope(["flame", "--format", "folded", "--hide", "main", stacked()]));
+    assert!(hidden.code == Some(1) && hidden.err.contains("nothing to draw"), "{}", hidden.err);
+    let callers = folded(&["--callers", "--focus", "main", stacked()]);
+    assert!(callers.lines().all(|line| line.starts_with("main;") || line.starts_with("main ")), "{callers}");
+    let nobody = said(&mut malloscope(["flame", "--focus", "nobody", stacked()]));
+    assert!(nobody.code == Some(1) && nobody.err.contains("called “nobody”"), "{}", nobody.err);
+}

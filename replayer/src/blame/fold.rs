@@ -8,6 +8,8 @@
 //! byte-seconds are in thousandths: byte-milliseconds. For `misses` the place that served is the innermost
 //! frame. Calls without a stack are `[no stack]`. In names, `;` and what would end a line are replaced.
 
+use super::legend::Legend;
+use super::tree::Tree;
 use super::{Blame, Row, Unit};
 use crate::export::names::Names;
 use malloscope_traces::stacks::{Frame, ModuleId};
@@ -111,6 +113,25 @@ impl<'a, N: Names> Folder<'a, N> {
         let weights = lines.into_iter().map(|(line, weight)| (line, whole(weight * shrunk)));
         weights.filter(|&(_, weight)| weight > 0).collect()
     }
+}
+
+/// The lines of a tree of calls, as [`Folder::fold`] has them: what is at the root is first. Of two runs, the
+/// first one's.
+pub fn of_tree(tree: &Tree, legend: &Legend, scale: Scale) -> BTreeMap<String, u64> {
+    let total = tree.root().total.first * scale.per_unit;
+    let shrunk = if total > GREATEST { GREATEST / total } else { 1.0 };
+    let mut lines = BTreeMap::new();
+    for (number, node) in (0..).zip(tree.nodes()) {
+        let weight = whole(node.own.first * scale.per_unit * shrunk);
+        if number == 0 || weight == 0 {
+            continue;
+        }
+        let name = |&number: &u32| legend.get(tree.node(number).line.function).name.as_str();
+        let names: Vec<&str> = tree.path(number).iter().map(name).collect();
+        // Functions of one name in two modules are two in a tree, and one in a line.
+        *lines.entry(names.join(";")).or_default() += weight;
+    }
+    lines
 }
 
 /// A weight as a whole number.

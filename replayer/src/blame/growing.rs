@@ -178,9 +178,10 @@ impl<'a> Growing<'a> {
     /// The tree.
     pub(super) fn finish(self, what: What, unit: Unit, is_difference: bool) -> Tree {
         let left_out = self.left_out;
-        let grown = if self.shape.is_inverted { self.inverted() } else { self };
+        let is_inverted = self.shape.is_inverted;
+        let grown = if is_inverted { self.inverted() } else { self };
         let (nodes, levels) = ordered(&grown.twigs);
-        Tree { what, unit, is_difference, left_out, nodes, levels }
+        Tree { what, unit, is_difference, is_inverted, left_out, nodes, levels }
     }
 }
 

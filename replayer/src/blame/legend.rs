@@ -113,9 +113,9 @@ impl Legend {
             let stack = Stack(u32::try_from(number).unwrap_or(u32::MAX));
             let Some((_, frame)) = stacks.of(stack).next() else { continue };
             let lines = legend.lines(stacks, frame, &mut names, &mut known);
-            let depth = legend.called(frame.caller).map_or(1, |caller| caller.depth + 1);
+            let depth = legend.frame_of(frame.caller).map_or(1, |caller| caller.depth + 1);
             // A hostile trace's stack may be as deep as it is long: what is deeper is said of its callers.
-            legend.frames[number] = match legend.called(frame.caller) {
+            legend.frames[number] = match legend.frame_of(frame.caller) {
                 Some(caller) if depth as usize > DEEPEST => Some(*caller),
                 _ => Some(Called { begin: lines.start, end: lines.end, caller: frame.caller, depth }),
             };
@@ -123,7 +123,7 @@ impl Legend {
         legend
     }
 
-    fn called(&self, stack: Stack) -> Option<&Called> {
+    fn frame_of(&self, stack: Stack) -> Option<&Called> {
         self.frames.get(stack.0 as usize)?.as_ref()
     }
 
@@ -201,6 +201,12 @@ impl Legend {
         Some(line.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}")))
     }
 
+    /// The function of this name, as it is shown; of several, the first that was met.
+    pub fn called(&self, name: &str) -> Option<FunctionId> {
+        let place = self.functions.iter().position(|function| function.name == name)?;
+        u32::try_from(place).ok().map(FunctionId)
+    }
+
     /// How many functions have names, and how many are offsets into modules.
     pub fn named(&self) -> (usize, usize) {
         let is = |wanted: fn(&FunctionKind) -> bool| {
@@ -219,7 +225,7 @@ impl Legend {
 
     /// The caller of a frame, and its own lines, the innermost first; `None` if it is lost.
     pub(super) fn frame(&self, stack: Stack) -> Option<(Stack, &[Line])> {
-        let called = self.called(stack)?;
+        let called = self.frame_of(stack)?;
         Some((called.caller, &self.lines[called.begin as usize..called.end as usize]))
     }
 

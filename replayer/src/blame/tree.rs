@@ -93,6 +93,9 @@ pub struct Tree {
     pub unit: Unit,
     /// Whether there are two runs.
     pub is_difference: bool,
+    /// Whether the innermost functions are at the root. What a node caused itself ([`Node::own`]) is then
+    /// what nobody outside it is known for.
+    pub is_inverted: bool,
     /// What the shape left out: stacks with functions that are hidden, or without the one in focus.
     pub left_out: Amounts,
     /// In the order of their levels. The first is the root.
@@ -214,11 +217,10 @@ impl Tree {
 mod tests {
     use super::*;
     use crate::blame::Row;
-    use crate::blame::fold::{Folder, Scale};
+    use crate::blame::fold::{self, Folder, Scale};
     use crate::export::names::{Function, Names};
     use malloscope_traces::stacks::{Frame, Module, ModuleId};
     use malloscope_traces::{Stack, Stacks};
-    use std::collections::BTreeMap;
 
     /// Names addresses by letters; at every eleventh a function was inlined.
     #[derive(Clone, Copy)]
@@ -391,18 +393,7 @@ mod tests {
                 let folded = folder.fold(&blame, Scale::of_lines(Unit::Bytes));
                 let shape = Shape { merges_recursion, ..Shape::default() };
                 let tree = Tree::of(&legend, &blame, None, &shape);
-                let own = |number: u32| {
-                    let path = tree.path(number);
-                    let names: Vec<&str> = path
-                        .iter()
-                        .map(|&number| legend.get(tree.node(number).line.function).name.as_str())
-                        .collect();
-                    (names.join(";"), tree.node(number).own.first)
-                };
-                let lines = (1..u32::try_from(tree.nodes().len()).unwrap()).map(own);
-                let lines: BTreeMap<String, f64> = lines.filter(|(_, own)| *own > 0.0).collect();
-                let folded: BTreeMap<String, f64> =
-                    folded.into_iter().map(|(line, weight)| (line, weight as f64)).collect();
+                let lines = fold::of_tree(&tree, &legend, Scale::of_lines(Unit::Bytes));
                 assert_eq!(lines, folded, "seed {seed}");
                 assert_eq!(tree.root().total.first, blame.total);
                 check_order(&tree);

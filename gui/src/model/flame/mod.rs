@@ -4,10 +4,11 @@ pub mod layout;
 pub mod picture;
 
 use malloscope_replayer::blame::What;
-use malloscope_replayer::blame::legend::FunctionId;
+use malloscope_replayer::blame::legend::{FunctionId, Legend};
 use malloscope_replayer::blame::tree::Shape;
 use malloscope_traces::Stack;
 use picture::Picture;
+use std::path::Path;
 
 /// What a flamegraph is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,22 +110,20 @@ pub enum Direction {
 }
 
 /// The command that prints the same.
-pub fn command(trace: &std::path::Path, recipe: &Recipe, other: &[(String, u64)]) -> String {
-    let mut command = format!("malloscope flame {}", quoted(&trace.to_string_lossy()));
-    command.push_str(&format!(" --of {}", recipe.what.name()));
-    if recipe.shape.merges_recursion {
-        command.push_str(" --merge-recursion");
-    }
-    if let Some((first, end)) = recipe.range_in_use() {
-        command.push_str(&format!(" --range {first}..{end}"));
-    }
-    if recipe.compares {
-        for (name, value) in other {
-            command.push_str(&format!(" --against-set {name}={value}"));
-        }
-    }
-    command.push_str(&format!(" -o {}.svg", recipe.what.name()));
-    command
+pub fn command(trace: &Path, recipe: &Recipe, legend: &Legend, other: &[(String, u64)]) -> String {
+    let mut words = vec!["malloscope flame".to_owned(), quoted(&trace.to_string_lossy())];
+    words.push(format!("--of {}", recipe.what.name()));
+    let shape = &recipe.shape;
+    words.extend(shape.is_inverted.then(|| "--callers".to_owned()));
+    words.extend(shape.merges_recursion.then(|| "--merge-recursion".to_owned()));
+    let name = |function: FunctionId| quoted(&legend.get(function).name);
+    words.extend(shape.focus.map(|function| format!("--focus {}", name(function))));
+    words.extend(shape.hidden.iter().map(|&function| format!("--hide {}", name(function))));
+    words.extend(recipe.range_in_use().map(|(first, end)| format!("--range {first}..{end}")));
+    let other = other.iter().filter(|_| recipe.compares);
+    words.extend(other.map(|(name, value)| format!("--against-set {name}={value}")));
+    words.push(format!("-o {}.svg", recipe.what.name()));
+    words.join(" ")
 }
 
 /// A word as shells read it.
@@ -140,18 +139,22 @@ pub fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use malloscope_replayer::export::names::Offsets;
+    use malloscope_traces::Stacks;
 
     #[test]
     fn the_command_prints_the_same() {
         let mut recipe = Recipe { what: What::Pinned, ..Recipe::default() };
         let other = [("mmap_threshold".to_owned(), 65536)];
-        let said = |recipe: &Recipe| command(Path::new("it's.mscope"), recipe, &other);
+        let legend = Legend::of(&Stacks::default(), Offsets);
+        let said = |recipe: &Recipe| command(Path::new("it's.mscope"), recipe, &legend, &other);
         assert_eq!(said(&recipe), r"malloscope flame 'it'\''s.mscope' --of pinned -o pinned.svg");
         recipe.compares = true;
         recipe.shape.merges_recursion = true;
         let expected = "--of pinned --merge-recursion --against-set mmap_threshold=65536 -o pinned.svg";
         assert!(said(&recipe).ends_with(expected), "{}", said(&recipe));
+        recipe.shape = Shape { is_inverted: true, hidden: vec![FunctionId(0)], ..Shape::default() };
+        assert!(said(&recipe).contains("--callers --hide '[no stack]'"), "{}", said(&recipe));
         recipe = Recipe { range: Some((3, 9)), ..Recipe::default() };
         assert!(said(&recipe).ends_with("--of bytes --range 3..9 -o bytes.svg"), "{}", said(&recipe));
     }

@@ -10,6 +10,7 @@ use egui::{
     Align, Color32, EventFilter, FontFamily, FontId, Key, Rect, Response, RichText, ScrollArea, Sense,
     Stroke, StrokeKind, Ui, WidgetInfo, accesskit::Role, pos2, vec2,
 };
+use malloscope_replayer::blame::tree::Amounts;
 
 /// The height of a bar, in points.
 const LEVEL: f32 = 18.0;
@@ -301,23 +302,19 @@ fn tooltip(ui: &mut Ui, picture: &Picture, node: u32) {
     }
     let of = picture.tree.node(node);
     let unit = picture.unit();
-    let lines = if picture.tree.is_difference {
-        let line = |what: &str, amounts: malloscope_replayer::blame::tree::Amounts| {
-            format!(
-                "{what} {} → {}: {}, {} of all",
-                unit.shown(amounts.first),
-                unit.shown(amounts.second),
-                picture.shown(amounts),
-                picture.percent(amounts)
-            )
-        };
-        [line("total", of.total), line("self", of.own)]
-    } else {
-        [
-            format!("total {}, {} of all", picture.shown(of.total), picture.percent(of.total)),
-            format!("self {}, {}", picture.shown(of.own), picture.percent(of.own)),
-        ]
+    let line = |what: &str, amounts: Amounts| {
+        let (shown, percent) = (picture.shown(amounts), picture.percent(amounts));
+        if picture.tree.is_difference {
+            let (first, second) = (unit.shown(amounts.first), unit.shown(amounts.second));
+            format!("{what} {first} → {second}: {shown}, {percent} of all")
+        } else {
+            format!("{what} {shown}, {percent} of all")
+        }
     };
+    let mut lines = vec![line("total", of.total)];
+    if !picture.tree.is_inverted {
+        lines.push(line("self", of.own));
+    }
     for line in lines {
         ui.label(line);
     }

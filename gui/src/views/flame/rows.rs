@@ -26,7 +26,7 @@ pub struct Rows {
 impl Rows {
     /// Shows the rows.
     pub fn ui(&mut self, ui: &mut Ui, picture: &Picture, commands: &mut Commands) {
-        let columns = columns(picture.tree.is_difference);
+        let columns = columns(picture);
         let is_new = self.chosen != Some(picture.chosen()) && picture.chosen() != 0;
         self.chosen = Some(picture.chosen());
         let is_looked_at = |node: &u32| *node == picture.chosen();
@@ -55,10 +55,10 @@ impl Rows {
     }
 }
 
-fn columns(is_difference: bool) -> Vec<Column> {
+fn columns(picture: &Picture) -> Vec<Column> {
     let number =
         |title: &str, meaning, width| Column { title: title.to_owned(), meaning, width, is_number: true };
-    let mut columns = if is_difference {
+    let mut columns = if picture.tree.is_difference {
         vec![
             number("Before", "What it and what it called caused under the recorded settings.", 84.0),
             number("After", "What it and what it called caused under the other settings.", 84.0),
@@ -71,13 +71,21 @@ fn columns(is_difference: bool) -> Vec<Column> {
             number("Self", "What it caused itself: the stacks that end in it.", 80.0),
         ]
     };
+    if has_no_self(picture) {
+        columns.pop();
+    }
     columns.push(Column {
         title: "Function".to_owned(),
-        meaning: "The function, called by the one that it is below and further in.",
+        meaning: "The function: below the one that called it, and further in; or, among callers, below the one that it called.",
         width: 180.0,
         is_number: false,
     });
     columns
+}
+
+/// Among callers, what is further in than the first has called it, and did nothing itself.
+fn has_no_self(picture: &Picture) -> bool {
+    picture.tree.is_inverted && !picture.tree.is_difference
 }
 
 fn cell(visuals: &Visuals, picture: &Picture, number: u32, column: usize) -> Cell {
@@ -87,7 +95,9 @@ fn cell(visuals: &Visuals, picture: &Picture, number: u32, column: usize) -> Cel
     match (column, picture.tree.is_difference) {
         (0, false) => Cell { share: Some(picture.share(node.total)), ..plain(picture.shown(node.total)) },
         (1, false) => plain(picture.percent(node.total)),
-        (2, false) => Cell { is_weak: node.own.first <= 0.0, ..plain(picture.shown(node.own)) },
+        (2, false) if !has_no_self(picture) => {
+            Cell { is_weak: node.own.first <= 0.0, ..plain(picture.shown(node.own)) }
+        }
         (0, true) => plain(unit.shown(node.total.first)),
         (1, true) => plain(unit.shown(node.total.second)),
         (2, true) => plain(unit.shown_signed(node.total.difference())),

@@ -260,7 +260,7 @@ fn shortened(name: &str) -> String {
 
 fn copy(ui: &mut Ui, picture: &Picture, model: &Model, trace: &std::path::Path) {
     let settings = model.compared().map(|run| run.trial.settings.clone()).unwrap_or_default();
-    let line = command(trace, &picture.recipe, &settings);
+    let line = command(trace, &picture.recipe, &picture.legend, &settings);
     if ui
         .button("Copy command")
         .on_hover_text(format!("Copies the command that draws the same:\n{line}"))
