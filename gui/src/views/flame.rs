@@ -17,6 +17,9 @@ use malloscope_replayer::run::Progress;
 /// From this width on, the rows are beside the picture, and not below it.
 const WIDE: f32 = 760.0;
 
+/// Below this height there is no room for both.
+const HIGH: f32 = 180.0;
+
 /// What the flamegraph remembers that is nobody else's business.
 #[derive(Clone, Debug, Default)]
 pub struct FlameView {
@@ -70,7 +73,9 @@ impl FlameView {
             Panel::bottom("flame rows below").default_size(height * 0.4).size_range(60.0..=height * 0.8)
         };
         let frame = egui::Frame::new().inner_margin(crate::theme::GAP / 2.0);
-        rows.resizable(true).frame(frame).show(ui, |ui| self.rows.ui(ui, picture, commands));
+        if width >= WIDE || height >= HIGH {
+            rows.resizable(true).frame(frame).show(ui, |ui| self.rows.ui(ui, picture, commands));
+        }
         self.chart.ui(ui, picture, model.flame.grows_upward, commands);
     }
 }

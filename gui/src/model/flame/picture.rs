@@ -61,6 +61,8 @@ pub struct Picture {
     found_before: Vec<u32>,
     /// How many functions of the tree are found.
     functions_found: usize,
+    /// How much of what is in view has them: a walk over the whole tree, and so not made in every frame.
+    amount_found: Amounts,
     /// The modules by how much of the picture is theirs, the most first.
     modules: Vec<u32>,
     /// The colour of each module, by the modules' numbers.
@@ -87,6 +89,7 @@ impl Picture {
             found: Vec::new(),
             found_before: Vec::new(),
             functions_found: 0,
+            amount_found: Amounts::default(),
             modules,
             colours,
         };
@@ -201,7 +204,7 @@ impl Picture {
 
     /// How much the stacks caused, of those in view, that have what is searched for, each counted once.
     pub fn found(&self) -> Amounts {
-        self.tree.with(&self.found, self.zoom())
+        self.amount_found
     }
 
     /// How many of the tree's functions are found.
@@ -212,6 +215,7 @@ impl Picture {
     pub(crate) fn search(&mut self, text: &str) {
         (self.found, self.found_before, self.functions_found) = (Vec::new(), Vec::new(), 0);
         if text.trim().is_empty() {
+            self.amount_found = Amounts::default();
             return;
         }
         self.found = self.legend.search(text);
@@ -227,6 +231,13 @@ impl Picture {
             before += u32::from(is_found);
             self.found_before.push(before);
         }
+        self.measure_found();
+    }
+
+    fn measure_found(&mut self) {
+        if self.is_searched() {
+            self.amount_found = self.tree.with(&self.found, self.zoom());
+        }
     }
 
     pub(crate) fn zoom_to(&mut self, node: u32) {
@@ -236,12 +247,14 @@ impl Picture {
                 self.zooms.remove(0);
             }
             self.zooms.push(node);
+            self.measure_found();
         }
         self.open_to(node);
     }
 
     pub(crate) fn zoom_back(&mut self) {
         self.zooms.pop();
+        self.measure_found();
     }
 
     pub(crate) fn choose(&mut self, node: u32) {
