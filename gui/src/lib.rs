@@ -2,7 +2,7 @@
 //!
 //! Each frame the [`app`] polls the [`jobs`], shows the `views`, and then applies what they asked.
 //! Views only read the [`model`]; what a user can do is a list of [`app::command::Command`]s, and
-//! `app::apply` is the only code that changes the model.
+//! `app::apply` is the only code that changes the model, with `app::stacks` for what is about call stacks.
 //!
 //! Nothing is computed here that `malloscope replay`, `compare`, `flame` and `sites` could not print: the
 //! numbers and their definitions are the replayer's, replays run in a process of their own, and what

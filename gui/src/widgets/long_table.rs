@@ -232,3 +232,78 @@ fn draw_bar(ui: &Ui, rect: Rect, share: f64) {
     let bar = Align2::LEFT_TOP.align_size_within_rect(vec2(width, ground.height()), ground);
     ui.painter().rect_filled(bar, 2.0, theme::bar(ui.visuals()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egui_kittest::Harness;
+    use egui_kittest::kittest::Queryable;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    /// What was asked for and clicked in a frame of a table of so many rows.
+    #[derive(Default)]
+    struct Seen {
+        asked: Vec<usize>,
+        clicked: Option<Clicked>,
+    }
+
+    fn table(rows: usize, scroll_to: Option<usize>) -> (Harness<'static>, Rc<RefCell<Seen>>) {
+        let seen = Rc::new(RefCell::new(Seen::default()));
+        let told = Rc::clone(&seen);
+        let column = |title: &str, is_number| Column {
+            title: title.to_owned(),
+            meaning: "What it means.",
+            width: 80.0,
+            is_number,
+        };
+        let columns = [column("Name", false), column("Size", true)];
+        let mut scroll_to = scroll_to;
+        let harness = Harness::builder().with_size([400.0, 300.0]).build_ui(move |ui| {
+            let table = LongTable {
+                name: "rows",
+                columns: &columns,
+                rows,
+                is_chosen: &|row| row == 1,
+                scroll_to: scroll_to.take(),
+                is_sortable: true,
+            };
+            let mut asked = Vec::new();
+            let clicked = table.show(ui, |row, column| {
+                asked.push(row);
+                let text = if column == 0 { format!("row {row}") } else { row.to_string() };
+                Cell { text, is_open: (column == 0).then_some(false), ..Cell::default() }
+            });
+            let mut seen = told.borrow_mut();
+            seen.asked = asked;
+            seen.clicked = clicked.or(seen.clicked);
+        });
+        (harness, seen)
+    }
+
+    #[test]
+    fn a_million_rows_are_asked_for_no_more_than_a_hundred() {
+        let asked = |rows| {
+            let (mut harness, seen) = table(rows, None);
+            harness.run();
+            seen.borrow().asked.len()
+        };
+        assert_eq!(asked(1_000_000), asked(100));
+        assert!(asked(100) < 100, "{}", asked(100));
+        let (mut harness, seen) = table(1_000_000, Some(700_000));
+        harness.run();
+        assert!(seen.borrow().asked.contains(&700_000), "{:?}", seen.borrow().asked);
+    }
+
+    #[test]
+    fn titles_and_rows_are_clicked() {
+        let (mut harness, seen) = table(100, None);
+        harness.run();
+        harness.get_by_label("Size").click();
+        harness.run();
+        assert_eq!(seen.borrow().clicked, Some(Clicked::Title(1)));
+        harness.get_by_label("row 3, 3").click();
+        harness.run();
+        assert_eq!(seen.borrow().clicked, Some(Clicked::Row(3)));
+    }
+}
