@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::ValueEnum;
+use malloscope_replayer::report::allocations::Allocations;
 use malloscope_replayer::report::sites::Sites;
 use malloscope_replayer::report::terminal::Colour;
 use malloscope_replayer::report::{
@@ -81,6 +82,17 @@ pub fn print_tunables(
         }
         Format::Json => json::write_tunables(release, rows, fields, &mut out)?,
         Format::Csv => tunables::write_csv(rows, &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+/// Prints a list of single allocations.
+pub fn print_allocations(allocations: &Allocations<'_>, format: Format) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    match format {
+        Format::Terminal | Format::Markdown => print_sections(&[allocations.section()], format, &mut out)?,
+        Format::Json => allocations.write_json(&mut out)?,
+        Format::Csv => allocations.write_csv(&mut out)?,
     }
     Ok(out.flush()?)
 }

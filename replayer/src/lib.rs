@@ -1,6 +1,7 @@
 //! Replays traces through the twin of glibc's malloc.
 #![forbid(unsafe_code)]
 
+pub mod allocations;
 pub mod blame;
 pub mod engine;
 pub mod explore;

@@ -1,5 +1,6 @@
 //! The subcommands.
 
+pub mod allocations;
 pub mod compare;
 pub mod dump;
 pub mod explain;

@@ -4,7 +4,7 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 17] = [
+pub const SUBCOMMANDS: [&str; 18] = [
     "profile",
     "record",
     "replay",
@@ -12,6 +12,7 @@ pub const SUBCOMMANDS: [&str; 17] = [
     "compare",
     "flame",
     "sites",
+    "allocations",
     "heap",
     "explain",
     "info",

@@ -98,3 +98,27 @@ fn what_is_not_there_is_said() {
     let unreplayed = said(&mut malloscope(["sites", "--sort", "pinned", stacked()]));
     assert!(unreplayed.code == Some(1) && unreplayed.err.contains("--replay"), "{}", unreplayed.err);
 }
+
+#[test]
+fn single_allocations_are_listed_and_all_are_counted() {
+    let list = |arguments: &[&str]| {
+        let fixed = ["allocations", "--format", "json"];
+        let answer = answer(fixed.iter().chain(arguments).chain([&stacked()]));
+        serde_json::from_str::<Value>(&answer).unwrap()
+    };
+    let all = list(&["--top", "5"]);
+    let sites = json(&[]);
+    assert_eq!(all["matching"], sites["counted"]["allocations"]);
+    assert_eq!(all["matching_bytes"], sites["counted"]["bytes"]);
+    let sizes: Vec<f64> =
+        all["allocations"].as_array().unwrap().iter().map(|row| number(&row["request"])).collect();
+    assert!(sizes.len() == 5 && sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
+    assert!(all["allocations"][0]["frames"].as_array().unwrap().iter().any(|frame| frame == "main"));
+    let live = list(&["--live", "--top", "1000000"]);
+    assert_eq!(live["matching_bytes"], sites["end"]["live_bytes"]);
+    assert!(live["allocations"].as_array().unwrap().iter().all(|row| row["freed"].is_null()));
+    let table = answer(["allocations", "--sort", "lifetime", "--top", "3", trace()]);
+    assert!(table.starts_with("Allocations\n") && !table.contains("stack,"), "{table}");
+    let csv = answer(["allocations", "--format", "csv", "--top", "3", stacked()]);
+    assert!(csv.lines().count() == 4 && csv.starts_with("size,chunk,address,thread,"), "{csv}");
+}

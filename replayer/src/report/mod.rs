@@ -3,6 +3,7 @@
 //! A report is put together once, as [`Section`]s of text and tables; [`terminal`] and [`markdown`]
 //! print those. [`json`] and [`csv`] print every number there is, under names that stay.
 
+pub mod allocations;
 pub mod calls;
 pub mod chart;
 pub mod comparison;
