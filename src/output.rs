@@ -90,7 +90,7 @@ pub fn print_tunables(
 pub fn print_allocations(allocations: &Allocations<'_>, format: Format) -> anyhow::Result<()> {
     let mut out = open(None)?;
     match format {
-        Format::Terminal | Format::Markdown => print_sections(&[allocations.section()], format, &mut out)?,
+        Format::Terminal | Format::Markdown => write_sections(&[allocations.section()], format, &mut out)?,
         Format::Json => allocations.write_json(&mut out)?,
         Format::Csv => allocations.write_csv(&mut out)?,
     }

@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(made(Wanted { only_live: true, ..ALL }), [4, 3]);
         assert_eq!(made(Wanted { thread: Some(1), ..ALL }), [1, 3]);
         assert_eq!(made(Wanted { least: 100, ..ALL }), [1, 4, 0]);
-        assert_eq!(made(Wanted { range: Range { first: 1, end: 4 }, ..ALL }), [1, 3]);
+        assert_eq!(made(Wanted { range: Range::new(1, 4).unwrap(), ..ALL }), [1, 3]);
     }
 
     #[test]

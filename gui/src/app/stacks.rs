@@ -231,7 +231,7 @@ fn pursue(model: &mut Model) -> Todo {
 }
 
 fn as_range(range: Option<(u64, u64)>) -> Option<Range> {
-    range.map(|(first, end)| Range { first, end })
+    range.and_then(|range| Range::try_from(range).ok())
 }
 
 /// A tree that is wanted and that there is all for.
@@ -340,7 +340,7 @@ mod tests {
         heard(&mut model, Slot::Charge(Source::Trace), News::Charged(blames(What::Bytes)));
         model.range = Some((3, 9));
         let todo = look_at_range(&mut model);
-        let range = Range { first: 3, end: 9 };
+        let range = Range::new(3, 9).unwrap();
         let [Work::Charge(charge)] = &todo.start[..] else { panic!("{todo:?}") };
         assert_eq!((charge.source, charge.range), (Source::Trace, range));
         let charged = News::Charged(blames(What::Bytes));

@@ -6,6 +6,7 @@ pub mod picture;
 use malloscope_replayer::blame::What;
 use malloscope_replayer::blame::legend::{FunctionId, Legend};
 use malloscope_replayer::blame::tree::Shape;
+use malloscope_replayer::trial::Trial;
 use malloscope_traces::Stack;
 use picture::Picture;
 use std::path::Path;
@@ -109,8 +110,9 @@ pub enum Direction {
     Right,
 }
 
-/// The command that prints the same.
-pub fn command(trace: &Path, recipe: &Recipe, legend: &Legend, other: &[(String, u64)]) -> String {
+/// The command that draws the same; nothing if there is none, because what `other` is cannot be said of one
+/// side alone.
+pub fn command(trace: &Path, recipe: &Recipe, legend: &Legend, other: Option<&Trial>) -> Option<String> {
     let mut words = vec!["malloscope flame".to_owned(), quoted(&trace.to_string_lossy())];
     words.push(format!("--of {}", recipe.what.name()));
     let shape = &recipe.shape;
@@ -120,10 +122,16 @@ pub fn command(trace: &Path, recipe: &Recipe, legend: &Legend, other: &[(String,
     words.extend(shape.focus.map(|function| format!("--focus {}", name(function))));
     words.extend(shape.hidden.iter().map(|&function| format!("--hide {}", name(function))));
     words.extend(recipe.range_in_use().map(|(first, end)| format!("--range {first}..{end}")));
-    let other = other.iter().filter(|_| recipe.compares);
-    words.extend(other.map(|(name, value)| format!("--against-set {name}={value}")));
+    for option in other.map(Trial::options).unwrap_or_default().chunks(2) {
+        let against = match option.first().map(String::as_str) {
+            Some("--set") => "--against-set",
+            Some("--glibc") => "--against-glibc",
+            _ => return None,
+        };
+        words.push(format!("{against} {}", quoted(option.get(1)?)));
+    }
     words.push(format!("-o {}.svg", recipe.what.name()));
-    words.join(" ")
+    Some(words.join(" "))
 }
 
 /// A word as shells read it.
@@ -145,14 +153,18 @@ mod tests {
     #[test]
     fn the_command_prints_the_same() {
         let mut recipe = Recipe { what: What::Pinned, ..Recipe::default() };
-        let other = [("mmap_threshold".to_owned(), 65536)];
+        let settings = vec![("mmap_threshold".to_owned(), 65536)];
+        let other = Trial { settings, release: Some("2.31".to_owned()), ..Trial::default() };
         let legend = Legend::of(&Stacks::default(), Offsets);
-        let said = |recipe: &Recipe| command(Path::new("it's.mscope"), recipe, &legend, &other);
+        let against = |recipe: &Recipe, other| command(Path::new("it's.mscope"), recipe, &legend, other);
+        let said = |recipe: &Recipe| against(recipe, None).unwrap();
         assert_eq!(said(&recipe), r"malloscope flame 'it'\''s.mscope' --of pinned -o pinned.svg");
-        recipe.compares = true;
         recipe.shape.merges_recursion = true;
-        let expected = "--of pinned --merge-recursion --against-set mmap_threshold=65536 -o pinned.svg";
-        assert!(said(&recipe).ends_with(expected), "{}", said(&recipe));
+        let expected = "--of pinned --merge-recursion --against-glibc 2.31 --against-set mmap_threshold=64K -o pinned.svg";
+        let line = against(&recipe, Some(&other)).unwrap();
+        assert!(line.ends_with(expected), "{line}");
+        let narrow = Trial { huge_pages: 3, ..Trial::default() };
+        assert_eq!(against(&recipe, Some(&narrow)), None);
         recipe.shape = Shape { is_inverted: true, hidden: vec![FunctionId(0)], ..Shape::default() };
         assert!(said(&recipe).contains("--callers --hide '[no stack]'"), "{}", said(&recipe));
         recipe = Recipe { range: Some((3, 9)), ..Recipe::default() };

@@ -259,13 +259,12 @@ fn shortened(name: &str) -> String {
 }
 
 fn copy(ui: &mut Ui, picture: &Picture, model: &Model, trace: &std::path::Path) {
-    let settings = model.compared().map(|run| run.trial.settings.clone()).unwrap_or_default();
-    let line = command(trace, &picture.recipe, &picture.legend, &settings);
-    if ui
-        .button("Copy command")
-        .on_hover_text(format!("Copies the command that draws the same:\n{line}"))
-        .clicked()
-    {
+    let recipe = &picture.recipe;
+    let compares = recipe.compares && recipe.what.needs_replay();
+    let other = model.compared().filter(|_| compares).map(|run| &run.trial);
+    let Some(line) = command(trace, recipe, &picture.legend, other) else { return };
+    let meaning = format!("Copies the command that draws the same:\n{line}");
+    if ui.button("Copy command").on_hover_text(meaning).clicked() {
         ui.ctx().copy_text(line);
     }
 }
