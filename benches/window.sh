@@ -37,7 +37,7 @@ fi
 
 # As large as the window, so that all of it is drawn.
 exec 3> >(cat >"$work/display")
-Xvfb -displayfd 3 -screen 0 "${size}x24" -nolisten tcp 2>/dev/null &
+Xvfb -displayfd 3 -screen 0 "${size}x24" -nolisten tcp -noreset 2>/dev/null &
 children+=($!)
 exec 3>&-
 until [ -s "$work/display" ]; do sleep 0.1; done
