@@ -144,11 +144,6 @@ impl Pair {
         self.events([key_event(modifiers, key, true), key_event(modifiers, key, false)]);
     }
 
-    fn write(&mut self, text: &str) {
-        self.xdotool(&["type", "--delay", "20", text]);
-        self.events([Event::Text(text.to_owned())]);
-    }
-
     fn point(&mut self, at: Pos2) {
         let at = at.round();
         let [x, y] = [at.x, at.y].map(|side| side.to_string());
@@ -309,6 +304,11 @@ fn the_real_window_is_driven_and_shows_what_it_should() {
     pair.twin.must_say(&["Differences", "mmap_threshold 64K"]);
     let compared = pair.must_agree("compared");
     assert!(changed(&selected, &compared) > 1000, "the differences are shown");
+
+    // A key brings another panel to the front.
+    pair.key("8", Modifiers::NONE, Key::Num8);
+    assert_eq!(pair.twin.app().model().front, View::Report);
+    pair.must_agree("the report is in front");
 
     // What is looked at is on the clipboard, as a command line.
     pair.xdotool(&["key", "ctrl+l"]);
