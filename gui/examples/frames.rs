@@ -171,6 +171,9 @@ impl Bench {
                     self.app.apply(Command::Alone(true));
                     self.app.apply(Command::Look(View::ALL[0]));
                     self.stage = Stage::Frames { view: 0, deed: 0, left: FRAMES + BEFORE };
+                } else {
+                    // Whoever works says when there is news.
+                    return;
                 }
             }
             Stage::Frames { view, deed, left } => {
