@@ -42,7 +42,7 @@ children+=($!)
 exec 3>&-
 until [ -s "$work/display" ]; do sleep 0.1; done
 export DISPLAY=:$(cat "$work/display")
-openbox 2>/dev/null &
+openbox >/dev/null 2>&1 &
 children+=($!)
 
 export LIBGL_ALWAYS_SOFTWARE=1 WINIT_X11_SCALE_FACTOR=1 XDG_RUNTIME_DIR="$work" XDG_STATE_HOME="$work"
