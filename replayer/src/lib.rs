@@ -15,6 +15,7 @@ pub mod metrics;
 mod nptl;
 pub mod order;
 pub mod outcome;
+mod own;
 pub mod placements;
 mod places;
 pub mod range;

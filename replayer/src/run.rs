@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::metrics::slices::Slicing;
 use crate::order::{Listener, Twin};
 use crate::outcome::{self, ArenaRow, Corrupted, Cost, Outcome, Settings, Thresholds};
+use crate::own;
 use crate::placements::{KernelCalls, Placements};
 use crate::range::Range;
 use crate::recognition::Recording;
@@ -255,6 +256,7 @@ fn real(job: &Job, recording: &Recording) -> Result<Metered, RunError> {
     {
         return Err(RunError::Wall(limit));
     }
+    own::settle(&process);
     Ok(Metered::new(process))
 }
 
@@ -327,6 +329,8 @@ fn drive<M: Machine>(
 ) -> Result<Outcome, RunError> {
     let started = Instant::now();
     let worked = processor_seconds();
+    // What is made ready here takes memory of ours, which is not the heap's.
+    let mark = machine.faults_so_far();
     let (header, source, total, _) = line.traces.pop().expect("a lineage has at least the trace itself");
     let total = total.map(|total| job.range.map_or(total, |range| total.min(range.end())));
     let eldest = &line.eldest;
@@ -337,7 +341,9 @@ fn drive<M: Machine>(
     let recorded_break = eldest.header.heap.initial_break;
     let exact = job.trial.memory == MemoryKind::Simulated;
     let metrics = Metrics::new(&machine, exact);
+    machine.disown_faults_since(mark);
     let tally = tally(job, &mut machine, header.clock)?;
+    let mark = machine.faults_so_far();
     let compared = job.compare && header.heap.placements && recorded_break != 0;
     let source = match twin(eldest, &line.traces) {
         Some(twin) => source.ordered(&job.trace, twin, recorded_break),
@@ -376,12 +382,17 @@ fn drive<M: Machine>(
     }
     let mut damage = Vec::new();
     let mut corruption = None;
+    run.engine.heap_mut().memory_mut().disown_faults_since(mark);
     for (_, source, _, until) in line.traces {
         let child = header.program.pid;
         run.replay_ancestor(&source, until.unwrap_or(u64::MAX), child, &mut damage)?;
     }
+    let mut mark = run.engine.heap().memory().faults_so_far();
     while let Some(batch) = source.next_sound(&mut damage)? {
-        match run.replay(&batch) {
+        run.engine.heap_mut().memory_mut().disown_faults_since(mark);
+        let replayed = run.replay(&batch);
+        mark = run.engine.heap().memory().faults_so_far();
+        match replayed {
             Ok(()) => {}
             Err(Stop::Corrupted(record, message)) => {
                 corruption = Some(Corrupted { record, message: message.to_string() });

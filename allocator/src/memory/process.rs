@@ -56,6 +56,15 @@ impl Process {
         Process { pagemap: Pagemap::open(), ..self }
     }
 
+    /// Has the kernel find the pages of a mapping now, so that no later fault is for one of them: to be written,
+    /// or to be read only. Without effect before Linux 5.14, and where nothing is mapped.
+    pub fn populate(&self, at: Address, length: u64, is_written: bool) {
+        let advice = if is_written { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+        let start = ptr::with_exposed_provenance_mut(index(at.0));
+        // SAFETY: finds pages, and changes nothing that is in them.
+        unsafe { libc::madvise(start, index(length), advice) };
+    }
+
     /// Puts a wall across the break's way: a page that is taken, at or just below `limit`. Returns
     /// whether it could be put.
     pub fn limit_break(&mut self, limit: Address) -> bool {

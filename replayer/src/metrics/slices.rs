@@ -97,9 +97,17 @@ impl Slicing {
     }
 
     /// A slice ends here, where one was due.
-    #[cold]
+    #[inline]
     pub(crate) fn mark<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, end: u64, time: u64) {
+        // What is touched for it is ours, not the heap's: its code and its stack, too.
         let own = engine.heap().memory().faults_so_far();
+        self.write_down(engine, end, time);
+        engine.heap_mut().memory_mut().disown_faults_since(own);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_down<M: Machine>(&mut self, engine: &Engine<M, Watch>, end: u64, time: u64) {
         let heap = engine.heap();
         let counters = &heap.observer().counters;
         let bin = |bin: Bin| {
@@ -131,8 +139,6 @@ impl Slicing {
             self.halve();
         }
         self.next = end + self.length;
-        // The marks are ours, not the heap's.
-        engine.heap_mut().memory_mut().disown_faults_since(own);
     }
 
     fn halve(&mut self) {
