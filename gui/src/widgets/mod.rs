@@ -1,5 +1,6 @@
 //! Drawing that knows numbers and rectangles, and has never heard of heaps.
 
+pub mod band;
 pub mod bars;
 pub mod cells;
 pub mod csv;

@@ -3,6 +3,7 @@
 use super::Drawn;
 use crate::model::timeline::{Curve, Timeline};
 use crate::theme;
+use crate::widgets::band;
 use crate::widgets::scale::{Scale, Seen, whole};
 use crate::widgets::swatch;
 use egui::{
@@ -68,7 +69,12 @@ pub(super) fn show(
                 inside.add(area(&line, plot.bottom(), colour(visuals, curve).gamma_multiply(0.22)));
             }
             let width = if curve == Curve::Break { 2.0 } else { 1.2 };
-            inside.add(Shape::line(line, Stroke::new(width, colour(visuals, curve))));
+            let pixel = 1.0 / ui.ctx().pixels_per_point();
+            inside.add(if band::is_dense(&line, pixel) {
+                Shape::mesh(band::mesh(&line, pixel, width, colour(visuals, curve)))
+            } else {
+                Shape::line(line, Stroke::new(width, colour(visuals, curve)))
+            });
         }
         if curves.contains(&Curve::Break) {
             marks(ui, &inside, samples, across, up);

@@ -1,0 +1,93 @@
+//! A line with more points than there are pixels: of each column of pixels what it covers, in one mesh.
+//!
+//! A stroke through every point of such a line paints the same pixels many times over, and takes several vertices
+//! a point. Here a frame costs as much as the line is wide, however many points there are.
+
+use egui::{Color32, Mesh, Pos2, Rangef, Rect};
+
+/// Whether a line has so many points that it should be drawn by columns, each so wide.
+pub fn is_dense(line: &[Pos2], column: f32) -> bool {
+    let (Some(first), Some(last)) = (line.first(), line.last()) else { return false };
+    let columns = (last.x - first.x).abs() / column.max(f32::EPSILON);
+    // Steps take two points each.
+    line.len() as f64 > f64::from(columns) / 2.0
+}
+
+/// A line, whose points go from left to right, by columns of this width; `thickness` is that of a level one.
+pub fn mesh(line: &[Pos2], column: f32, thickness: f32, colour: Color32) -> Mesh {
+    let mut mesh = Mesh::default();
+    let mut paint = |number: f32, covered: Rangef| {
+        let left = number * column;
+        let covered = covered.expand(thickness / 2.0);
+        mesh.add_colored_rect(Rect::from_x_y_ranges(left..=left + column, covered), colour);
+    };
+    let mut open: Option<(f32, Rangef)> = None;
+    let mut cover = |number: f32, from: f32, to: f32| {
+        let here = Rangef::new(from.min(to), from.max(to));
+        match &mut open {
+            Some((at, covered)) if *at == number => {
+                *covered = Rangef::new(covered.min.min(here.min), covered.max.max(here.max));
+            }
+            _ => {
+                if let Some((at, covered)) = open.replace((number, here)) {
+                    paint(at, covered);
+                }
+            }
+        }
+    };
+    for ends in line.windows(2) {
+        let [from, to] = [ends[0], ends[1]];
+        let (first, last) = ((from.x / column).floor(), (to.x / column).floor());
+        let at = |x: f32| from.y + (to.y - from.y) * ((x - from.x) / (to.x - from.x)).clamp(0.0, 1.0);
+        let (mut number, mut y) = (first, from.y);
+        while number < last {
+            let border = at((number + 1.0) * column);
+            cover(number, y, border);
+            (number, y) = (number + 1.0, border);
+        }
+        cover(last, y, to.y);
+    }
+    if let Some((number, covered)) = open {
+        paint(number, covered);
+    }
+    mesh
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egui::pos2;
+
+    /// What a mesh of rectangles covers: left, top and bottom of each.
+    fn covered(mesh: &Mesh) -> Vec<[f32; 3]> {
+        mesh.vertices
+            .chunks(4)
+            .map(|corners| [corners[0].pos.x, corners[0].pos.y, corners[3].pos.y])
+            .collect()
+    }
+
+    #[test]
+    fn every_column_is_covered_from_the_highest_to_the_lowest_once() {
+        let line = [pos2(0.2, 5.0), pos2(0.4, 9.0), pos2(0.6, 1.0), pos2(2.5, 1.0), pos2(2.6, 3.0)];
+        let mesh = mesh(&line, 1.0, 2.0, Color32::WHITE);
+        assert_eq!(covered(&mesh), [[0.0, 0.0, 10.0], [1.0, 0.0, 2.0], [2.0, 0.0, 4.0]]);
+    }
+
+    #[test]
+    fn a_slope_is_cut_at_the_borders_of_columns() {
+        let mesh = mesh(&[pos2(0.0, 0.0), pos2(4.0, 8.0)], 1.0, 0.0, Color32::WHITE);
+        let expected = [[0.0, 0.0, 2.0], [1.0, 2.0, 4.0], [2.0, 4.0, 6.0], [3.0, 6.0, 8.0], [4.0, 8.0, 8.0]];
+        assert_eq!(covered(&mesh), expected);
+    }
+
+    #[test]
+    fn a_million_points_take_no_more_than_the_columns() {
+        let at = |x: u16, n: u16| {
+            pos2(f32::from(x) + f32::from(n) / 1000.0, if n.is_multiple_of(2) { 0.0 } else { 50.0 })
+        };
+        let line: Vec<Pos2> = (0..1000).flat_map(|x| (0..1000).map(move |n| at(x, n))).collect();
+        assert!(is_dense(&line, 1.0) && !is_dense(&line[..2], 1.0 / 20_000.0));
+        let mesh = mesh(&line, 1.0, 1.0, Color32::WHITE);
+        assert_eq!(mesh.vertices.len(), 4 * 1000);
+    }
+}
