@@ -37,8 +37,6 @@ pub struct Callers {
     busy: Cell<usize>,
     /// What it holds is of this generation of modules, plus one; 0 if it holds nothing.
     generation: Cell<u32>,
-    /// Where our own code lies.
-    own: Cell<(usize, usize)>,
     /// How many bytes are asked for before the next sample.
     distance: Cell<f64>,
     /// The state of the generator of random numbers; 0 before it has one.
@@ -62,9 +60,9 @@ pub fn begin_anew(entry: &Entry) {
     }
 }
 
-/// From where a hook was called: its stack pointer and frame pointer when it was entered.
+/// The registers with which a hook was entered: they say from where it was called.
 #[derive(Clone, Copy)]
-pub struct From {
+pub struct Entered {
     /// The stack pointer: there is the address that the hook returns to.
     pub sp: usize,
     /// What compilers call the frame pointer.
@@ -73,7 +71,7 @@ pub struct From {
 
 /// The number of the stack from which so many bytes are asked for; 0 if it is not wanted, or not known.
 #[inline(always)]
-pub fn site(request: usize, from: From) -> u32 {
+pub fn site(request: usize, from: Entered) -> u32 {
     if DEPTH.load(Ordering::Relaxed) == 0 { 0 } else { wanted(request, from.sp, from.rbp) }
 }
 
@@ -190,7 +188,7 @@ impl Callers {
         {
             return 0;
         }
-        let terms = &Terms { depth: DEPTH.load(Ordering::Relaxed) as usize, own: self.own.get(), generation };
+        let terms = &Terms { depth: DEPTH.load(Ordering::Relaxed) as usize, generation };
         self.walk.number(innermost, reached, terms, &self.tree).unwrap_or(0)
     }
 
@@ -201,8 +199,6 @@ impl Callers {
         self.generation.set(0);
         self.walk.forget();
         self.tree.clear();
-        let own = modules::find(here().pc).ok()??;
-        self.own.set((own.start, own.end));
         Lane::enrolled()?.write(Kind::NoFrames, 0, 0, 0);
         self.generation.set(generation.wrapping_add(1));
         Some(())

@@ -11,13 +11,13 @@
 use crate::modules::Module;
 
 /// What finds the caller of a function that was left at one place: a word, because it is read for every
-/// frame of a stack.
+/// frame of a stack. [`Rule::marked`] puts the marks on.
 ///
 /// ```text
-///  63          32 31          16      8 7      0
-/// ┌──────────────┬──────────────┬──────┬────────┐
-/// │    offset    │ where rbp is │ has? │  kind  │
-/// └──────────────┴──────────────┴──────┴────────┘
+///  63          32 31          16 12    9 8    8 7      0
+/// ┌──────────────┬──────────────┬───────┬──────┬────────┐
+/// │    offset    │ where rbp is │ marks │ has? │  kind  │
+/// └──────────────┴──────────────┴───────┴──────┴────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule(u64);

@@ -8,7 +8,7 @@ use core::ptr;
 
 use malloscope_wire::slot::Kind;
 
-use crate::callers::{self, From, site};
+use crate::callers::{self, Entered, site};
 use crate::{calls, fork, interruption, modules, real};
 
 /// Defines the hooks. They have their C names only where they are the agent: a test that links
@@ -43,7 +43,7 @@ macro_rules! asked_from {
             #[cfg_attr(panic = "abort", unsafe(no_mangle))]
             pub unsafe extern "C" fn $name($($argument: $type),*) -> $returned {
                 unsafe extern "C" fn entered($($argument: $type,)* sp: usize, rbp: usize) -> $returned {
-                    let $from = From { sp, rbp };
+                    let $from = Entered { sp, rbp };
                     $body
                 }
                 note_where!(entered, $($argument)*)

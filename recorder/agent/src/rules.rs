@@ -9,7 +9,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::cfi::{self, EXACT, Rule};
 use crate::modules;
 use crate::threads::WIPED;
-use crate::walk::Terms;
 
 /// How many rules are kept, as a power of two.
 const ENTRIES_LOG2: u32 = 16;
@@ -52,14 +51,14 @@ impl Rules {
 /// The rule for a frame whose code goes on at this address, which is [`EXACT`] or where a call returns to; `None` if
 /// the recorder cannot be told of its module.
 #[inline(always)]
-pub fn rule(pc: usize, reached: u32, terms: &Terms) -> Option<Rule> {
-    let key = key(pc, reached, terms.generation);
+pub fn rule(pc: usize, reached: u32, generation: u32) -> Option<Rule> {
+    let key = key(pc, reached, generation);
     let entry = &WIPED.rules.entries[home(pc)];
     let rule = entry.rule.load(Ordering::Acquire);
     if entry.key.load(Ordering::Acquire) == key && rule != 0 && entry.rule.load(Ordering::Acquire) == rule {
         return Some(Rule::of(rule));
     }
-    farther(key, terms.own)
+    farther(key)
 }
 
 #[inline(always)]
@@ -85,24 +84,25 @@ fn address(key: u64) -> usize {
 }
 
 #[inline(never)]
-fn farther(key: u64, own: (usize, usize)) -> Option<Rule> {
+fn farther(key: u64) -> Option<Rule> {
     let known = places(key).find(|entry| entry.key.load(Ordering::Acquire) == key);
     if let Some(word) = known.map(|entry| entry.rule.load(Ordering::Acquire)).filter(|word| *word != 0) {
         return Some(Rule::of(word));
     }
-    look_up(key, own)
+    look_up(key)
 }
 
 /// Reads the rule, and keeps it.
 #[cold]
 #[inline(never)]
-fn look_up(key: u64, own: (usize, usize)) -> Option<Rule> {
+fn look_up(key: u64) -> Option<Rule> {
     // What returns to an address was called right before it.
     let is_exact = key >> ADDRESS_BITS & 1 != 0;
     let pc = address(key) - usize::from(!is_exact);
     let module = modules::find(pc).ok()?;
     let rule = module.map_or(cfi::UNKNOWN, |module| cfi::rule(&module, pc));
-    let rule = rule.marked((own.0..own.1).contains(&pc));
+    let here = look_up as *const () as usize;
+    let rule = rule.marked(module.is_some_and(|module| (module.start..module.end).contains(&here)));
     let generation = key >> GENERATION_SHIFT;
     let free = places(key).find(|entry| {
         let theirs = entry.key.load(Ordering::Relaxed);

@@ -153,9 +153,18 @@ pub struct Walk {
     is_whole: Cell<bool>,
     /// What is walked anew of the next stack, the innermost frame first.
     next: [Place; MOST],
-    made: Cell<usize>,
     /// From where to where memory around the stack pointer can be read.
     readable: Cell<(usize, usize)>,
+}
+
+/// How far a walk went.
+struct Walked {
+    /// How many frames were walked anew.
+    made: usize,
+    /// How many frames of the last stack, from the outermost on, come outside of them.
+    joined: usize,
+    /// Whether that is all of the stack, and not only as much as was wanted.
+    is_whole: bool,
 }
 
 /// What does not change from one walk to the next.
@@ -163,8 +172,6 @@ pub struct Walk {
 pub struct Terms {
     /// How many frames a stack has at most.
     pub depth: usize,
-    /// From where to where the module that asks lies, whose frames are left out.
-    pub own: (usize, usize),
     /// Which modules there are: see [`modules::generation`].
     pub generation: u32,
 }
@@ -217,32 +224,23 @@ impl Walk {
         terms: &Terms,
         tree: &Tree,
     ) -> Option<u32> {
-        self.made.set(0);
         let intact = if self.is_whole.get() { intact } else { 0 };
-        let (joined, is_whole) = self.walk(innermost, reached, intact, terms)?;
-        let number = self.keep(joined, tree)?;
-        self.is_whole.set(is_whole);
+        let walked = self.walk(innermost, reached, intact, terms)?;
+        let number = self.keep(&walked, tree)?;
+        self.is_whole.set(walked.is_whole);
         Some(number)
     }
 
-    /// Walks from this frame outward, until it comes to one of the first `old` frames of the last stack.
-    /// Returns how many of them are left then, and whether the end was reached. `None` if the recorder
-    /// cannot be told of a module.
-    fn walk(
-        &self,
-        innermost: Frame,
-        mut reached: u32,
-        mut old: usize,
-        terms: &Terms,
-    ) -> Option<(usize, bool)> {
+    /// Walks from this frame outward, until it comes to one of the first `old` frames of the last stack. `None`
+    /// if the recorder cannot be told of a module.
+    fn walk(&self, innermost: Frame, mut reached: u32, mut old: usize, terms: &Terms) -> Option<Walked> {
         self.look_around(innermost.sp);
         let mut frame = innermost;
         let (mut made, mut own) = (0, 0);
         self.next.first()?.set(&innermost, 0);
         loop {
-            self.made.set(made);
             if made - own >= terms.depth || made + 1 == MOST {
-                return Some((0, false));
+                return Some(Walked { made, joined: 0, is_whole: false });
             }
             while let Some(passed) = self.old(old)
                 && passed.sp.load(Relaxed) < frame.sp
@@ -251,17 +249,16 @@ impl Walk {
             }
             let is_met = self.old(old).is_some_and(|passed| passed.is(&frame, reached));
             if is_met && made + old - own <= terms.depth && made + old <= MOST {
-                return Some((old, true));
+                return Some(Walked { made, joined: old, is_whole: true });
             }
-            let rule = rules::rule(frame.pc, reached, terms)?;
+            let rule = rules::rule(frame.pc, reached, terms.generation)?;
             let flags = reached | rule.marks();
             own += usize::from(flags & OWN_CODE != 0);
             self.next.get(made)?.rest.store(flags.into(), Relaxed);
             made += 1;
             let place = self.next.get(made)?;
             let Some(caller) = self.follow(&frame, rule, place) else {
-                self.made.set(made);
-                return Some((0, true));
+                return Some(Walked { made, joined: 0, is_whole: true });
             };
             frame = caller;
             reached = rule.callers_marks();
@@ -274,22 +271,19 @@ impl Walk {
         self.passed.get(count.wrapping_sub(1))
     }
 
-    /// Keeps what was walked as the last stack, outside of which so many frames of the one before come. Each
-    /// gets its number. Returns that of the innermost; `None` if the recorder cannot be told of one.
+    /// Keeps what was walked as the last stack. Each frame gets its number. Returns that of the innermost; `None`
+    /// if the recorder cannot be told of one.
     #[inline(always)]
-    fn keep(&self, joined: usize, tree: &Tree) -> Option<u32> {
+    fn keep(&self, &Walked { made, joined, .. }: &Walked, tree: &Tree) -> Option<u32> {
         // While frames are written there are none: it may be left for good.
         self.count.set(0);
-        let made = self.made.get();
         let mut outer = self.old(joined).map(Place::get).unwrap_or_default();
         let places = self.passed.get(joined..)?;
         for (from, to) in self.next.get(..made)?.iter().rev().zip(places) {
             let mut passed = from.get();
-            let mut flags = passed.flags;
             if passed.is(USES_RBP) || (outer.is(NEEDS_RBP) && outer.rbp_at == 0) {
-                flags |= NEEDS_RBP | if passed.rbp_at != 0 { CHECKS_RBP } else { 0 };
+                passed.flags |= NEEDS_RBP | if passed.rbp_at != 0 { CHECKS_RBP } else { 0 };
             }
-            passed.flags = flags;
             if passed.is(CHECKS_SP) {
                 to.sp_at.store(from.sp_at.load(Relaxed), Relaxed);
             }
