@@ -9,6 +9,8 @@
 //! A stretch of small allocations fills a run of entries with hardly a gap. Were the next free entry
 //! taken when two such runs collide, they would grow together and push each other aside without end,
 //! so one goes ahead in strides that lead far away. A whole run then goes the same way and stays together.
+//! Which entries were gone past is marked beside them, so that whoever moves out of another need not look a
+//! stride ahead, where memory would be waited for once more.
 
 use crate::columns::Holder;
 
@@ -26,6 +28,9 @@ const GRAIN: u32 = 5;
 /// itself. Always a power of two.
 const SMALLEST: usize = 1 << (STRETCH - GRAIN);
 
+/// How many entries are marked in a word.
+const BITS: usize = u64::BITS as usize;
+
 /// Who lives at an address.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -40,16 +45,31 @@ const EMPTY: Entry = Entry { address: 0, holder: Holder { slot: 0, born: 0 } };
 #[derive(Debug)]
 pub(crate) struct Addresses {
     entries: Vec<Entry>,
+    /// A bit for each entry: whether somebody on the way from home may have gone past it.
+    passed: Vec<u64>,
     inhabited: usize,
 }
 
 impl Default for Addresses {
     fn default() -> Addresses {
-        Addresses { entries: vec![EMPTY; SMALLEST], inhabited: 0 }
+        Addresses::of(SMALLEST)
     }
 }
 
 impl Addresses {
+    fn of(entries: usize) -> Addresses {
+        Addresses { entries: vec![EMPTY; entries], passed: vec![0; entries / BITS], inhabited: 0 }
+    }
+
+    /// These addresses will soon be asked for. What is known of them is fetched from memory, of all at a
+    /// time: one after the other would take as long for each.
+    #[inline]
+    pub fn fetch(&self, addresses: impl Iterator<Item = u64>) {
+        let fetched = addresses.fold(0, |all, address| all ^ self.entries[self.home(address)].address);
+        // Otherwise it would not be read at all.
+        std::hint::black_box(fetched);
+    }
+
     /// Who lives at `address`, which is not 0.
     #[inline(always)]
     pub fn get(&self, address: u64) -> Option<Holder> {
@@ -65,6 +85,7 @@ impl Addresses {
         if before.address != 0 {
             return Some(before.holder);
         }
+        self.mark(address, at);
         self.inhabited += 1;
         // The fuller, the more strides; the emptier, the more memory to be waited for.
         if self.inhabited > self.entries.len() / 2 {
@@ -99,9 +120,28 @@ impl Addresses {
         }
     }
 
-    /// Empties an entry. Whoever had to go past it on the way from home moves up.
+    /// Marks the entries that `address` went past on the way from home to where it lives.
     #[inline(always)]
-    fn vacate(&mut self, mut hole: usize) {
+    fn mark(&mut self, address: u64, lives_at: usize) {
+        let mut at = self.home(address);
+        while at != lives_at {
+            self.passed[at / BITS] |= 1 << (at % BITS);
+            at = self.wrap(at.wrapping_add(STRIDE));
+        }
+    }
+
+    /// Empties an entry.
+    #[inline(always)]
+    fn vacate(&mut self, at: usize) {
+        if self.passed[at / BITS] & 1 << (at % BITS) == 0 {
+            self.entries[at] = EMPTY;
+        } else {
+            self.move_up(at);
+        }
+    }
+
+    /// Empties an entry. Whoever had to go past it on the way from home moves up.
+    fn move_up(&mut self, mut hole: usize) {
         let (mut at, mut strides) = (hole, 0);
         loop {
             at = self.wrap(at.wrapping_add(STRIDE));
@@ -117,15 +157,16 @@ impl Addresses {
             }
         }
         self.entries[hole] = EMPTY;
+        // Nobody lives on the far side of it any more.
+        self.passed[hole / BITS] &= !(1 << (hole % BITS));
     }
 
     #[cold]
     fn grow(&mut self) {
-        let doubled = vec![EMPTY; self.entries.len() * 2];
-        for entry in std::mem::replace(&mut self.entries, doubled) {
-            if entry.address != 0 {
-                let at = self.find(entry.address);
-                self.entries[at] = entry;
+        let doubled = Addresses::of(self.entries.len() * 2);
+        for Entry { address, holder } in std::mem::replace(self, doubled).entries {
+            if address != 0 {
+                self.insert(address, holder);
             }
         }
     }
@@ -187,6 +228,25 @@ mod tests {
             for (address, holder) in plain {
                 prop_assert_eq!(addresses.get(address), Some(holder));
             }
+        }
+    }
+
+    #[test]
+    fn it_grows_and_whoever_went_past_another_is_found_when_that_one_is_gone() {
+        // Four share each home.
+        const ALL: u32 = 100_000;
+        let lived = |n: u32| 0x5555_0000_0000 + u64::from(n / 4) * 96 + u64::from(n % 4);
+        let mut addresses = Addresses::default();
+        for n in 0..ALL {
+            assert!(addresses.insert(lived(n), Holder { slot: n, born: n ^ 1 }).is_none());
+        }
+        assert!(addresses.entries.len() > SMALLEST);
+        for n in (0..ALL).filter(|n| n % 3 != 0) {
+            assert_eq!(addresses.remove(lived(n)), Some(Holder { slot: n, born: n ^ 1 }));
+        }
+        for n in 0..ALL {
+            let left = (n % 3 == 0).then_some(Holder { slot: n, born: n ^ 1 });
+            assert_eq!(addresses.get(lived(n)), left);
         }
     }
 

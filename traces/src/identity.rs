@@ -40,6 +40,12 @@ pub(crate) struct Moved {
 }
 
 impl Live {
+    /// Calls that speak of these addresses are about to come.
+    #[inline]
+    pub fn fetch(&self, addresses: impl Iterator<Item = u64>) {
+        self.at.fetch(addresses);
+    }
+
     /// An allocation is made at `address`; `birth` is its number.
     #[inline(always)]
     pub fn place(&mut self, address: u64, birth: u32) -> Result<Taken, Error> {

@@ -85,6 +85,13 @@ impl<W: Write> Writer<W> {
         if self.fold.records() >= batch::RECORDS { self.send_batch() } else { Ok(()) }
     }
 
+    /// Says that records which speak of these addresses are about to come; it need not be true. What is
+    /// known of them is fetched from memory meanwhile, for all at a time.
+    #[inline]
+    pub fn expect(&self, addresses: impl Iterator<Item = u64>) {
+        self.live.fetch(addresses);
+    }
+
     /// Says which calls will have a stack. To be called before the first record, if any is to have one.
     pub fn capture(&mut self, capture: Capture) {
         self.growth.capture(capture);

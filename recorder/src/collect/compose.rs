@@ -143,6 +143,12 @@ impl<W: Write> Composer<W> {
         (self.writer, self.forks)
     }
 
+    /// Slots that are about to be taken, as far as they were there when they were copied.
+    #[inline]
+    pub fn expect(&self, slots: &[Copied]) {
+        self.writer.expect(slots.iter().map(|slot| slot::without_site(slot.first, slot.second).0));
+    }
+
     /// Takes the slot with this index, of this kind.
     #[inline]
     pub fn take(
@@ -249,16 +255,16 @@ impl<W: Write> Composer<W> {
     ) -> Result<(), Error> {
         let time = self.nanos(time);
         let thread = self.number(thread);
-        let program_break = self.program_break;
-        self.count(time, &call);
-        self.writer.record_from(&Record { time, thread, program_break, call }, site)
+        let record = Record { time, thread, program_break: self.program_break, call };
+        self.count(&record);
+        self.writer.record_from(&record, site)
     }
 
     #[inline]
-    fn count(&mut self, time: Nanos, call: &Call) {
+    fn count(&mut self, record: &Record) {
         self.tally.records += 1;
-        self.tally.latest = time;
-        self.tally.calls += u64::from(call.is_of_malloc());
+        self.tally.latest = record.time;
+        self.tally.calls += u64::from(record.call.is_of_malloc());
     }
 
     /// The time of a record that comes next: never before that of the last one. What was given up
@@ -292,8 +298,9 @@ impl<W: Write> Composer<W> {
             return Ok(());
         };
         let call = Call::Free { pointer: Pointer::seen(address) };
-        self.count(time, &call);
-        self.writer.record_from(&Record { time, thread, program_break, call }, site)
+        let record = Record { time, thread, program_break, call };
+        self.count(&record);
+        self.writer.record_from(&record, site)
     }
 
     /// Sends to the file what there is.

@@ -103,6 +103,9 @@ impl<'m, W: Write> Follower<'m, W> {
     /// Takes the next slot.
     #[inline]
     fn take(&mut self, sink: &mut Composer<W>) -> Result<(), Error> {
+        if let Some(slots) = self.strand.ahead() {
+            sink.expect(slots);
+        }
         let Some((index, slot)) = self.strand.take() else { return Ok(()) };
         let Some(kind) = slot.kind() else {
             self.strand.unread += 1;

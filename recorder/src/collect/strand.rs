@@ -122,6 +122,12 @@ impl<'m> Strand<'m> {
         Some((self.next - 1, slot))
     }
 
+    /// What was copied last, if nothing of it has been taken.
+    #[inline]
+    pub fn ahead(&self) -> Option<&[Copied]> {
+        (self.next == self.window_at).then_some(&*self.window)
+    }
+
     /// The copy of the next slot, unless it was made before the slot was written.
     #[inline]
     fn copied(&self) -> Option<&Copied> {

@@ -9,7 +9,7 @@
 
 use super::cursors::{Cursors, Stop};
 use super::{Column, Columns};
-use crate::record::Record;
+use crate::record::{Record, Thread};
 use crate::stacks::Stack;
 use crate::varint::{put, put_signed};
 
@@ -66,12 +66,11 @@ impl Past {
     }
 }
 
-/// What of a record its stack is told with, in two words: pushed as four it would be read back as one before it
-/// is written, and the processor waits for that.
+/// What of a record its stack is told with.
 #[derive(Clone, Copy, Debug)]
 struct Site {
-    /// The thread, and above it the stack.
-    who: u64,
+    thread: Thread,
+    stack: Stack,
     /// How many bytes it asked for; of one that did not ask for any, [`Site::NO_CODE`].
     request: u64,
 }
@@ -98,7 +97,6 @@ impl Sites {
 
     /// Puts the stacks of a batch into its columns: one for each of its records.
     pub(super) fn put(&mut self, columns: &mut Columns) {
-        self.past.clear();
         put_stacks(&self.waiting, &mut self.past, columns);
     }
 
@@ -112,19 +110,12 @@ impl Site {
     /// Nobody asks for so much.
     const NO_CODE: u64 = u64::MAX;
 
-    /// Of this record.
+    /// Of this record. Always inline, to be made where it is kept: the processor waits when what was just written
+    /// is copied on.
     #[inline(always)]
     fn new(record: &Record, stack: Stack) -> Site {
         let request = record.call.request().map_or(Site::NO_CODE, |request| request.min(Site::NO_CODE - 1));
-        Site { who: u64::from(stack.0) << 32 | u64::from(record.thread.0), request }
-    }
-
-    fn thread(&self) -> u32 {
-        (self.who & 0xffff_ffff) as u32
-    }
-
-    fn stack(&self) -> Stack {
-        Stack((self.who >> 32) as u32)
+        Site { thread: record.thread, stack, request }
     }
 
     fn is_coded(&self) -> bool {
@@ -133,7 +124,7 @@ impl Site {
 
     /// Where the thread's stack before is remembered.
     fn place(&self) -> usize {
-        self.thread() as usize % THREADS
+        self.thread.0 as usize % THREADS
     }
 }
 
@@ -144,26 +135,27 @@ fn place(key: u64) -> usize {
 fn put_stacks(sites: &[Site], past: &mut Past, columns: &mut Columns) {
     columns[Column::Sites].clear();
     columns[Column::Stacks].clear();
-    if sites.iter().all(|site| site.stack().is_none()) {
+    if sites.iter().all(|site| site.stack.is_none()) {
         return;
     }
-    let others = sites.iter().enumerate().filter(|(_, site)| !site.is_coded() && !site.stack().is_none());
+    past.clear();
+    let others = sites.iter().enumerate().filter(|(_, site)| !site.is_coded() && !site.stack.is_none());
     put(&mut columns[Column::Stacks], others.clone().count() as u64);
     let mut next = 0;
     for (at, site) in others {
         put(&mut columns[Column::Stacks], (at - next) as u64);
-        past.say(site.stack(), columns);
+        past.say(site.stack, columns);
         next = at + 1;
     }
     for site in sites.iter().filter(|site| site.is_coded()) {
         let places = past.places(site.place(), site.request);
-        let stack = site.stack().0;
+        let stack = site.stack.0;
         let code = if past.by_request[places.by_request] == stack {
             BY_REQUEST
         } else if past.by_stack[places.by_stack] == stack {
             BY_STACK
         } else {
-            past.say(site.stack(), columns);
+            past.say(site.stack, columns);
             SAID
         };
         columns[Column::Sites].push(code);
