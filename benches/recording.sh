@@ -6,7 +6,8 @@
 #
 # Of each program the smallest user and system time of all repetitions counts, which take turns:
 # bare, recorded, heaptrack. Ratios are to be trusted more than times; the machine's others are in both.
-# heaptrack is its preload alone, writing to /dev/null: what the program itself pays for it.
+# heaptrack is its preload alone, writing to /dev/null: what the program itself pays for it. The last columns
+# are the program and its recorder together, a call, beside heaptrack with the helpers it starts.
 # STACKS=all or STACKS=sample:512K records stacks too.
 # MALLOSCOPE=FILE measures that command instead of building one; WORK=DIRECTORY keeps the files.
 set -euo pipefail
@@ -34,6 +35,9 @@ if ! find_heaptrack; then
     apt-get install --yes heaptrack >"$work/apt.log" 2>&1 || true
     find_heaptrack || echo "heaptrack is not there and could not be installed: measured without it" >&2
 fi
+# Newer ones analyse at once unless told not to.
+alone=
+[ -z "$heaptrack" ] || ! heaptrack --help 2>&1 | grep -q -e --record-only || alone=--record-only
 
 for program in recording_loop recording_cpu; do
     cc -O2 -fno-builtin -fno-optimize-sibling-calls -pthread -o "$work/$program" "benches/$program.c"
@@ -64,7 +68,7 @@ least() { if [ -z "$1" ] || [ "$2" -lt "$1" ]; then least=$2; else least=$1; fi;
 
 # Measures a program: its name, and how it is started.
 measure() {
-    local name=$1 bare= recorded= tracked= collector= calls= least
+    local name=$1 bare= recorded= tracked= collector= helped= calls= least
     shift
     for _ in $(seq "$repetitions"); do
         "$cpu" "$work/time" "$@"
@@ -77,20 +81,27 @@ measure() {
         if [ -n "$heaptrack" ]; then
             DUMP_HEAPTRACK_OUTPUT=/dev/null "$cpu" "$work/time" env LD_PRELOAD="$heaptrack" "$@" 2>/dev/null
             least "$tracked" "$(cat "$work/time")"; tracked=$least
+            # shellcheck disable=SC2086 # an option, or none
+            "$cpu" "$work/all" heaptrack $alone -o "$work/heaptrack" "$@" >"$work/said" 2>&1
+            least "$helped" "$(cat "$work/all")"; helped=$least
+            rm -f "$work"/heaptrack.*
         fi
     done
     awk -v name="$name" -v calls="$calls" -v bare="$bare" -v recorded="$recorded" -v tracked="$tracked" \
-        -v collector="$collector" 'BEGIN {
+        -v collector="$collector" -v helped="$helped" 'BEGIN {
         printf "%-22s %11d %8.3f %8.3f %7.2f %7.2f", name, calls, bare / 1e6, recorded / 1e6,
             (recorded - bare) * 1e3 / calls, recorded / bare
         if (tracked) printf " %7.1f %7.2f", (tracked - bare) * 1e3 / calls, tracked / bare
         else printf " %7s %7s", "-", "-"
-        printf " %9.1f\n", calls / collector
+        printf " %9.1f %7.1f", calls / collector, (recorded - bare + collector) * 1e3 / calls
+        if (helped) printf " %7.1f %5.2f\n", (helped - bare) * 1e3 / calls, (recorded - bare + collector) / (helped - bare)
+        else printf " %7s %5s\n", "-", "-"
     }'
 }
 
-printf '%-22s %11s %8s %8s %7s %7s %7s %7s %9s\n' "" "" bare recorded "" "" heap- track collector
-printf '%-22s %11s %8s %8s %7s %7s %7s %7s %9s\n' program calls s s ns/call ratio ns/call ratio Mcalls/s
+heading='%-22s %11s %8s %8s %7s %7s %7s %7s %9s %7s %7s %5s\n'
+printf "$heading" "" "" bare recorded "" "" heap- track collector both heap- both
+printf "$heading" program calls s s ns/call ratio ns/call ratio Mcalls/s ns/call track ratio
 measure "loop, 1 thread" "$loop" 1 20000000 1
 measure "loop, 2 threads" "$loop" 2 10000000 1
 if [ -n "${STACKS:-}" ]; then
