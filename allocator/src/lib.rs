@@ -75,6 +75,8 @@ mod check_hooks;
 pub mod chunk;
 pub mod corruption;
 mod free;
+#[cfg(test)]
+mod fresh;
 pub mod heap;
 pub mod huge_pages;
 pub mod last_words;

@@ -57,15 +57,8 @@ impl<M: Memory, O: Observer> Heap<M, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Processors;
-    use crate::memory::simulated::{DEFAULT_BREAK, Simulated};
+    use crate::fresh::heap;
     use crate::release::{V2_23, V2_31, V2_36};
-    use crate::tunables::Tunables;
-
-    fn heap(release: Release) -> Heap<Simulated> {
-        let machine = Simulated::new(DEFAULT_BREAK, Processors { online: 2, allowed: 2 });
-        Heap::new(machine, (), release, &Tunables::default())
-    }
 
     #[test]
     fn values_beyond_the_bounds_are_refused_or_do_nothing() {

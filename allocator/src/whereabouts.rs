@@ -144,15 +144,9 @@ impl Placing {
 mod tests {
     use super::*;
     use crate::address::Request;
-    use crate::memory::Processors;
-    use crate::memory::simulated::{DEFAULT_BREAK, Simulated};
-    use crate::release::{Release, V2_36};
-    use crate::tunables::Tunables;
-
-    fn heap(release: Release) -> Heap<Simulated> {
-        let machine = Simulated::new(DEFAULT_BREAK, Processors { online: 2, allowed: 2 });
-        Heap::new(machine, (), release, &Tunables::default())
-    }
+    use crate::fresh::heap;
+    use crate::memory::simulated::DEFAULT_BREAK;
+    use crate::release::V2_36;
 
     #[test]
     fn every_bin_is_told_in_the_order_in_which_it_serves() {

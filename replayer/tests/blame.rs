@@ -1,6 +1,9 @@
 //! Who is to blame, in whole runs: what the sums are in the report, and that who pins is found.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 
+#[path = "common/samples.rs"]
+mod samples;
+
 use malloscope_replayer::blame::{Blame, What, fold, recorded};
 use malloscope_replayer::export::names::Offsets;
 use malloscope_replayer::outcome::Outcome;
@@ -12,8 +15,9 @@ use malloscope_traces::stacks::{Capture, Frame, Module, Sampling};
 use malloscope_traces::{
     Call, Ending, Header, Nanos, Placed, Pointer, Reader, Record, Stack, Stacks, Thread, Writer,
 };
+use samples::samples;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::NamedTempFile;
 
 const SECOND: u64 = 1_000_000_000;
@@ -21,12 +25,6 @@ const SECOND: u64 = 1_000_000_000;
 fn replayed(trace: &Path, trial: Trial, blame: &[What]) -> Outcome {
     let job = Job { blame: blame.to_vec(), ..Job::of(trace, trial) };
     run(&job, &mut std::io::sink(), &mut |_| {}).unwrap()
-}
-
-fn samples() -> impl Iterator<Item = PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/samples");
-    let files = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|extension| extension == "mscope"))
 }
 
 /// A trace of a program's own functions, whose stacks are written as they are made.

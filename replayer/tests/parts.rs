@@ -2,17 +2,19 @@
 //! count only some records.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 
+#[path = "common/imported.rs"]
+mod imported;
+
+use imported::imported;
 use malloscope_replayer::metrics::slices::SLICES;
 use malloscope_replayer::outcome::{BinRow, Cost, Outcome};
 use malloscope_replayer::range::Range;
 use malloscope_replayer::run::{Job, run};
 use malloscope_replayer::trial::Trial;
 use malloscope_replayer::{blame::What, flows::FreeFlow};
-use malloscope_traces::{Ending, Writer, ops};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 fn replayed(trace: &Path, trial: Trial, range: Option<(u64, u64)>) -> Outcome {
     let range = range.map(|(first, end)| Range::new(first, end).unwrap());
@@ -39,14 +41,6 @@ fn samples() -> impl Iterator<Item = (PathBuf, Trial)> {
     ]
     .into_iter()
     .map(|(name, trial)| (sample(name), trial))
-}
-
-fn imported(script: &str) -> NamedTempFile {
-    let file = NamedTempFile::new().unwrap();
-    let mut writer = Writer::new(file.reopen().unwrap(), &ops::header()).unwrap();
-    ops::import(script.as_bytes(), &mut writer).unwrap();
-    writer.finish(&Ending::default()).unwrap();
-    file
 }
 
 #[test]

@@ -2,13 +2,17 @@
 //! or is not as it was recorded.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 
+#[path = "common/imported.rs"]
+mod imported;
+
+use imported::imported;
 use malloscope_replayer::fidelity::{Difference, Fidelity};
 use malloscope_replayer::metrics::series::POINTS;
 use malloscope_replayer::outcome::Outcome;
 use malloscope_replayer::run::{Job, run};
 use malloscope_replayer::trial::Trial;
 use malloscope_traces::header::{Heap, Libc};
-use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer, ops};
+use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -17,14 +21,6 @@ use tempfile::NamedTempFile;
 fn replayed(trace: &Path, compare: bool) -> Outcome {
     let job = Job { compare, ..Job::of(trace, Trial::default()) };
     run(&job, &mut std::io::sink(), &mut |_| {}).unwrap()
-}
-
-fn imported(script: &str) -> NamedTempFile {
-    let file = NamedTempFile::new().unwrap();
-    let mut writer = Writer::new(file.reopen().unwrap(), &ops::header()).unwrap();
-    ops::import(script.as_bytes(), &mut writer).unwrap();
-    writer.finish(&Ending::default()).unwrap();
-    file
 }
 
 /// A script of so many calls of many kinds.

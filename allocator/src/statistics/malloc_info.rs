@@ -238,8 +238,8 @@ fn fast_sizes<M: Memory, O: Observer>(cx: &Context<M, O>, top: Chunk) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{heap, heap_with};
     use crate::address::Request;
+    use crate::fresh::{heap, heap_with};
     use crate::release::{MallocInfo, Release, V2_23, V2_31, V2_36, V2_43};
     use crate::thread::ThreadId;
     use crate::tunables::{Tunable, Tunables};

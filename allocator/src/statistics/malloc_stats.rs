@@ -50,8 +50,8 @@ fn unsigned(value: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::heap;
     use crate::address::Request;
+    use crate::fresh::heap;
     use crate::release::V2_36;
     use crate::thread::ThreadId;
 

@@ -179,20 +179,9 @@ fn require_aligned<M: Memory, O>(
 mod tests {
     use super::*;
     use crate::address::Request;
-    use crate::memory::Processors;
-    use crate::memory::simulated::{DEFAULT_BREAK, Simulated};
-    use crate::release::{Release, V2_36};
+    use crate::fresh::heap;
+    use crate::release::V2_36;
     use crate::thread::ThreadId;
-    use crate::tunables::Tunables;
-
-    pub(super) fn heap(release: Release) -> Heap<Simulated> {
-        heap_with(release, &Tunables::default())
-    }
-
-    pub(super) fn heap_with(release: Release, tunables: &Tunables) -> Heap<Simulated> {
-        let machine = Simulated::new(DEFAULT_BREAK, Processors { online: 2, allowed: 2 });
-        Heap::new(machine, (), release, tunables)
-    }
 
     const MAIN: ThreadId = ThreadId::MAIN;
 

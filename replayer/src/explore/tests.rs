@@ -1,31 +1,23 @@
 //! What is explored is what is reported: the same numbers at the same records, whichever way one came.
 
+#[path = "../../tests/common/imported.rs"]
+mod imported;
+#[path = "../../tests/common/samples.rs"]
+mod samples;
+
 use super::*;
 use crate::outcome::Outcome;
 use crate::run::{Job, run};
+use imported::imported;
 use malloscope_allocator::release::MappedHead;
 use malloscope_traces::header::{Heap, Origin};
-use malloscope_traces::{Call, Ending, Header, Placed, Pointer, Thread, Writer, ops};
+use malloscope_traces::{Call, Ending, Header, Placed, Pointer, Thread, Writer};
 use map::{Region, RegionKind, State};
+use samples::samples;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use tempfile::NamedTempFile;
 
 const RELEASES: [&str; 4] = ["2.23", "2.31", "2.36", "2.43"];
-
-fn samples() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/samples");
-    let files = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|extension| extension == "mscope")).collect()
-}
-
-fn imported(script: &str) -> NamedTempFile {
-    let file = NamedTempFile::new().unwrap();
-    let mut writer = Writer::new(file.reopen().unwrap(), &ops::header()).unwrap();
-    ops::import(script.as_bytes(), &mut writer).unwrap();
-    writer.finish(&Ending::default()).unwrap();
-    file
-}
 
 /// A script of so many calls of many kinds, by two threads besides the first.
 fn busy_script(calls: u64) -> String {
