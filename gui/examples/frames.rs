@@ -242,6 +242,10 @@ fn print_memory() {
 }
 
 impl eframe::App for Bench {
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+
     fn raw_input_hook(&mut self, context: &egui::Context, input: &mut egui::RawInput) {
         self.step(context);
         input.events.extend(self.events());

@@ -88,6 +88,11 @@ fn why(error: &eframe::Error) -> String {
 struct Window(App);
 
 impl eframe::App for Window {
+    /// The panels' own colour, which they therefore need not paint.
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
         self.0.ui(ui);
     }

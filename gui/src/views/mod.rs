@@ -52,7 +52,7 @@ pub struct Views {
 impl Views {
     /// Shows all there is.
     pub fn ui(&mut self, ui: &mut Ui, model: &Model, actions: &[Action], commands: &mut Commands) {
-        Panel::top("bar").frame(panel(ui)).show(ui, |ui| head::bar(ui, model, actions, commands));
+        Panel::top("bar").frame(panel()).show(ui, |ui| head::bar(ui, model, actions, commands));
         match model.recorded() {
             Tile::Missing => centre(ui, |ui| self.opening.ui(ui, model, commands)),
             Tile::Loading(progress) => centre(ui, |ui| {
@@ -71,9 +71,9 @@ impl Views {
 
     fn replayed(&mut self, ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
         let figures = model.ranged.ready().unwrap_or(recorded);
-        Panel::top("figures").frame(panel(ui)).show(ui, |ui| head::figures(ui, figures));
+        Panel::top("figures").frame(panel()).show(ui, |ui| head::figures(ui, figures));
         if model.range.is_some() {
-            Panel::top("range").frame(panel(ui)).show(ui, |ui| range::ui(ui, model, recorded, commands));
+            Panel::top("range").frame(panel()).show(ui, |ui| range::ui(ui, model, recorded, commands));
         }
         let (mut clicked, mut back) = (None, false);
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
@@ -91,7 +91,7 @@ impl Views {
             if model.is_alone {
                 *alone = Some(ui.max_rect());
                 back = alone_bar(ui, model.front);
-                panel(ui).show(ui, |ui| show(ui, model.front));
+                panel().show(ui, |ui| show(ui, model.front));
             } else {
                 *alone = None;
                 clicked = panels.ui(ui, &mut show);
@@ -141,7 +141,7 @@ impl Views {
 
 /// What a panel is that is shown alone; whether all are wanted back.
 fn alone_bar(ui: &mut Ui, view: View) -> bool {
-    let bar = Panel::top("alone").frame(panel(ui)).show(ui, |ui| {
+    let bar = Panel::top("alone").frame(panel()).show(ui, |ui| {
         ui.horizontal(|ui| {
             ui.label(RichText::new(view.title()).strong()).on_hover_text(view.meaning());
             ui.button("All panels").on_hover_text("Show all panels again (M)").clicked()
@@ -162,13 +162,15 @@ fn scrolled(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
     ScrollArea::both().auto_shrink(false).show(ui, add);
 }
 
-fn panel(ui: &Ui) -> Frame {
-    Frame::new().inner_margin(theme::MARGIN).fill(ui.visuals().panel_fill)
+/// What a panel lies in. It is not filled: the ground is of its colour already, and to paint the window once
+/// more is the most expensive part of a frame where there is no graphics processor.
+fn panel() -> Frame {
+    Frame::new().inner_margin(theme::MARGIN)
 }
 
 /// In the middle, as wide as is good to read.
 fn centre(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
-    CentralPanel::default().frame(panel(ui)).show(ui, |ui| {
+    CentralPanel::default().frame(panel()).show(ui, |ui| {
         let above = ui.available_height() * 0.1;
         let side = ((ui.available_width() - theme::READING_WIDTH) / 2.0).max(0.0);
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {

@@ -139,7 +139,7 @@ struct Arrangement<'a> {
 
 impl Behavior<View> for Arrangement<'_> {
     fn pane_ui(&mut self, ui: &mut Ui, _: TileId, view: &mut View) -> UiResponse {
-        super::panel(ui).show(ui, |ui| {
+        super::panel().show(ui, |ui| {
             ui.set_min_size(ui.available_size());
             (self.show)(ui, *view);
         });

@@ -1,7 +1,7 @@
 //! A line with more points than there are pixels: of each column of pixels what it covers, in one mesh.
 //!
 //! A stroke through every point of such a line paints the same pixels many times over, and takes several vertices
-//! a point. Here a frame costs as much as the line is wide, however many points there are.
+//! a point. Here a frame costs as much as the line is wide, however many points there are, and less where it is level.
 
 use egui::{Color32, Mesh, Pos2, Rangef, Rect};
 
@@ -16,10 +16,24 @@ pub fn is_dense(line: &[Pos2], column: f32) -> bool {
 /// A line, whose points go from left to right, by columns of this width; `thickness` is that of a level one.
 pub fn mesh(line: &[Pos2], column: f32, thickness: f32, colour: Color32) -> Mesh {
     let mut mesh = Mesh::default();
-    let mut paint = |number: f32, covered: Rangef| {
-        let left = number * column;
+    let mut paint = |from: f32, to: f32, covered: Rangef| {
         let covered = covered.expand(thickness / 2.0);
-        mesh.add_colored_rect(Rect::from_x_y_ranges(left..=left + column, covered), colour);
+        mesh.add_colored_rect(Rect::from_x_y_ranges(from * column..=(to + 1.0) * column, covered), colour);
+    };
+    // Columns that are covered alike, side by side, are one rectangle; behind them the column that is still open.
+    let mut alike: Option<(f32, f32, Rangef)> = None;
+    let mut close = |number: f32, covered: Rangef, is_last: bool| {
+        match &mut alike {
+            Some((_, to, before)) if *before == covered && *to + 1.0 == number => *to = number,
+            _ => {
+                if let Some((from, to, before)) = alike.replace((number, number, covered)) {
+                    paint(from, to, before);
+                }
+            }
+        }
+        if is_last && let Some((from, to, before)) = alike {
+            paint(from, to, before);
+        }
     };
     let mut open: Option<(f32, Rangef)> = None;
     let mut cover = |number: f32, from: f32, to: f32| {
@@ -30,7 +44,7 @@ pub fn mesh(line: &[Pos2], column: f32, thickness: f32, colour: Color32) -> Mesh
             }
             _ => {
                 if let Some((at, covered)) = open.replace((number, here)) {
-                    paint(at, covered);
+                    close(at, covered, false);
                 }
             }
         }
@@ -48,7 +62,7 @@ pub fn mesh(line: &[Pos2], column: f32, thickness: f32, colour: Color32) -> Mesh
         cover(last, y, to.y);
     }
     if let Some((number, covered)) = open {
-        paint(number, covered);
+        close(number, covered, true);
     }
     mesh
 }
@@ -58,25 +72,40 @@ mod tests {
     use super::*;
     use egui::pos2;
 
-    /// What a mesh of rectangles covers: left, top and bottom of each.
-    fn covered(mesh: &Mesh) -> Vec<[f32; 3]> {
-        mesh.vertices
-            .chunks(4)
-            .map(|corners| [corners[0].pos.x, corners[0].pos.y, corners[3].pos.y])
-            .collect()
+    /// What a mesh of rectangles covers: left, right, top and bottom of each.
+    fn covered(mesh: &Mesh) -> Vec<[f32; 4]> {
+        let sides = |corners: &[egui::epaint::Vertex]| {
+            let (first, last) = (corners[0].pos, corners[3].pos);
+            [first.x, last.x, first.y, last.y]
+        };
+        mesh.vertices.chunks(4).map(sides).collect()
     }
 
     #[test]
     fn every_column_is_covered_from_the_highest_to_the_lowest_once() {
         let line = [pos2(0.2, 5.0), pos2(0.4, 9.0), pos2(0.6, 1.0), pos2(2.5, 1.0), pos2(2.6, 3.0)];
         let mesh = mesh(&line, 1.0, 2.0, Color32::WHITE);
-        assert_eq!(covered(&mesh), [[0.0, 0.0, 10.0], [1.0, 0.0, 2.0], [2.0, 0.0, 4.0]]);
+        assert_eq!(covered(&mesh), [[0.0, 1.0, 0.0, 10.0], [1.0, 2.0, 0.0, 2.0], [2.0, 3.0, 0.0, 4.0]]);
     }
 
     #[test]
     fn a_slope_is_cut_at_the_borders_of_columns() {
         let mesh = mesh(&[pos2(0.0, 0.0), pos2(4.0, 8.0)], 1.0, 0.0, Color32::WHITE);
-        let expected = [[0.0, 0.0, 2.0], [1.0, 2.0, 4.0], [2.0, 4.0, 6.0], [3.0, 6.0, 8.0], [4.0, 8.0, 8.0]];
+        let expected = [
+            [0.0, 1.0, 0.0, 2.0],
+            [1.0, 2.0, 2.0, 4.0],
+            [2.0, 3.0, 4.0, 6.0],
+            [3.0, 4.0, 6.0, 8.0],
+            [4.0, 5.0, 8.0, 8.0],
+        ];
+        assert_eq!(covered(&mesh), expected);
+    }
+
+    #[test]
+    fn what_is_level_is_one_rectangle() {
+        let line = [pos2(0.5, 4.0), pos2(90.5, 4.0), pos2(90.5, 8.0), pos2(99.5, 8.0)];
+        let mesh = mesh(&line, 1.0, 0.0, Color32::WHITE);
+        let expected = [[0.0, 90.0, 4.0, 4.0], [90.0, 91.0, 4.0, 8.0], [91.0, 100.0, 8.0, 8.0]];
         assert_eq!(covered(&mesh), expected);
     }
 
@@ -88,6 +117,7 @@ mod tests {
         let line: Vec<Pos2> = (0..1000).flat_map(|x| (0..1000).map(move |n| at(x, n))).collect();
         assert!(is_dense(&line, 1.0) && !is_dense(&line[..2], 1.0 / 20_000.0));
         let mesh = mesh(&line, 1.0, 1.0, Color32::WHITE);
-        assert_eq!(mesh.vertices.len(), 4 * 1000);
+        assert!(mesh.vertices.len() <= 4 * 1000);
+        assert_eq!(covered(&mesh).iter().map(|[left, right, ..]| right - left).sum::<f32>(), 1000.0);
     }
 }

@@ -191,6 +191,8 @@ impl Pair {
         }
         self.xdotool(&["mouseup", "1"]);
         self.events([button(to, false)]);
+        // When the button is let go, the server now and then says that the pointer left.
+        self.point(to + Vec2::Y);
     }
 
     /// Turns the wheel with Ctrl held, in the real window only: how far one step of a wheel goes is between
