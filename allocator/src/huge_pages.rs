@@ -9,6 +9,7 @@
 //!   ordinary pages.
 
 use crate::arena::SHORTEST_SEGMENT;
+use crate::layout::Geometry;
 use crate::memory::{HugePages, Transparent};
 
 /// What a release does about huge pages.
@@ -30,6 +31,10 @@ pub struct HugePageRules {
     pub segments_are_four_pages: bool,
     /// Whether `hugetlb` 2 and more sets the mmap threshold too, to the size of a page.
     pub set_mmap_threshold: bool,
+    /// Whether the kernel's mode is compared as a string that nothing ends. What lies behind it is the
+    /// highest byte of an address: with words of 64 bits 0, which ends it after all; with 32 bits it is
+    /// not, and no mode is known.
+    pub mode_is_unended: bool,
 }
 
 /// The huge pages that malloc uses (glibc: `mp_.thp_pagesize`, `thp_mode`, `hp_pagesize`).
@@ -65,17 +70,12 @@ impl Huge {
         }
     }
 
-    /// What the tunable asks for, as far as the machine has it (glibc: `do_set_hugetlb`), where a segment
-    /// has so many bytes if nothing is asked for.
-    pub fn new(
-        rules: &HugePageRules,
-        longest_segment: u64,
-        hugetlb: Option<u64>,
-        machine: HugePages,
-    ) -> Huge {
-        let none = Huge::none(longest_segment);
+    /// What the tunable asks for, as far as the machine has it (glibc: `do_set_hugetlb`).
+    pub fn new(rules: &HugePageRules, geometry: Geometry, hugetlb: Option<u64>, machine: HugePages) -> Huge {
+        let none = Huge::none(geometry.longest_segment());
         match hugetlb {
             None | Some(0) => none,
+            Some(1) if rules.mode_is_unended && geometry != Geometry::OF_64_BITS => none,
             Some(1) => none.transparent(rules, machine),
             Some(2) => none.pool(rules, machine.default),
             Some(size) => none.pool(rules, if machine.has(size) { size } else { 0 }),

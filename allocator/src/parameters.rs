@@ -109,7 +109,7 @@ impl Parameters {
             parameters.requests_end = 0;
         }
         let mode = tunables.get(Tunable::Hugetlb);
-        parameters.huge = Huge::new(&release.huge_pages, geometry.longest_segment(), mode, machine);
+        parameters.huge = Huge::new(&release.huge_pages, geometry, mode, machine);
         if parameters.huge.avoids_break
             && release.huge_pages.set_mmap_threshold
             && tunables.get(Tunable::MmapThreshold).is_none()

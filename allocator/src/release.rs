@@ -370,6 +370,7 @@ pub const V2_23: Release = Release {
         recommend_inward: false,
         segments_are_four_pages: true,
         set_mmap_threshold: false,
+        mode_is_unended: false,
     },
     arena_limit: ArenaLimit::EightEachOnline,
     reused_arenas_leave_free_list: false,
@@ -591,6 +592,7 @@ pub const V2_35: Release = Release {
     mmap_threshold_is_limited: false,
     // 5f6d8d97c6: hugetlb.
     tunables: V2_34.tunables.with(Tunable::Hugetlb),
+    huge_pages: HugePageRules { mode_is_unended: true, ..V2_34.huge_pages },
     // b05fae4d8e: the loader has a malloc of its own for the copy.
     tunables_are_copied_onto_break: false,
     // 2.35.0 used the affinity mask, 11a02b035b; 472894d2cf (2.39) took that back, also on the branches
@@ -631,6 +633,8 @@ pub const V2_38: Release = Release {
     aligned_alloc_wants_powers: true,
     // 6a734e62f1: the fallback's arguments in their order.
     break_fallback: V2_34.break_fallback,
+    // 801deb07f6: what the kernel says of its mode is ended.
+    huge_pages: HugePageRules { mode_is_unended: false, ..V2_37.huge_pages },
     ..V2_37
 };
 

@@ -160,10 +160,7 @@ fn cases(release: &str, architecture: &Architecture) -> Vec<Case> {
     }
     cases.extend(STRINGS.iter().map(|string| set_by(&[("GLIBC_TUNABLES", string)], &script)));
     cases.extend(VARIABLES.iter().map(|variables| set_by(variables, &script)));
-    // Of i386 five of these come out otherwise (in 2.36 and 2.41), and nobody knows yet why.
-    if architecture.bits == 64 {
-        cases.extend(huge_page_cases(release, &script));
-    }
+    cases.extend(huge_page_cases(release, &script));
     for &(parameter, values) in PARAMETERS {
         for &value in values {
             // Before any call, when there is but one thread, and when there are as many arenas as ever.
@@ -323,7 +320,7 @@ fn huge_page_cases(release: &str, script: &str) -> Vec<Case> {
         if offset != 0 {
             case.name.push_str(&format!(" from {offset:#x}"));
         }
-        if value == "2" && four_pages_each {
+        if ["2", "2097152"].contains(&value) && four_pages_each {
             case.settings.segment = 8 << 20;
         }
         case

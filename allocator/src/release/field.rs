@@ -264,6 +264,7 @@ fields! {
     "huge_pages_recommend_inward" => huge_pages.recommend_inward,
     "huge_pages_four_a_segment" => huge_pages.segments_are_four_pages,
     "huge_pages_set_mmap_threshold" => huge_pages.set_mmap_threshold,
+    "huge_pages_mode_is_unended" => huge_pages.mode_is_unended,
     "arena_limit" => arena_limit,
     "reused_arenas_leave_free_list" => reused_arenas_leave_free_list,
     "malloc_info_slips_in_tabs" => malloc_info.slips_in_tabs,
