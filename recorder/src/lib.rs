@@ -20,6 +20,7 @@ pub mod probe;
 pub mod program;
 mod signals;
 mod spawn;
+pub mod system_wide;
 
 use std::ffi::OsString;
 use std::io;

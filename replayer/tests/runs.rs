@@ -11,7 +11,7 @@ use malloscope_replayer::metrics::series::POINTS;
 use malloscope_replayer::outcome::Outcome;
 use malloscope_replayer::run::{Job, run};
 use malloscope_replayer::trial::Trial;
-use malloscope_traces::header::{Heap, Libc};
+use malloscope_traces::header::{Heap, Libc, Program, SYSTEM_WIDE_TUNABLES};
 use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer};
 use std::fmt::Write;
 use std::fs;
@@ -129,6 +129,33 @@ fn what_was_recorded_is_found_again() {
     assert!(fidelity.is_exact(), "{fidelity:?}");
     assert_eq!((fidelity.placements, fidelity.breaks), (10, 10));
     assert_eq!(fidelity.percent_rounded_down(), 100.0);
+}
+
+#[test]
+fn what_the_machine_set_for_all_programs_is_set() {
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let environment = vec![
+        variable(SYSTEM_WIDE_TUNABLES, "nonoverridable glibc.malloc.arena_max=2"),
+        variable("MALLOC_ARENA_MAX", "7"),
+    ];
+    let set_in = |version: &str| {
+        let libc = Libc { version: version.to_owned(), ..Libc::default() };
+        let program = Program { environment: environment.clone(), ..Program::default() };
+        let header = Header { libc, program, ..ops::header() };
+        let file = NamedTempFile::new().unwrap();
+        let writer = Writer::new(file.reopen().unwrap(), &header).unwrap();
+        writer.finish(&Ending::default()).unwrap();
+        replayed(file.path(), false).settings
+    };
+    let settings = set_in("2.44");
+    assert_eq!(settings.tunables, [("arena_max".to_owned(), 2)]);
+    assert_eq!(
+        settings.ignored,
+        ["glibc 2.44 ignores MALLOC_ARENA_MAX=7: /etc/tunables.conf does not let it be overridden"]
+    );
+    let settings = set_in("2.43");
+    assert_eq!(settings.tunables, [("arena_max".to_owned(), 7)]);
+    assert_eq!(settings.ignored.len(), 1);
 }
 
 #[test]

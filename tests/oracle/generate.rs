@@ -54,6 +54,8 @@ pub struct Kind {
     aligns: u64,
     /// Of those that follow, and of the reallocations, how many ask for nearly all that a word can count.
     overflows: u64,
+    /// How far below the greatest number of a word these may be, in bits.
+    misses: (u64, u64),
     /// Of all calls.
     trims: u64,
     sets: u64,
@@ -76,6 +78,7 @@ const PLAIN: Kind = Kind {
     clears: 0,
     aligns: 0,
     overflows: 0,
+    misses: (14, 17),
     trims: 0,
     sets: 0,
     moves_break: 0,
@@ -134,6 +137,22 @@ pub const KINDS: &[Kind] = &[
         ..PLAIN
     },
 ];
+
+/// Requests that wrap round when an alignment's padding, a header or a page is added, and not before that.
+/// 2.23 to 2.26 corrupt their heap over some.
+pub const WRAPPING: Kind = Kind {
+    name: "wrapping",
+    size: |random| random.bits(2, 14),
+    live: 40,
+    threads: 2,
+    reallocates: 200,
+    clears: 100,
+    aligns: 500,
+    overflows: 150,
+    misses: (0, 14),
+    trims: 3,
+    ..PLAIN
+};
 
 /// What shows most settings: requests of all sizes, many threads, memory that comes and goes.
 pub const SENSITIVE: Kind = Kind {
@@ -275,9 +294,12 @@ impl Maker<'_> {
 
     /// A size that nobody serves: a little less than a word can count, or than half of that.
     fn too_large(&mut self) -> u64 {
-        // What wraps only when an alignment's padding is added has 2.23 to 2.26 corrupt their heap.
-        let less =
-            if self.random.thousandths(200) { self.random.range(1, 24) } else { self.random.bits(14, 17) };
+        let (least, most) = self.kind.misses;
+        let less = if self.random.thousandths(200) {
+            self.random.range(1, 24)
+        } else {
+            self.random.bits(least, most)
+        };
         self.random.choose(&[0_u64, 1 << 63]).wrapping_sub(less)
     }
 

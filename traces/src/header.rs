@@ -45,6 +45,10 @@ pub enum Origin {
     Imported(String),
 }
 
+/// The file that sets tunables for all programs of a machine (glibc 2.44). Among the variables of a program its
+/// entries that concern malloc have this name, each in its words: `nonoverridable glibc.malloc.top_pad=0`.
+pub const SYSTEM_WIDE_TUNABLES: &str = "/etc/tunables.conf";
+
 /// The traced program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
@@ -56,7 +60,8 @@ pub struct Program {
     pub pid: u32,
     /// Its parent's process id.
     pub parent: u32,
-    /// The environment variables malloc reads: `MALLOC_*` and `GLIBC_TUNABLES`, nothing else.
+    /// The environment variables malloc reads: `MALLOC_*` and `GLIBC_TUNABLES`, nothing else. Before them stands
+    /// what the machine sets for all programs, under the name [`SYSTEM_WIDE_TUNABLES`].
     pub environment: Vec<(String, String)>,
 }
 

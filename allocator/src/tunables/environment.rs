@@ -27,7 +27,7 @@ pub enum Reader {
     /// and `glibc.rtld.enable_secure` switches all off. (eb59c7b43d and 71648e8004 of 2.40)
     VariablesLast,
     /// As before; but a variable does not count where the string has a number for the same, even one
-    /// that is out of bounds. (2.44, as its binary does)
+    /// that is out of bounds. What the machine sets for all programs is read before everything else. (2.44)
     StringFirst,
 }
 
@@ -46,9 +46,16 @@ impl Reader {
 /// The variable that holds tunables.
 pub const GLIBC_TUNABLES: &str = "GLIBC_TUNABLES";
 
+/// The file that sets tunables for all programs of a machine. What it says to a program stands before the
+/// program's own variables, an entry each, under the file's name and in its words.
+pub const SYSTEM_WIDE: &str = "/etc/tunables.conf";
+
+/// What stands before an entry there that no variable changes.
+pub const NOT_OVERRIDABLE: &str = "nonoverridable ";
+
 /// Whether a variable of this name may mean something to malloc.
 pub fn concerns_malloc(name: &str) -> bool {
-    name == GLIBC_TUNABLES || name.starts_with("MALLOC_")
+    name == GLIBC_TUNABLES || name == SYSTEM_WIDE || name.starts_with("MALLOC_")
 }
 
 /// Reads an environment: variables in their order (glibc: `__tunables_init`, then what
@@ -57,7 +64,13 @@ pub fn read<'a>(
     release: &Release,
     variables: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> (Tunables, Vec<Ignored>) {
-    let mut loader = Loader { release, tunables: Tunables::default(), met: Known::NONE, ignored: Vec::new() };
+    let mut loader = Loader {
+        release,
+        tunables: Tunables::default(),
+        met: Known::NONE,
+        locked: Known::NONE,
+        ignored: Vec::new(),
+    };
     let variables = variables.into_iter().filter(|(name, _)| concerns_malloc(name));
     match release.environment {
         Reader::Variables => variables.for_each(|(name, value)| loader.obey(name, value)),
@@ -85,8 +98,10 @@ pub fn copied_onto_break<'a>(
 struct Loader<'release> {
     release: &'release Release,
     tunables: Tunables,
-    /// Those for which there was a number, within its bounds or not.
+    /// Those for which the program had a number, within its bounds or not.
     met: Known,
+    /// Those that the machine does not let a program set (glibc: `tunable_t::locked`).
+    locked: Known,
     ignored: Vec<Ignored>,
 }
 
@@ -99,7 +114,11 @@ impl Loader<'_> {
     fn obey(&mut self, name: &str, text: &str) {
         let setting = format!("{name}={text}");
         let Some(tunable) = Tunable::of_variable(name) else {
-            let why = if name == GLIBC_TUNABLES { Why::NoTunables } else { Why::UnknownName };
+            let why = match name {
+                GLIBC_TUNABLES => Why::NoTunables,
+                SYSTEM_WIDE => Why::NotSystemWide,
+                _ => Why::UnknownName,
+            };
             return self.ignore(setting, why);
         };
         if tunable == Tunable::Check && text.is_empty() {
@@ -117,7 +136,9 @@ impl Loader<'_> {
 
     fn read_in_turn<'a>(&mut self, variables: impl Iterator<Item = (&'a str, &'a str)>) {
         for (name, text) in variables {
-            if name == GLIBC_TUNABLES {
+            if name == SYSTEM_WIDE {
+                self.ignore(format!("{name}={text}"), Why::NotSystemWide);
+            } else if name == GLIBC_TUNABLES {
                 self.read_string(text);
             } else if let Some(tunable) = self.aliased(name, text) {
                 self.initialize_by_variable(tunable, name, text);
@@ -128,7 +149,9 @@ impl Loader<'_> {
     fn read_variables_last<'a>(&mut self, variables: impl Iterator<Item = (&'a str, &'a str)>) {
         let mut last: Vec<(Tunable, &str, &str)> = Vec::new();
         for (name, text) in variables {
-            if name == GLIBC_TUNABLES {
+            if name == SYSTEM_WIDE {
+                self.read_system_wide(text);
+            } else if name == GLIBC_TUNABLES {
                 if !self.read_string(text) {
                     return;
                 }
@@ -147,6 +170,27 @@ impl Loader<'_> {
         }
     }
 
+    /// An entry that the machine has for all programs. A later one may change what one before has locked.
+    fn read_system_wide(&mut self, text: &str) {
+        let setting = format!("{SYSTEM_WIDE}={text}");
+        if self.release.environment != Reader::StringFirst {
+            return self.ignore(setting, Why::NotSystemWide);
+        }
+        let entry = text.strip_prefix(NOT_OVERRIDABLE);
+        let Some((name, value)) = entry.unwrap_or(text).split_once('=') else {
+            return self.ignore(setting, Why::NoValue);
+        };
+        let Some(tunable) = name.strip_prefix("glibc.malloc.").and_then(Tunable::named) else {
+            return self.ignore(setting, Why::UnknownName);
+        };
+        self.locked = self.locked.without(tunable);
+        self.initialize(tunable, setting, value);
+        self.met = self.met.without(tunable);
+        if entry.is_some() {
+            self.locked = self.locked.with(tunable);
+        }
+    }
+
     /// The tunable of a variable; there is none of some that look so.
     fn aliased(&mut self, name: &str, text: &str) -> Option<Tunable> {
         let tunable = Tunable::of_variable(name);
@@ -158,8 +202,11 @@ impl Loader<'_> {
 
     fn initialize_by_variable(&mut self, tunable: Tunable, name: &str, text: &str) {
         let setting = format!("{name}={text}");
-        let is_met = self.release.environment == Reader::StringFirst && self.met.has(tunable);
-        if self.tunables.get(tunable).is_some() || is_met {
+        let is_set_before = match self.release.environment {
+            Reader::StringFirst => self.met.has(tunable),
+            _ => self.tunables.get(tunable).is_some(),
+        };
+        if is_set_before {
             self.ignore(setting, Why::SetBefore);
         } else {
             self.initialize(tunable, setting, text);
@@ -211,6 +258,9 @@ impl Loader<'_> {
         let (value, rest) = self.number(text);
         if self.release.environment.is_strict() && !rest.is_empty() {
             return self.ignore(setting, Why::NotANumber);
+        }
+        if self.locked.has(tunable) {
+            return self.ignore(setting, Why::Locked);
         }
         self.met = self.met.with(tunable);
         match tunable.admitted(self.release, value) {
@@ -316,7 +366,8 @@ fn first_digit(text: &str) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::release::{V2_31, V2_36};
+    use crate::release::{V2_31, V2_36, V2_44};
+    use alloc::vec;
 
     const OLD: Release =
         Release { name: "old", environment: Reader::Variables, tunables: Known::VARIABLES, ..V2_31 };
@@ -542,6 +593,55 @@ mod tests {
         ];
         assert_eq!(told, expected);
         assert_eq!(why(&V2_31, &[("MALLOC_CHECK_", "3")]), []);
+    }
+
+    /// What Debian's glibc 2.44-3 says under `ld.so --list-tunables`, with these in its `/etc/tunables.conf`.
+    #[test]
+    fn what_the_machine_sets_comes_first_and_may_be_locked() {
+        let system = |text| (SYSTEM_WIDE, text);
+        let read = |variables: &[(&str, &str)], tunable| {
+            let (tunables, _) = read(&V2_44, variables.iter().copied());
+            tunables.get(tunable)
+        };
+        let arenas = system("glibc.malloc.arena_max=2");
+        let more_arenas = system("glibc.malloc.arena_max=5");
+        let no_arenas = system("glibc.malloc.arena_max=0");
+        let locked = system("nonoverridable glibc.malloc.arena_max=2");
+        let string = (GLIBC_TUNABLES, "glibc.malloc.arena_max=9");
+        let beyond = (GLIBC_TUNABLES, "glibc.malloc.arena_max=0");
+        let secure = (GLIBC_TUNABLES, "glibc.rtld.enable_secure=1");
+        let variable = ("MALLOC_ARENA_MAX", "7");
+        for (variables, expected) in [
+            (vec![arenas], Some(2)),
+            (vec![arenas, more_arenas], Some(5)),
+            (vec![arenas, no_arenas], Some(2)),
+            (vec![arenas, string], Some(9)),
+            (vec![arenas, variable], Some(7)),
+            (vec![arenas, beyond, variable], Some(2)),
+            (vec![arenas, string, variable], Some(9)),
+            (vec![arenas, secure, variable], Some(2)),
+            (vec![locked, string, variable], Some(2)),
+            (vec![locked, more_arenas], Some(5)),
+            (vec![locked, more_arenas, variable], Some(7)),
+        ] {
+            assert_eq!(read(&variables, Tunable::ArenaMax), expected, "{variables:?}");
+        }
+        let trim = system("glibc.malloc.trim_threshold=-1");
+        assert_eq!(read(&[trim], Tunable::TrimThreshold), Some(u64::MAX));
+        let no_number = system("glibc.malloc.perturb=x");
+        assert_eq!(read(&[no_number], Tunable::Perturb), None);
+        assert_eq!(why(&V2_44, &[locked, variable]), [("MALLOC_ARENA_MAX=7".to_owned(), Why::Locked)]);
+    }
+
+    #[test]
+    fn what_the_machine_sets_is_nothing_to_older_releases() {
+        for release in EVERY {
+            let variables = [(SYSTEM_WIDE, "glibc.malloc.arena_max=2"), ("MALLOC_ARENA_MAX", "7")];
+            let (tunables, ignored) = read(&release, variables);
+            assert_eq!(tunables.get(Tunable::ArenaMax), Some(7), "{}", release.name);
+            assert_eq!(ignored.len(), 1);
+            assert_eq!(ignored[0].why, Why::NotSystemWide);
+        }
     }
 
     #[test]

@@ -42,6 +42,10 @@ pub enum Why {
     SetBefore,
     /// The same is set again later in the same place.
     SetAgain,
+    /// `/etc/tunables.conf` came with 2.44.
+    NotSystemWide,
+    /// `/etc/tunables.conf` has set it, and says that nobody else shall.
+    Locked,
     /// `glibc.rtld.enable_secure=1` has the loader pass over all tunables.
     Secure,
 }
@@ -93,6 +97,8 @@ impl fmt::Display for Why {
             Why::Malformed => out.write_str("it is not made of name=value:name=value"),
             Why::SetBefore => out.write_str("it has been set before"),
             Why::SetAgain => out.write_str("it is set again after that"),
+            Why::NotSystemWide => out.write_str("it does not read /etc/tunables.conf"),
+            Why::Locked => out.write_str("/etc/tunables.conf does not let it be overridden"),
             Why::Secure => out.write_str("glibc.rtld.enable_secure=1 has it ignore every tunable"),
         }
     }

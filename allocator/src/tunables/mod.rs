@@ -33,7 +33,8 @@
 //! They are spelled in three ways. `GLIBC_TUNABLES=glibc.malloc.top_pad=0:…` is read from 2.26 on
 //! (in 2.25, only where glibc was configured so); the variables of the second column in every
 //! release, but their values count only where `GLIBC_TUNABLES` has not set the same;
-//! `mallopt` while the program runs (`mallopt.rs`). [`environment`] knows how each release
+//! `mallopt` while the program runs (`mallopt.rs`). From 2.44 on `/etc/tunables.conf` sets for all programs what
+//! these may change, or may not where it says `nonoverridable`. [`environment`] knows how each release
 //! reads them. A value that is ignored leaves the default, and is told ([`Ignored`]).
 
 pub mod environment;

@@ -41,6 +41,7 @@ use crate::clock::{self, Scale};
 use crate::host;
 use crate::memory::Memory;
 use crate::probe::Probed;
+use crate::system_wide;
 use arrival::Arrival;
 use compose::{ForkPoint, Forks};
 use facts::Facts;
@@ -341,7 +342,8 @@ impl<'m> Collector<'m> {
     }
 
     fn header(&self, arrival: &Arrival<'m>, origin: Origin) -> Header {
-        let Facts { program, mut libc } = arrival.facts.clone();
+        let Facts { mut program, mut libc } = arrival.facts.clone();
+        program.environment.splice(..0, system_wide::variables(&program.path));
         libc.probe = self.probed.as_ref().map(|probed| probed.answers_of(&libc)).unwrap_or_default();
         Header {
             recorder: concat!("malloscope ", env!("CARGO_PKG_VERSION")).to_owned(),
