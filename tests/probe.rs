@@ -52,9 +52,9 @@ const ALIKE: &[&[&str]] = &[
 fn releases_that_behave_differently_give_different_answers() {
     let calls = kept(&probe::calls());
     for name in releases() {
-        let answers = recognition::answers_of(&name, &calls).unwrap();
+        let answers = recognition::answers_of(&name, &calls, &[]).unwrap();
         assert_eq!(answers.len(), calls.len(), "{name}");
-        let mut alike = recognition::answering_alike(&answers);
+        let mut alike = recognition::answering_alike(&answers, &[]);
         let expected = ALIKE.iter().find(|names| names.contains(&name.as_str()));
         let expected = expected.unwrap_or_else(|| panic!("{name} has its place in the list"));
         alike.sort_by_key(|name| expected.iter().position(|other| other == name));
@@ -126,12 +126,13 @@ fn a_libc_is_replayed_as_what_it_behaves_as_and_not_as_its_version() {
         ("2.23", "2.44", "2.25"),
         ("2.36", "of our own", "2.36"),
     ] {
-        let mut answers = recognition::answers_of(behaves, &calls).unwrap();
+        let mut answers = recognition::answers_of(behaves, &calls, &[]).unwrap();
         assert_eq!(replayed(libc(says, answers.clone())), expected, "{says}");
         // As no release known: its version is all there is.
         answers[1].program_break += 0x1000;
         let unlike = libc(says, answers);
-        assert_eq!(recognition::recognize(&unlike), Recognition::Unlike);
+        let header = Header { libc: unlike.clone(), ..Header::default() };
+        assert_eq!(recognition::recognize(&header), Recognition::Unlike);
         if says.starts_with('2') {
             assert_eq!(replayed(unlike), says);
         }

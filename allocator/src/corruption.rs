@@ -111,6 +111,9 @@ corruptions! {
     BreakMisaligned => "sysmalloc: Assertion `((unsigned long) chunk2mem (brk) & MALLOC_ALIGN_MASK) == 0' failed.",
     /// Allocating an aligned chunk: a bin holds what cannot be a chunk.
     MemalignUnaligned => "_int_memalign(): unaligned chunk detected",
+    /// Allocating an aligned chunk: what is aligned in the padded chunk is shorter than what was asked for, since
+    /// the sum has wrapped. An assertion, not a check.
+    MemalignTooShort => "_int_memalign: Assertion `newsize >= nb && (((unsigned long) (chunk2mem (p))) % alignment) == 0' failed.",
     /// `mallinfo` and `malloc_stats`: a fastbin leads nowhere.
     FastUnalignedInMallinfo => "int_mallinfo(): unaligned fastbin chunk detected",
     /// `malloc_info`: a fastbin leads nowhere.

@@ -144,7 +144,10 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if alignment > i64::MAX as u64 {
             return Ok(None);
         }
-        let request = Request(size.bytes().wrapping_add(alignment).wrapping_add(M::Layout::SMALLEST_CHUNK.0));
+        // With the greatest sizes the sum may wrap round, and what is cut out of the padded chunk has a head that
+        // leads out of it.
+        let request = size.bytes().wrapping_add(alignment).wrapping_add(M::Layout::SMALLEST_CHUNK.0);
+        let request = Request(M::Layout::cut(request));
         let Some(padded) = self.cx.size_for(request) else { return Ok(None) };
         let Some(id) = arena else {
             let Some(found) = mapping::take(&mut self.cx, padded) else { return Ok(None) };
@@ -242,12 +245,17 @@ impl Arena {
     ) -> Result<Chunk, Corruption> {
         let mut chunk = padded;
         if let Some((aligned, lead)) = aligned_inside(&cx.memory, padded, alignment) {
-            let rest = padded.size(&cx.memory) - lead;
+            let rest = ChunkSize(M::Layout::cut((padded.size(&cx.memory) - lead).0));
             aligned.set_head(&mut cx.memory, Head::new(rest, PREVIOUS_IN_USE | self.flag));
             aligned.mark_in_use(&mut cx.memory, rest);
             padded.resize(&mut cx.memory, lead, self.flag);
             match cx.release.memalign.remainders {
-                Remainders::Freed => self.release(cx, tcache, padded)?,
+                Remainders::Freed => {
+                    self.release(cx, tcache, padded)?;
+                    if rest < size {
+                        return Err(Corruption::MemalignTooShort);
+                    }
+                }
                 Remainders::Merged | Remainders::MergedChunks => self.merge(cx, padded, lead)?,
             }
             chunk = aligned;
@@ -269,7 +277,7 @@ impl Arena {
         let above = chunk.at(whole);
         let remainder = chunk.at(size);
         let is_cut = match cx.release.memalign.remainders {
-            Remainders::Freed => rest > M::Layout::SMALLEST_CHUNK,
+            Remainders::Freed => whole.0 > M::Layout::cut((size + M::Layout::SMALLEST_CHUNK).0),
             Remainders::Merged => {
                 whole > size
                     && (rest >= M::Layout::SMALLEST_CHUNK

@@ -401,10 +401,11 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     /// The program writes into its new memory, of which it has written `already` bytes before.
     #[inline]
     fn touch(&mut self, payload: Address, request: u64, already: u64) {
-        // A request near the end of the address space may have gone round it to a small chunk.
+        // A request near the end of the address space may have gone round it to a small chunk, whose head
+        // may say what was asked for nevertheless.
         let request = match request {
             ..=FARTHEST => request,
-            _ => self.heap.usable_size(payload).unwrap_or(0),
+            _ => self.heap.usable_size(payload).ok().filter(|&bytes| bytes <= FARTHEST).unwrap_or(0),
         };
         if request <= already {
             return;

@@ -18,9 +18,9 @@ use malloscope_allocator::memory::Processors;
 use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, PAGE, Simulated};
 use malloscope_allocator::observe::KernelCall;
 use malloscope_allocator::release::Release;
-use malloscope_allocator::tunables::Tunables;
+use malloscope_allocator::tunables::environment;
 use malloscope_traces::Record;
-use malloscope_traces::header::{Header, Libc};
+use malloscope_traces::header::Header;
 use serde::{Deserialize, Serialize};
 
 /// What a libc behaves as.
@@ -52,7 +52,7 @@ pub struct Recording {
 impl From<Header> for Recording {
     /// Makes the calls of the header's probe to every release: about a millisecond.
     fn from(header: Header) -> Recording {
-        let recognition = recognize(&header.libc);
+        let recognition = recognize(&header);
         Recording { header, recognition }
     }
 }
@@ -65,29 +65,35 @@ impl Recording {
     }
 }
 
-/// What this libc behaves as.
-pub fn recognize(libc: &Libc) -> Recognition {
+/// What the libc of this header behaves as.
+///
+/// It was probed in an environment that sets nothing; but what its machine sets for all programs was set.
+pub fn recognize(header: &Header) -> Recognition {
+    let libc = &header.libc;
     if libc.probe.is_empty() {
         return Recognition::NotProbed;
     }
-    let alike = answering_alike(&libc.probe);
+    let alike = answering_alike(&libc.probe, &header.program.system_wide());
     match nearest(&alike, &Release::ALL.map(|row| row.name), &libc.version) {
         Some(name) => Recognition::As(name.to_owned()),
         None => Recognition::Unlike,
     }
 }
 
-/// The names of all releases that give these answers, oldest first.
-pub fn answering_alike(probe: &[Record]) -> Vec<&'static str> {
-    Release::ALL.into_iter().filter(|row| answers_alike(row, probe)).map(|row| row.name).collect()
+/// A variable: its name, and its value.
+type Variable<'a> = (&'a str, &'a str);
+
+/// The names of all releases that give these answers where these variables are set, oldest first.
+pub fn answering_alike(probe: &[Record], set: &[Variable<'_>]) -> Vec<&'static str> {
+    Release::ALL.into_iter().filter(|row| answers_alike(row, probe, set)).map(|row| row.name).collect()
 }
 
-/// What the release of this name answers to the calls of a probe. `None` if there is no such release, or
-/// the calls corrupt its heap.
-pub fn answers_of(name: &str, calls: &[Record]) -> Option<Vec<Record>> {
+/// What the release of this name answers to the calls of a probe where these variables are set. `None` if
+/// there is no such release, or the calls corrupt its heap.
+pub fn answers_of(name: &str, calls: &[Record], set: &[Variable<'_>]) -> Option<Vec<Record>> {
     let release = Release::named(name)?;
     let mut answers = Vec::new();
-    let made = make(&release, calls, |probed, record, answer| {
+    let made = make(&release, calls, set, |probed, record, answer| {
         let program_break = if record.program_break == 0 { 0 } else { probed.program_break.0 };
         let mut record = Record { program_break, ..*record };
         if let (Answer::Payload(payload), Some(to)) = (answer, record.call.placed_mut()) {
@@ -109,9 +115,9 @@ fn nearest<'a>(alike: &[&'a str], all: &[&str], version: &str) -> Option<&'a str
 }
 
 /// Whether this release gives these answers, all of them.
-fn answers_alike(release: &Release, probe: &[Record]) -> bool {
+fn answers_alike(release: &Release, probe: &[Record], set: &[Variable<'_>]) -> bool {
     let mut comparison = Comparison::new(recorded_break(probe), initial_break(probe));
-    let made = make(release, probe, |probed, record, answer| {
+    let made = make(release, probe, set, |probed, record, answer| {
         probed.kernel_calls.iter().for_each(|call| comparison.note(*call));
         let ours = match answer {
             Answer::Payload(payload) => Some(payload),
@@ -144,13 +150,15 @@ struct Probed<'a> {
 fn make(
     release: &Release,
     calls: &[Record],
+    set: &[Variable<'_>],
     mut look: impl FnMut(Probed<'_>, &Record, Answer),
 ) -> Result<(), Corruption> {
     let mut machine = Simulated::new(initial_break(calls), Processors { online: 1, allowed: 1 });
     machine.limit_grants(MEMORY);
     machine.limit_total(MEMORY);
     let watch = Watch { calls: Some(Vec::new()), ..Watch::default() };
-    let heap = Heap::new(machine, watch, *release, &Tunables::default());
+    let (tunables, _) = environment::read(release, set.iter().copied());
+    let heap = Heap::new(machine, watch, *release, &tunables);
     let mut engine = Engine::new(heap, Touch::None, true);
     for record in calls {
         let answer = engine.execute(record)?;
@@ -165,6 +173,7 @@ fn make(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use malloscope_traces::header::{Libc, Program, SYSTEM_WIDE_TUNABLES};
     use malloscope_traces::{Call, Placed};
     use malloscope_traces::{Pointer, Slot, Thread};
 
@@ -188,13 +197,26 @@ mod tests {
         ]
     }
 
-    fn libc(version: &str, probe: Vec<Record>) -> Libc {
-        Libc { version: version.to_owned(), probe, ..Libc::default() }
+    fn libc(version: &str, probe: Vec<Record>) -> Header {
+        let libc = Libc { version: version.to_owned(), probe, ..Libc::default() };
+        Header { libc, ..Header::default() }
+    }
+
+    #[test]
+    fn a_probe_answers_under_what_its_machine_sets() {
+        let set = "nonoverridable glibc.malloc.top_pad=65536";
+        let probe = answers_of("2.44", &answers(), &[(SYSTEM_WIDE_TUNABLES, set)]).unwrap();
+        assert!(answering_alike(&probe, &[]).is_empty());
+        let environment = [(SYSTEM_WIDE_TUNABLES, set), ("MALLOC_ARENA_MAX", "2")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let program = Program { environment: environment.to_vec(), ..Program::default() };
+        let header = Header { program, ..libc("2.44", probe) };
+        assert_eq!(recognize(&header), Recognition::As("2.44".to_owned()));
     }
 
     #[test]
     fn a_libc_is_what_answers_as_it_does_and_of_several_the_nearest_to_its_version() {
-        let alike = answering_alike(&answers());
+        let alike = answering_alike(&answers(), &[]);
         assert!(alike.contains(&"2.36") || alike.contains(&"2.35"), "{alike:?}");
         for name in &alike {
             assert_eq!(recognize(&libc(name, answers())), Recognition::As((*name).to_owned()));
@@ -238,9 +260,9 @@ mod tests {
     #[test]
     fn a_release_knows_its_own_answers() {
         for row in Release::ALL {
-            let answers = answers_of(row.name, &answers()).unwrap();
-            assert!(answering_alike(&answers).contains(&row.name), "{}", row.name);
+            let answers = answers_of(row.name, &answers(), &[]).unwrap();
+            assert!(answering_alike(&answers, &[]).contains(&row.name), "{}", row.name);
         }
-        assert_eq!(answers_of("1.0", &answers()), None);
+        assert_eq!(answers_of("1.0", &answers(), &[]), None);
     }
 }

@@ -65,6 +65,14 @@ pub struct Program {
     pub environment: Vec<(String, String)>,
 }
 
+impl Program {
+    /// What the machine sets for all programs, as variables.
+    pub fn system_wide(&self) -> Vec<(&str, &str)> {
+        let all = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        all.filter(|(name, _)| *name == SYSTEM_WIDE_TUNABLES).collect()
+    }
+}
+
 /// The machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {

@@ -68,7 +68,7 @@ impl TraceInfo {
             file: path.display().to_string(),
             file_bytes: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
             header: reader.header().clone(),
-            recognition: recognition::recognize(&reader.header().libc),
+            recognition: recognition::recognize(reader.header()),
             ending: reader.ending().cloned(),
             records: reader.totals().map(|totals| totals.records),
         })
