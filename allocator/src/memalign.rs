@@ -144,7 +144,11 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if alignment > i64::MAX as u64 {
             return Ok(None);
         }
-        // With the greatest sizes the sum may wrap round, and what is cut out of the padded chunk has a head that
+        let room = M::Layout::cut(u64::MAX) - alignment - M::Layout::SMALLEST_CHUNK.0;
+        if self.cx.release.greatest_request != GreatestRequest::AddressSpace && size.bytes() > room {
+            return Ok(None);
+        }
+        // With the greatest sizes the sum may wrap round until 2.26, and what is cut out of the padded chunk has a head that
         // leads out of it.
         let request = size.bytes().wrapping_add(alignment).wrapping_add(M::Layout::SMALLEST_CHUNK.0);
         let request = Request(M::Layout::cut(request));

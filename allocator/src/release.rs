@@ -449,7 +449,7 @@ pub const V2_26_BRANCH: Release = Release {
     // 2.27, 3f6bb8a32e and 905a7725e9: SINGLE_THREAD_P.
     has_single_thread_path: true,
     // 2.27, 1e26d35193: the cache is not made again while the thread exits.
-    // 2.27, 8e448310d7: the padded size.
+    // 2.27, 8e448310d7: the padded size, and in memalign the sum with the alignment.
     greatest_request: GreatestRequest::ChunkInAddressSpace,
     // 2.27, 34697694e8: malloc looks at a request before it pads it.
     tcache: TcacheRules { is_lost_at_exit: false, serves_wrapped: false, ..V2_26.tcache },
