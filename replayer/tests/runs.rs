@@ -12,7 +12,7 @@ use malloscope_replayer::outcome::Outcome;
 use malloscope_replayer::run::{Job, run};
 use malloscope_replayer::trial::Trial;
 use malloscope_traces::header::{Heap, Libc, Program, SYSTEM_WIDE_TUNABLES};
-use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer};
+use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer, ops};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
