@@ -47,6 +47,7 @@
 //! | [`record`], [`header`], [`Ending`] | what a trace says |
 //! | [`Writer`], `identity`, `addresses` | how records get into it, and which allocation an address stands for |
 //! | [`Reader`], `source`, `salvage`, [`Damage`] | how they come out again, or do not |
+//! | [`growing`] | whether a trace is still being written |
 //! | [`stacks`], `growth` | from where it was asked: call stacks, and how they get into a trace |
 //! | `columns` | what is said of a record, and what goes without saying |
 //! | [`symbols`], [`embed()`] | the names of a trace's frames, and how they get into it |
@@ -64,6 +65,7 @@ mod encoding;
 mod ending;
 mod error;
 mod frame;
+pub mod growing;
 mod growth;
 pub mod header;
 mod identity;

@@ -11,6 +11,7 @@ use crate::encoding;
 use crate::ending::{Ending, Last, Totals};
 use crate::error::{Error, Name};
 use crate::frame::{self, Frame, Kind};
+use crate::growing;
 use crate::header::Header;
 use crate::index::{Entry, Index};
 use crate::preamble;
@@ -48,6 +49,20 @@ impl Reader<File> {
             Err(source) => Err(Error::Reading { file, source }),
         }
     }
+
+    /// Whether somebody still [writes](growing::hold) the file.
+    pub fn is_being_written(&self) -> bool {
+        self.last.is_none() && growing::is_held(self.source.input())
+    }
+}
+
+/// What a part is that is not whole, at the end of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Torn {
+    /// Damage.
+    IsDamaged,
+    /// On its way.
+    IsUnfinished,
 }
 
 impl<R: Read + Seek> Reader<R> {
@@ -117,9 +132,24 @@ impl<R: Read + Seek> Reader<R> {
     /// [`Error::Damaged`] is not the end: the next call goes on with what can be read behind it.
     /// From then on the address of an allocation made before may be [`Pointer::UNKNOWN`](crate::Pointer::UNKNOWN).
     pub fn next_batch(&mut self, into: &mut Vec<Record>) -> Result<Option<u64>, Error> {
+        self.next_of(Torn::IsDamaged, into)
+    }
+
+    /// The same of a trace that is [still being written](growing): where there is no more yet it returns
+    /// `None` too, and can be called again when there is. What is not whole at the end is then no damage.
+    pub fn next_batch_yet(&mut self, into: &mut Vec<Record>) -> Result<Option<u64>, Error> {
+        self.source.measure()?;
+        self.next_of(Torn::IsUnfinished, into)
+    }
+
+    fn next_of(&mut self, torn: Torn, into: &mut Vec<Record>) -> Result<Option<u64>, Error> {
         into.clear();
         while self.at < self.source.length() {
-            let frame = match self.source.frame(self.at)? {
+            let frame = self.source.frame(self.at)?;
+            if torn == Torn::IsUnfinished && self.is_torn(&frame) {
+                return Ok(None);
+            }
+            let frame = match frame {
                 Ok(frame) => frame,
                 Err(fault) => return Err(self.skip(fault, None)?),
             };
@@ -128,6 +158,14 @@ impl<R: Read + Seek> Reader<R> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the frame that begins here, or its body, does not end in the file.
+    fn is_torn(&self, frame: &Result<Frame, Fault>) -> bool {
+        match frame {
+            Ok(frame) => frame.end(self.at) > self.source.length(),
+            Err(fault) => matches!(fault, Fault::Cut { .. }),
+        }
     }
 
     /// The stacks of the records of the latest batch: one for each, or none at all if no record has one.

@@ -19,11 +19,22 @@ pub(crate) struct Source<R> {
 }
 
 impl<R: Read + Seek> Source<R> {
-    pub fn new(mut input: R, file: Name) -> Result<Self, Error> {
-        match input.seek(SeekFrom::End(0)) {
-            Ok(length) => Ok(Source { input, file, length }),
-            Err(source) => Err(Error::Reading { file, source }),
-        }
+    pub fn new(input: R, file: Name) -> Result<Self, Error> {
+        let mut source = Source { input, file, length: 0 };
+        source.measure()?;
+        Ok(source)
+    }
+
+    /// Finds out how long the file is now.
+    pub fn measure(&mut self) -> Result<(), Error> {
+        let length = self.input.seek(SeekFrom::End(0));
+        self.length = length.map_err(|source| Error::Reading { file: self.file(), source })?;
+        Ok(())
+    }
+
+    /// What is read from.
+    pub fn input(&self) -> &R {
+        &self.input
     }
 
     /// The name of the file, for errors.

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use malloscope_traces::Cause;
 use malloscope_traces::header::{self, Header, Origin};
-use malloscope_traces::{Error, Writer};
+use malloscope_traces::{Error, Writer, growing};
 use malloscope_wire::process::Verdict;
 use malloscope_wire::ring::{self, Stage};
 use malloscope_wire::{Clock, PROCESSES};
@@ -491,7 +491,9 @@ fn create(path: &Path) -> io::Result<File> {
     if fs::symlink_metadata(path).is_ok_and(|about| about.is_file() && about.nlink() > 1) {
         fs::remove_file(path)?;
     }
-    File::create(path)
+    let file = File::create(path)?;
+    growing::hold(&file);
+    Ok(file)
 }
 
 /// The last part of a path, as text.
