@@ -247,9 +247,9 @@ impl Comparison {
         self.result = Fidelity::default();
     }
 
-    /// The result.
-    pub(crate) fn finish(self) -> Fidelity {
-        self.result
+    /// The result so far.
+    pub(crate) fn result(&self) -> Fidelity {
+        self.result.clone()
     }
 }
 

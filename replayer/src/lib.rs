@@ -16,6 +16,7 @@ mod nptl;
 pub mod order;
 pub mod outcome;
 mod own;
+mod pace;
 pub mod placements;
 mod places;
 pub mod range;

@@ -23,6 +23,11 @@ pub trait Machine: Memory {
     /// How much memory the heap has, and how many first touches it took.
     fn residency(&mut self) -> Residency;
 
+    /// The same without counting pages one by one: they are guessed at, as in [`Machine::pages_now`].
+    fn residency_now(&mut self) -> Residency {
+        self.residency()
+    }
+
     /// A cheap guess at the pages the heap has, exact wherever a page is faulted in by itself.
     fn pages_now(&mut self) -> u64;
 
@@ -343,6 +348,12 @@ impl Machine for Metered {
     fn residency(&mut self) -> Residency {
         self.count();
         Residency { pages: self.counted, greatest_pages: self.greatest_pages, faults: self.heap_faults() }
+    }
+
+    fn residency_now(&mut self) -> Residency {
+        let pages = self.estimate();
+        let greatest_pages = self.greatest_pages.max(pages);
+        Residency { pages, greatest_pages, faults: self.heap_faults() }
     }
 
     fn pages_now(&mut self) -> u64 {

@@ -9,6 +9,7 @@ use crate::metrics::slices::Slices;
 use crate::order::Reordering;
 use crate::range::Range;
 use crate::recognition::Recognition;
+use crate::run::Progress;
 use crate::trial::Trial;
 use crate::watch::ThresholdMove;
 use malloscope_allocator::bins::Bin;
@@ -23,6 +24,9 @@ pub struct Outcome {
     pub trial: Trial,
     /// The settings it ran under.
     pub settings: Settings,
+    /// How far the run was, if it was not at its end: then all this holds up to there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub so_far: Option<Progress>,
     /// The records that count, if not all do: as far as there are so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<Range>,

@@ -126,7 +126,7 @@ fn answers_alike(release: &Release, probe: &[Record], set: &[Variable<'_>]) -> b
         };
         comparison.compare(probed.memory, probed.program_break, 0, record, ours);
     });
-    let fidelity = comparison.finish();
+    let fidelity = comparison.result();
     made.is_ok() && fidelity.placements > 0 && fidelity.is_exact()
 }
 

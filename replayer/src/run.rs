@@ -5,8 +5,8 @@ use crate::engine::{Answer, Engine, Oddities};
 use crate::fidelity::Comparison;
 use crate::introspection::Question;
 use crate::machine::{Machine, Metered};
-use crate::metrics::Metrics;
-use crate::metrics::slices::Slicing;
+use crate::metrics::slices::{Slices, Slicing};
+use crate::metrics::{Measured, Metrics};
 use crate::order::{Listener, Twin};
 use crate::outcome::{self, ArenaRow, Corrupted, Cost, Outcome, Settings, Thresholds};
 use crate::own;
@@ -55,12 +55,19 @@ pub struct Job {
     /// The records that count, if not all do.
     #[serde(default)]
     pub range: Option<Range>,
+    /// Whether to go on, where the trace is still being written, with what is written meanwhile.
+    #[serde(default)]
+    pub follow: bool,
+    /// Whether a worker is to say now and then what came of it so far.
+    #[serde(default)]
+    pub so_far: bool,
 }
 
 impl Job {
     /// Replays the whole of a trace, and nothing besides.
     pub fn of(trace: impl Into<PathBuf>, trial: Trial) -> Job {
-        Job { trace: trace.into(), trial, compare: false, lines: None, blame: Vec::new(), range: None }
+        let (compare, lines, blame, range, follow, so_far) = Default::default();
+        Job { trace: trace.into(), trial, compare, lines, blame, range, follow, so_far }
     }
 }
 
@@ -115,6 +122,29 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
+/// Who is told how a run goes, batch by batch.
+pub trait Audience {
+    /// It is so far now.
+    fn progress(&mut self, progress: Progress);
+
+    /// Whether what came of it so far is wanted now.
+    fn wants_outcome(&mut self, _: Progress) -> bool {
+        false
+    }
+
+    /// That is what came of it so far.
+    fn hear(&mut self, _: Outcome) {}
+}
+
+/// Whom progress is enough for.
+struct Progresses<'a>(&'a mut dyn FnMut(Progress));
+
+impl Audience for Progresses<'_> {
+    fn progress(&mut self, progress: Progress) {
+        (self.0)(progress);
+    }
+}
+
 /// Runs a job in this process.
 ///
 /// Over real memory the process must be a fresh one, in which nobody else moves the program break.
@@ -128,20 +158,33 @@ pub fn run(
     lines: &mut dyn Write,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, RunError> {
-    let line = Lineage::open(&job.trace)?;
+    run_before(job, lines, &mut Progresses(progress))
+}
+
+/// Runs a job in this process, as [`run`] does, and tells what came of it so far whenever that is wanted.
+///
+/// # Errors
+///
+/// Those of [`run`].
+pub fn run_before(
+    job: &Job,
+    lines: &mut dyn Write,
+    audience: &mut dyn Audience,
+) -> Result<Outcome, RunError> {
+    let line = Lineage::open(&job.trace, job.follow)?;
     match (job.trial.memory, job.trial.words) {
         (MemoryKind::Simulated, WordWidth::Bits64) => {
             let machine = simulated(Bits64, &job.trial, &line.eldest)?;
-            drive(machine, job, line, lines, progress)
+            drive(machine, job, line, lines, audience)
         }
         (MemoryKind::Simulated, WordWidth::Bits32) => {
             let machine = simulated(Bits32, &job.trial, &line.eldest)?;
-            drive(machine, job, line, lines, progress)
+            drive(machine, job, line, lines, audience)
         }
         (MemoryKind::Real, WordWidth::Bits32) => Err(RunError::NarrowProcess),
         (MemoryKind::Real, WordWidth::Bits64) => {
             let machine = real(job, &line.eldest)?;
-            drive(machine, job, line, lines, progress)
+            drive(machine, job, line, lines, audience)
         }
     }
 }
@@ -158,12 +201,13 @@ pub(crate) struct Lineage {
 pub(crate) type Ancestor = (Header, Source, Option<u64>, Option<u64>);
 
 impl Lineage {
-    pub(crate) fn open(path: &Path) -> Result<Lineage, TraceError> {
+    /// Opens a trace, and those before it; `follows` is whether to go on with what is written meanwhile.
+    pub(crate) fn open(path: &Path, follows: bool) -> Result<Lineage, TraceError> {
         let mut traces = Vec::new();
         let mut path = path.to_owned();
         let mut until = None;
         loop {
-            let (header, records, source) = Source::open(&path)?;
+            let (header, records, source) = Source::open(&path, follows)?;
             let parent = match &header.origin {
                 Origin::Forked { trace, after, .. } => Some((path.with_file_name(trace), *after)),
                 _ => None,
@@ -325,10 +369,10 @@ fn drive<M: Machine>(
     job: &Job,
     mut line: Lineage,
     lines: &mut dyn Write,
-    progress: &mut dyn FnMut(Progress),
+    audience: &mut dyn Audience,
 ) -> Result<Outcome, RunError> {
     let started = Instant::now();
-    let worked = processor_seconds();
+    let worked = processor_time();
     // What is made ready here takes memory of ours, which is not the heap's.
     let mark = machine.faults_so_far();
     let (header, source, total, _) = line.traces.pop().expect("a lineage has at least the trace itself");
@@ -401,7 +445,15 @@ fn drive<M: Machine>(
             Err(Stop::Lines(error)) => return Err(RunError::Lines(error)),
             Err(Stop::Enough) => break,
         }
-        progress(Progress { done: run.records, total });
+        let progress = Progress { done: run.records, total };
+        audience.progress(progress);
+        if run.has_begun() && audience.wants_outcome(progress) {
+            run.engine.heap_mut().memory_mut().disown_faults_since(mark);
+            mark = run.engine.heap().memory().faults_so_far();
+            let outcome = run.so_far(job, settings.clone(), first_mmap_threshold);
+            let cost = cost(started, worked);
+            audience.hear(Outcome { so_far: Some(progress), damage: damage.clone(), cost, ..outcome });
+        }
         source.recycle(batch);
     }
     if corruption.is_none() {
@@ -412,9 +464,14 @@ fn drive<M: Machine>(
     outcome.reordering = source.reordering();
     outcome.damage = damage;
     outcome.corruption = corruption;
-    outcome.cost =
-        Cost { seconds: started.elapsed().as_secs_f64(), processor_seconds: processor_seconds() - worked };
+    outcome.cost = cost(started, worked);
     Ok(outcome)
+}
+
+/// What a run has taken that began then, when its thread had had so much of the processor.
+fn cost(started: Instant, worked: Duration) -> Cost {
+    let processor_seconds = processor_time().saturating_sub(worked).as_secs_f64();
+    Cost { seconds: started.elapsed().as_secs_f64(), processor_seconds }
 }
 
 /// Who charges stacks with what is wanted of the job, if anything is.
@@ -436,10 +493,9 @@ fn questions<'a>(job: &'a Job, release: &Release) -> Result<&'a [Question], RunE
     Ok(questions)
 }
 
-/// What this thread has had of the processor, in seconds.
-fn processor_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default().as_secs_f64()
+/// What this thread has had of the processor.
+pub(crate) fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 /// The settings, as far as the trial and the header know them.
@@ -530,6 +586,11 @@ impl<M: Machine> Run<'_, M> {
             }
             _ => Err(Stop::Enough),
         }
+    }
+
+    /// Whether the records that count have begun.
+    fn has_begun(&self) -> bool {
+        self.range.is_none_or(|range| self.records > range.first())
     }
 
     /// What has been counted so far made the heap what it is, and does not count.
@@ -637,9 +698,30 @@ impl<M: Machine> Run<'_, M> {
             // The trace ends before the range begins: nothing counts.
             self.begin_range();
         }
-        self.slicing.end(&mut self.engine, self.records, self.time);
+        let slices = self.slices();
         let measured = self.metrics.finish(&mut self.engine, self.records, self.time);
-        let blame = self.tally.map(|tally| tally.finish(&mut self.engine, &measured)).unwrap_or_default();
+        let blame =
+            self.tally.take().map(|tally| tally.finish(&mut self.engine, &measured)).unwrap_or_default();
+        let outcome = self.outcome(job, settings, first_mmap_threshold, measured, slices);
+        Outcome { blame, ..outcome }
+    }
+
+    /// What came of it so far; what stacks are charged with is known in the end.
+    fn so_far(&mut self, job: &Job, settings: Settings, first_mmap_threshold: u64) -> Outcome {
+        let slices = self.slices();
+        let measured = self.metrics.so_far(&mut self.engine, self.records, self.time);
+        self.outcome(job, settings, first_mmap_threshold, measured, slices)
+    }
+
+    /// What came of it, with what was measured.
+    fn outcome(
+        &self,
+        job: &Job,
+        settings: Settings,
+        first_mmap_threshold: u64,
+        measured: Measured,
+        slices: Slices,
+    ) -> Outcome {
         let before = self.before;
         let heap = self.engine.heap();
         let watch = heap.observer();
@@ -648,6 +730,7 @@ impl<M: Machine> Run<'_, M> {
         Outcome {
             trial: job.trial.clone(),
             settings,
+            so_far: None,
             range: self.range.map(|range| range.until(self.records)),
             records: self.records - before.records,
             calls: self.calls - before.calls,
@@ -669,14 +752,23 @@ impl<M: Machine> Run<'_, M> {
                 moves: watch.threshold_moves.clone(),
             },
             oddities: self.engine.oddities().since(before.oddities),
-            slices: self.slicing.finish(counters),
+            slices,
             corruption: None,
-            fidelity: self.comparison.map(Comparison::finish),
+            fidelity: self.comparison.as_ref().map(Comparison::result),
             reordering: None,
             damage: Vec::new(),
             cost: Cost::default(),
-            blame,
+            blame: Vec::new(),
         }
+    }
+
+    /// The slices up to here.
+    fn slices(&mut self) -> Slices {
+        // What is touched for them is ours, not the heap's.
+        let mark = self.engine.heap().memory().faults_so_far();
+        let slices = self.slicing.until(&self.engine, self.records, self.time);
+        self.engine.heap_mut().memory_mut().disown_faults_since(mark);
+        slices
     }
 }
 

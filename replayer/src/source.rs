@@ -14,9 +14,13 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// Batches that are decoded ahead.
 const AHEAD: usize = 3;
+/// How long a trace that is being written is left alone when there was nothing new in it. What is recorded
+/// reaches the file at least once a second.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A part of a trace.
 #[derive(Debug)]
@@ -54,14 +58,15 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Opens a trace, and begins to decode it.
-    pub(crate) fn open(path: &Path) -> Result<(Header, Option<u64>, Source), Error> {
+    /// Opens a trace, and begins to decode it. Where it `follows`, the trace ends when nobody writes it any more,
+    /// and a batch without records says that there are none yet.
+    pub(crate) fn open(path: &Path, follows: bool) -> Result<(Header, Option<u64>, Source), Error> {
         let reader = Reader::open_file(path)?;
         let header = reader.header().clone();
         let records = reader.totals().map(|totals| totals.records);
         let (sender, batches) = sync_channel(AHEAD);
         let (used, unused) = sync_channel(AHEAD + 2);
-        let worker = thread::spawn(move || decode(reader, &sender, &unused));
+        let worker = thread::spawn(move || decode(reader, follows, &sender, &unused));
         let worker = RefCell::new(Some(worker));
         Ok((header, records, Source { batches, used, worker, reordering: None }))
     }
@@ -129,15 +134,28 @@ impl Source {
 /// Decodes until the trace ends or nobody listens any more.
 fn decode(
     mut reader: Reader<File>,
+    follows: bool,
     sender: &SyncSender<Result<Batch, Error>>,
     unused: &Receiver<Vec<Record>>,
 ) {
+    let mut is_written = follows;
     loop {
         let mut records = unused.try_recv().unwrap_or_default();
-        let batch = match reader.next_batch(&mut records) {
+        // First, so that nothing can be written between the two and be missed.
+        is_written &= reader.is_being_written();
+        let yet = if follows { reader.next_batch_yet(&mut records) } else { Ok(None) };
+        let read = match yet {
+            Ok(None) if !is_written => reader.next_batch(&mut records),
+            yet => yet,
+        };
+        let batch = match read {
             Ok(Some(first)) => {
                 let stacks = reader.batch_stacks().to_vec();
                 Ok(Batch { first, records, stacks, order: None })
+            }
+            Ok(None) if is_written => {
+                thread::sleep(PATIENCE);
+                Ok(Batch { first: 0, records, stacks: Vec::new(), order: None })
             }
             Ok(None) => return,
             Err(error) => Err(error),
@@ -169,6 +187,11 @@ fn pass_on_while_alone(source: &Source, sender: &SyncSender<Result<Batch, Error>
                 continue;
             }
         };
+        if batch.records.is_empty() {
+            // There is nothing more yet.
+            sender.send(Ok(batch)).ok()?;
+            continue;
+        }
         let alone = *thread.get_or_insert(batch.records.first().map_or(Thread(0), |record| record.thread));
         if batch.records.iter().any(|record| record.thread != alone) {
             let batches: Vec<Batch> = behind.into_iter().chain([batch]).collect();

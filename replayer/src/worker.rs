@@ -4,17 +4,23 @@
 //! standard input as JSON, and reads frames from its standard output:
 //!
 //! ```text
-//! kind: 1 byte   P progress (JSON)   L lines (text)   O outcome (JSON)   E error (text)
+//! kind: 1 byte   P progress (JSON)     L lines (text)     S outcome so far (JSON)
+//!                O outcome (JSON)      E error (text)
 //! length: 4 bytes, little-endian
 //! body: that many bytes
 //! ```
 
 use crate::outcome::Outcome;
-use crate::run::{Job, Progress, run};
+use crate::pace::Pace;
+use crate::run::{Audience, Job, Progress, processor_time, run_before};
+use malloscope_traces::Reader;
+use rustix::process::nice;
+use serde::Serialize;
 use std::ffi::OsString;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// How to start a worker.
 #[derive(Clone, Debug)]
@@ -42,11 +48,22 @@ pub enum WorkerError {
         /// The last it said.
         said: String,
     },
-    /// Whoever wanted the lines does not take them any more.
+    /// Whoever wanted the lines, or the news, does not take them any more.
     #[error("the lines cannot be written: {0}")]
     Lines(#[source] io::Error),
 }
 
+/// What a worker says before its outcome.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// How far it is.
+    Progress(Progress),
+    /// What came of it so far.
+    SoFar(Box<Outcome>),
+}
+
+/// Who replays what is still being written leaves the processors to those who write.
+const NICE: i32 = 10;
 /// The longest frame that is believed.
 const GREATEST_FRAME: usize = 1 << 28;
 /// Lines are sent in pieces of this many bytes.
@@ -63,6 +80,27 @@ pub fn run_in_worker(
     lines: &mut dyn Write,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, WorkerError> {
+    hear_worker(launcher, job, lines, &mut |news| match news {
+        News::Progress(at) => {
+            progress(at);
+            Ok(())
+        }
+        News::SoFar(_) => Ok(()),
+    })
+}
+
+/// Runs a job in a process of its own, as [`run_in_worker`] does, and hears all it says. If `news` fails, the
+/// worker is stopped.
+///
+/// # Errors
+///
+/// What the worker said, or that it said nothing.
+pub fn hear_worker(
+    launcher: &Launcher,
+    job: &Job,
+    lines: &mut dyn Write,
+    news: &mut dyn FnMut(News) -> io::Result<()>,
+) -> Result<Outcome, WorkerError> {
     let mut child = Command::new(&launcher.program)
         .args(&launcher.arguments)
         .stdin(Stdio::piped())
@@ -70,7 +108,7 @@ pub fn run_in_worker(
         .stderr(Stdio::piped())
         .spawn()?;
     let sent = send(&mut child, job);
-    let answer = listen(&mut child, lines, progress);
+    let answer = listen(&mut child, lines, news);
     if !matches!(answer, Ok(Some(_))) {
         // It may still be at work for nobody.
         let _ = child.kill();
@@ -100,14 +138,16 @@ fn send(child: &mut Child, job: &Job) -> io::Result<()> {
 fn listen(
     child: &mut Child,
     lines: &mut dyn Write,
-    progress: &mut dyn FnMut(Progress),
+    news: &mut dyn FnMut(News) -> io::Result<()>,
 ) -> Result<Option<Result<Outcome, String>>, WorkerError> {
     let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
     let mut input = BufReader::new(stdout);
     let mut body = Vec::new();
+    let mut told = |what| news(what).map_err(WorkerError::Lines);
     while let Some(kind) = read_frame(&mut input, &mut body)? {
         match kind {
-            b'P' => progress(serde_json::from_slice(&body).map_err(io::Error::other)?),
+            b'P' => told(News::Progress(serde_json::from_slice(&body).map_err(io::Error::other)?))?,
+            b'S' => told(News::SoFar(serde_json::from_slice(&body).map_err(io::Error::other)?))?,
             b'L' => lines.write_all(&body).map_err(WorkerError::Lines)?,
             b'O' => return Ok(Some(Ok(serde_json::from_slice(&body).map_err(io::Error::other)?))),
             _ => return Ok(Some(Err(String::from_utf8_lossy(&body).into_owned()))),
@@ -153,6 +193,46 @@ impl<W: Write> Write for LineFrames<W> {
     }
 }
 
+/// Whoever started this process.
+struct Parent {
+    /// When it wants to know what came of the run so far, if it does.
+    pace: Option<Pace>,
+    began: Instant,
+    /// What this thread had had of the processor when it wanted to know last.
+    asked: Duration,
+}
+
+impl Parent {
+    fn tell(kind: u8, what: &impl Serialize) {
+        if let Ok(body) = serde_json::to_vec(what) {
+            // A parent that has gone is found out when the outcome is sent.
+            let mut out = io::stdout().lock();
+            let _ = write_frame(&mut out, kind, &body).and_then(|()| out.flush());
+        }
+    }
+}
+
+impl Audience for Parent {
+    fn progress(&mut self, progress: Progress) {
+        Parent::tell(b'P', &progress);
+    }
+
+    fn wants_outcome(&mut self, at: Progress) -> bool {
+        let is_due = self.pace.is_some_and(|pace| pace.is_due(self.began.elapsed(), at.done));
+        if is_due {
+            self.asked = processor_time();
+        }
+        is_due
+    }
+
+    fn hear(&mut self, outcome: Outcome) {
+        Parent::tell(b'S', &outcome);
+        if let (Some(pace), Some(at)) = (&mut self.pace, outcome.so_far) {
+            pace.said(self.began.elapsed(), processor_time().saturating_sub(self.asked), at.done);
+        }
+    }
+}
+
 /// The worker's side: reads a job from standard input, runs it, answers on standard output.
 ///
 /// # Errors
@@ -160,15 +240,14 @@ impl<W: Write> Write for LineFrames<W> {
 /// When the parent is not listening.
 pub fn work() -> io::Result<()> {
     let job: Job = serde_json::from_reader(io::stdin().lock())?;
-    let mut progress = |at: Progress| {
-        if let Ok(body) = serde_json::to_vec(&at) {
-            // A parent that has gone is found out when the outcome is sent.
-            let mut out = io::stdout().lock();
-            let _ = write_frame(&mut out, b'P', &body).and_then(|()| out.flush());
-        }
-    };
+    if job.follow && Reader::open_file(&job.trace).is_ok_and(|reader| reader.is_being_written()) {
+        // Without that it is merely less polite.
+        let _ = nice(NICE);
+    }
+    let mut parent =
+        Parent { pace: job.so_far.then(Pace::new), began: Instant::now(), asked: Duration::ZERO };
     let mut lines = BufWriter::with_capacity(PIECE, LineFrames(io::stdout()));
-    let answer = run(&job, &mut lines, &mut progress);
+    let answer = run_before(&job, &mut lines, &mut parent);
     drop(lines);
     let mut out = io::stdout().lock();
     match answer {

@@ -412,7 +412,7 @@ const BETWEEN_LOOKS: u32 = 1 << 14;
 
 /// Opens a trace, and makes the calls of its parents.
 fn begin(trace: &Path, trial: &Trial) -> Result<Beginning, ExploreError> {
-    let mut line = Lineage::open(trace)?;
+    let mut line = Lineage::open(trace, false)?;
     let (header, source, total, _) = line.traces.pop().expect("a lineage has at least the trace itself");
     let eldest = &line.eldest;
     let release = trial.release(eldest)?;

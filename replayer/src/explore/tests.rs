@@ -44,14 +44,7 @@ fn busy_script(calls: u64) -> String {
 }
 
 fn replayed(trace: &Path, trial: &Trial) -> Outcome {
-    let job = Job {
-        trace: trace.to_owned(),
-        trial: trial.clone(),
-        compare: false,
-        lines: None,
-        blame: Vec::new(),
-        range: None,
-    };
+    let job = Job::of(trace, trial.clone());
     run(&job, &mut std::io::sink(), &mut |_| {}).unwrap()
 }
 

@@ -59,12 +59,7 @@ pub struct Metrics {
     live_map: LiveMap,
     /// Bytes of the main heap that others took by moving the break.
     foreign: u64,
-    peaks: Peaks,
-    series: Series,
-    /// Since the sample before.
-    since: Since,
-    resident_sum: u128,
-    resident_terms: u64,
+    course: Course,
     /// What came before the first record that counts.
     before: Before,
     initial_break: Address,
@@ -72,6 +67,29 @@ pub struct Metrics {
     exact: bool,
     /// Samples since the resident pages were counted one by one.
     uncounted: u32,
+}
+
+/// How it went, in a fixed number of bytes.
+#[derive(Clone, Debug)]
+struct Course {
+    peaks: Peaks,
+    series: Series,
+    /// Since the sample before.
+    since: Since,
+    resident_sum: u128,
+    resident_terms: u64,
+}
+
+impl Course {
+    fn beginning() -> Course {
+        Course {
+            peaks: Peaks::default(),
+            series: Series::new(),
+            since: Since::beginning(),
+            resident_sum: 0,
+            resident_terms: 0,
+        }
+    }
 }
 
 /// When each quantity was greatest.
@@ -141,11 +159,7 @@ impl Metrics {
             held: 0,
             live_map: LiveMap::new(initial_break, M::Layout::HEADER),
             foreign: 0,
-            peaks: Peaks::default(),
-            series: Series::new(),
-            since: Since::beginning(),
-            resident_sum: 0,
-            resident_terms: 0,
+            course: Course::beginning(),
             before: Before::default(),
             initial_break,
             page_size: machine.page_size(),
@@ -199,19 +213,20 @@ impl Metrics {
         if let Call::MoveBreak { by } = record.call {
             self.foreign = self.foreign.wrapping_add_signed(by);
         }
-        self.peaks.live.note(self.live, index);
-        self.peaks.held.note(self.held, index);
-        self.since.greatest_live = self.since.greatest_live.max(self.live);
+        self.course.peaks.live.note(self.live, index);
+        self.course.peaks.held.note(self.held, index);
+        self.course.since.greatest_live = self.course.since.greatest_live.max(self.live);
         if engine.heap().observer().kernel_called {
             self.kernel_called(engine, index);
         }
         if self.exact {
             let pages = engine.heap_mut().memory_mut().pages_now();
-            self.resident_sum += u128::from(pages);
-            self.resident_terms += 1;
-            self.since.greatest_resident = self.since.greatest_resident.max(pages * self.page_size);
+            self.course.resident_sum += u128::from(pages);
+            self.course.resident_terms += 1;
+            self.course.since.greatest_resident =
+                self.course.since.greatest_resident.max(pages * self.page_size);
         }
-        if self.series.is_due(index + 1) {
+        if self.course.series.is_due(index + 1) {
             self.sample(engine, index, record.time.0);
         }
     }
@@ -253,13 +268,13 @@ impl Metrics {
     fn kernel_called<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, index: u64) {
         engine.heap_mut().observer_mut().kernel_called = false;
         let program_break = engine.heap().memory().program_break() - self.initial_break;
-        self.peaks.program_break.note(program_break, index);
-        self.peaks.system.note(system_bytes(engine), index);
-        self.since.least_break = self.since.least_break.min(program_break);
-        self.since.greatest_break = self.since.greatest_break.max(program_break);
+        self.course.peaks.program_break.note(program_break, index);
+        self.course.peaks.system.note(system_bytes(engine), index);
+        self.course.since.least_break = self.course.since.least_break.min(program_break);
+        self.course.since.greatest_break = self.course.since.greatest_break.max(program_break);
         let resident = engine.heap_mut().memory_mut().pages_now() * self.page_size;
-        self.peaks.resident.note(resident, index);
-        self.since.greatest_resident = self.since.greatest_resident.max(resident);
+        self.course.peaks.resident.note(resident, index);
+        self.course.since.greatest_resident = self.course.since.greatest_resident.max(resident);
     }
 
     #[cold]
@@ -267,22 +282,27 @@ impl Metrics {
         let memory = engine.heap_mut().memory_mut();
         let pages = if self.uncounted == 0 { memory.residency().pages } else { memory.pages_now() };
         self.uncounted = (self.uncounted + 1) % SAMPLES_A_COUNT;
+        self.sample_with(engine, pages, index, time);
+    }
+
+    /// Takes a sample in which so many pages are resident.
+    fn sample_with<M: Machine>(&mut self, engine: &Engine<M, Watch>, pages: u64, index: u64, time: u64) {
         let resident = pages * self.page_size;
         if !self.exact {
             // Samples are denser at the beginning: each stands for the records since the one before.
-            let records = (index + 1).saturating_sub(self.before.records + self.resident_terms);
-            self.resident_sum += u128::from(pages) * u128::from(records);
-            self.resident_terms += records;
+            let records = (index + 1).saturating_sub(self.before.records + self.course.resident_terms);
+            self.course.resident_sum += u128::from(pages) * u128::from(records);
+            self.course.resident_terms += records;
         }
         let program_break = engine.heap().memory().program_break() - self.initial_break;
         let pinned = self.pinned(engine);
-        self.peaks.resident.note(self.since.greatest_resident.max(resident), index);
-        self.peaks.pinned.note(pinned, index);
+        self.course.peaks.resident.note(self.course.since.greatest_resident.max(resident), index);
+        self.course.peaks.pinned.note(pinned, index);
         let kernel = &engine.heap().observer().counters.kernel;
         let (break_grown, break_trimmed) = (kernel.break_grown, kernel.break_trimmed);
         let now = Since { break_grown, break_trimmed, ..Since::beginning() };
-        let since = std::mem::replace(&mut self.since, now);
-        self.series.push(Sample {
+        let since = std::mem::replace(&mut self.course.since, now);
+        self.course.series.push(Sample {
             record: index + 1,
             time,
             live: self.live,
@@ -325,11 +345,7 @@ impl Metrics {
 
     /// What has been measured so far was another process's; what lives is ours.
     pub(crate) fn restart(&mut self) {
-        self.peaks = Peaks::default();
-        self.series = Series::new();
-        self.since = Since::beginning();
-        self.resident_sum = 0;
-        self.resident_terms = 0;
+        self.course = Course::beginning();
     }
 
     /// What has been measured so far does not count: after so many records, and at this time, begins what does.
@@ -339,25 +355,55 @@ impl Metrics {
         let residency = engine.heap_mut().memory_mut().residency();
         let Residency { faults, greatest_pages, pages } = residency;
         self.before = Before { records, faults, greatest_pages };
-        self.peaks.live.note(self.live, records);
-        self.peaks.held.note(self.held, records);
-        self.peaks.resident.note(pages * self.page_size, records);
+        self.course.peaks.live.note(self.live, records);
+        self.course.peaks.held.note(self.held, records);
+        self.course.peaks.resident.note(pages * self.page_size, records);
         self.kernel_called(engine, records);
         let Some(last) = records.checked_sub(1) else { return };
         self.sample(engine, last, time);
     }
 
-    /// What was measured, when all records have been replayed.
-    pub fn finish<M: Machine>(mut self, engine: &mut Engine<M, Watch>, records: u64, time: u64) -> Measured {
+    /// What was measured, when all records have been replayed. It can be asked once.
+    pub fn finish<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, records: u64, time: u64) -> Measured {
         let last = records.saturating_sub(1);
         self.sample(engine, last, time);
         let residency = engine.heap_mut().memory_mut().residency();
+        self.measured(engine, residency, last)
+    }
+
+    /// What was measured so far, as if that were all; what is measured later is as if nobody had asked.
+    /// Resident pages are not counted one by one for it, so where they are guessed at, so they are here.
+    pub(crate) fn so_far<M: Machine>(
+        &mut self,
+        engine: &mut Engine<M, Watch>,
+        records: u64,
+        time: u64,
+    ) -> Measured {
+        let course = self.course.clone();
+        let last = records.saturating_sub(1);
+        let residency = engine.heap_mut().memory_mut().residency_now();
+        self.sample_with(engine, residency.pages, last, time);
+        let measured = self.measured(engine, residency, last);
+        self.course = course;
+        measured
+    }
+
+    /// What was measured up to the sample just taken, after the record `last`.
+    fn measured<M: Machine>(
+        &mut self,
+        engine: &Engine<M, Watch>,
+        residency: Residency,
+        last: u64,
+    ) -> Measured {
+        let Course { peaks, series, resident_sum, resident_terms, .. } = &mut self.course;
         // What was reached before does not count, and what was reached within a call is no less reached.
         if residency.greatest_pages > self.before.greatest_pages {
-            self.peaks.resident.note(residency.greatest_pages * self.page_size, last);
+            peaks.resident.note(residency.greatest_pages * self.page_size, last);
         }
-        let mean_pages = self.resident_sum.checked_div(u128::from(self.resident_terms)).unwrap_or(0);
+        let mean_pages = resident_sum.checked_div(u128::from(*resident_terms)).unwrap_or(0);
         Measured {
+            peaks: *peaks,
+            series: series.take(),
             live: self.live,
             held: self.held,
             system: system_bytes(engine),
@@ -366,8 +412,6 @@ impl Metrics {
             pinned: self.pinned(engine),
             faults: residency.faults - self.before.faults,
             program_break: engine.heap().memory().program_break() - self.initial_break,
-            peaks: self.peaks,
-            series: self.series.finish(),
         }
     }
 }

@@ -92,8 +92,9 @@ impl Series {
         self.distance *= 2;
     }
 
-    pub(crate) fn finish(self) -> Vec<Sample> {
-        self.samples
+    /// Takes out the samples: it is over.
+    pub(crate) fn take(&mut self) -> Vec<Sample> {
+        std::mem::take(&mut self.samples)
     }
 }
 
@@ -110,7 +111,7 @@ mod tests {
                 series.push(Sample { record, greatest_live: spike, ..Sample::default() });
             }
         }
-        let samples = series.finish();
+        let samples = series.take();
         assert!(samples.len() <= POINTS && samples.len() > POINTS / 4);
         assert_eq!(samples[0].greatest_live, 99);
         assert!(samples.windows(2).all(|pair| pair[0].record < pair[1].record));

@@ -9,7 +9,6 @@ use crate::engine::Engine;
 use crate::machine::Machine;
 use crate::watch::Watch;
 use malloscope_allocator::bins::Bin;
-use malloscope_allocator::observe::counters::Counters;
 use malloscope_traces::Thread;
 use serde::{Deserialize, Serialize};
 
@@ -89,13 +88,6 @@ impl Slicing {
         u32::try_from(apart + others).unwrap_or(most)
     }
 
-    /// The last slice ends here.
-    pub(crate) fn end<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, end: u64, time: u64) {
-        // A call that found the heap corrupted has counted, and is no record that was replayed.
-        self.marks.pop_if(|last| last.end == end);
-        self.mark(engine, end, time);
-    }
-
     /// A slice ends here, where one was due.
     #[inline]
     pub(crate) fn mark<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, end: u64, time: u64) {
@@ -108,6 +100,16 @@ impl Slicing {
     #[cold]
     #[inline(never)]
     fn write_down<M: Machine>(&mut self, engine: &Engine<M, Watch>, end: u64, time: u64) {
+        let mark = self.mark_at(engine, end, time);
+        self.marks.push(mark);
+        if self.marks.len() == SLICES {
+            self.halve();
+        }
+        self.next = end + self.length;
+    }
+
+    /// All counters as they stand.
+    fn mark_at<M: Machine>(&self, engine: &Engine<M, Watch>, end: u64, time: u64) -> Mark {
         let heap = engine.heap();
         let counters = &heap.observer().counters;
         let bin = |bin: Bin| {
@@ -122,7 +124,7 @@ impl Slicing {
         }
         // Calls of several threads are not made in the order of their stamps, where that is not how it was.
         let time = self.marks.last().map_or(time, |last| last.time.max(time));
-        let mark = Mark {
+        Mark {
             end,
             time,
             faults: heap.memory().heap_faults(),
@@ -133,12 +135,7 @@ impl Slicing {
             bins: Bin::all().map(bin).collect(),
             calls: self.calls,
             arenas,
-        };
-        self.marks.push(mark);
-        if self.marks.len() == SLICES {
-            self.halve();
         }
-        self.next = end + self.length;
     }
 
     fn halve(&mut self) {
@@ -150,13 +147,18 @@ impl Slicing {
         self.length *= 2;
     }
 
-    /// The slices, when the last has been marked. `counters` are those at the end.
-    pub(crate) fn finish(self, counters: &Counters) -> Slices {
-        let marks = &self.marks;
+    /// The slices, if the last of them ends here.
+    pub(crate) fn until<M: Machine>(&self, engine: &Engine<M, Watch>, end: u64, time: u64) -> Slices {
+        let counters = &engine.heap().observer().counters;
+        let now = self.mark_at(engine, end, time);
+        // A call that found the heap corrupted has counted, and is no record that was replayed.
+        let before = self.marks.iter().filter(|mark| mark.end != end);
+        let marks: Vec<&Mark> = before.chain([&now]).collect();
+        let marks = &marks[..];
         // What came between two marks: of the first, what came before it.
-        fn steps(marks: &[Mark], start: u64, value: impl Fn(&Mark) -> u64) -> Vec<u64> {
+        fn steps(marks: &[&Mark], start: u64, value: impl Fn(&Mark) -> u64) -> Vec<u64> {
             let mut before = start;
-            let step = |mark: &Mark| {
+            let step = |mark: &&Mark| {
                 let now = value(mark);
                 now.saturating_sub(std::mem::replace(&mut before, now))
             };

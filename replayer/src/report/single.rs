@@ -1,7 +1,7 @@
 //! The report on one run, section by section.
 
 use super::units::{bytes, count, nanos, percent};
-use super::{Line, Report, Section, Table, chart, flows, stacks};
+use super::{Line, Report, Section, Table, chart, flows, so_far, stacks};
 use crate::metrics::{Measured, Peak};
 use crate::outcome::{BinRow, Outcome};
 use crate::range::Range;
@@ -36,9 +36,10 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
         fidelity(outcome),
     ];
     let mut sections: Vec<Section> = sections.into_iter().flatten().collect();
-    if let Some(range) = outcome.range {
+    let so_far = outcome.so_far.map(so_far::standing);
+    if let Some(which) = so_far.or(outcome.range.map(records)) {
         for section in sections.iter_mut().filter(|section| !section.title.is_empty()) {
-            section.lines.insert(0, text(records(range)));
+            section.lines.insert(0, text(&which));
         }
     }
     sections
@@ -57,13 +58,17 @@ fn opening(report: &Report) -> Option<Section> {
     let (trace, outcome) = (&report.trace, &report.outcome);
     let mut lines = vec![text(trace.command()), text(recording(report)), text(replaying(outcome))];
     lines.extend(outcome.range.map(|range| text(ranged(range, trace.records))));
+    if let Some(at) = outcome.so_far {
+        let said = format!("This is no whole run: {}.", so_far::standing(at));
+        lines.push(Line::Warning(said));
+    }
     if let Some(ending) = &trace.ending {
         if ending.lost > 0 {
             let lost =
                 format!("{} calls were lost while recording: what follows is not exact", count(ending.lost));
             lines.push(Line::Warning(lost));
         }
-    } else {
+    } else if outcome.so_far.is_none() {
         let cut = "The recording was cut short; this is what could be saved of it.";
         lines.push(Line::Warning(cut.to_owned()));
     }
@@ -99,7 +104,7 @@ fn recording(report: &Report) -> String {
     }
     let mut line = parts.join(" ");
     // The trace has the calls that do not count too.
-    if outcome.calls > 0 && outcome.range.is_none() {
+    if outcome.calls > 0 && outcome.range.is_none() && outcome.so_far.is_none() {
         let each = trace.file_bytes as f64 / outcome.calls as f64;
         line.push_str(&format!(" · trace {}, {each:.2} bytes a call", bytes(trace.file_bytes)));
     }
