@@ -11,10 +11,11 @@ use malloscope_replayer::blame::What;
 use malloscope_replayer::blame::fold::Folder;
 use malloscope_replayer::introspection::Question;
 use malloscope_replayer::outcome;
+use malloscope_replayer::report::so_far;
 use malloscope_replayer::report::stacks::blamed;
 use malloscope_replayer::report::{Report, TraceInfo};
 use malloscope_replayer::run::{Job, Lines};
-use malloscope_replayer::worker::run_in_worker;
+use malloscope_replayer::worker::{News, hear_worker, run_in_worker};
 use malloscope_traces::Reader;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,13 @@ pub struct Args {
     /// Write those lines into a file
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Say now and then what came of it so far, and go on with what is recorded meanwhile
+    ///
+    /// A line each time; with `--format json` or `csv` a whole report each time. The report of the whole run comes
+    /// when the trace has ended. One that nobody writes any more ends where it ends. The replay leaves the
+    /// processors to whoever needs them.
+    #[arg(long, conflicts_with_all = ["placements", "syscalls", "introspect"])]
+    pub follow: bool,
     #[command(flatten)]
     pub range: RangeArg,
     #[command(flatten)]
@@ -92,6 +100,9 @@ pub fn run(args: Args) -> Outcome {
     let writes_lines = lines.is_some();
     let trial = args.release.of(args.trial);
     let job = Job { lines, range: args.range.range, ..Job::of(&args.trace, trial) };
+    if args.follow {
+        return follow(&args.trace, job, args.format);
+    }
     if writes_lines {
         let mut out = output::open(args.output.as_deref())?;
         let outcome = replay(&job, &mut out)?;
@@ -102,6 +113,38 @@ pub fn run(args: Args) -> Outcome {
     let report = report(&args.trace, job)?;
     output::print_report(&report, args.format)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what came of it so far whenever it is heard, and the whole at last.
+fn follow(trace: &Path, job: Job, format: Format) -> Outcome {
+    let compare = job.trial.is_as_recorded();
+    let job = Job { compare, follow: true, so_far: true, ..job };
+    let outcome = hear_worker(&super::launcher()?, &job, &mut io::sink(), &mut |news| match news {
+        News::Progress(_) => Ok(()),
+        News::SoFar(outcome) => {
+            let printed = print_so_far(trace, *outcome, format);
+            printed.map_err(|error| error.downcast().unwrap_or_else(io::Error::other))
+        }
+    });
+    let outcome = outcome.with_context(|| whose(trace))?;
+    output::print_report(&alone(trace, outcome)?, format)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_so_far(trace: &Path, outcome: outcome::Outcome, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Terminal | Format::Markdown => {
+            let mut out = output::open(None)?;
+            writeln!(out, "{}", so_far::line(&outcome))?;
+            Ok(out.flush()?)
+        }
+        Format::Json | Format::Csv => output::print_report(&alone(trace, outcome)?, format),
+    }
+}
+
+/// A report without stacks: they take a replay of all records.
+fn alone(trace: &Path, outcome: outcome::Outcome) -> anyhow::Result<Report> {
+    Ok(Report { trace: TraceInfo::of(trace)?, outcome, stacks: Vec::new() })
 }
 
 /// Replays, and puts what came of it beside what is known of the trace. Placements are compared
@@ -127,7 +170,12 @@ pub fn replay(job: &Job, lines: &mut dyn Write) -> anyhow::Result<outcome::Outco
     let mut meter = Meter::new("replaying");
     let outcome = run_in_worker(&super::launcher()?, job, lines, &mut |progress| meter.update(progress));
     meter.finish();
-    outcome.with_context(|| format!("while replaying {}", job.trace.display()))
+    outcome.with_context(|| whose(&job.trace))
+}
+
+/// What was being done when something went wrong.
+fn whose(trace: &Path) -> String {
+    format!("while replaying {}", trace.display())
 }
 
 /// What a report would say in its opening, for those who see only lines.

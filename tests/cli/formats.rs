@@ -195,3 +195,17 @@ fn no_format_complains_of_a_sound_trace() {
         assert!(said.out.ends_with('\n'), "{format}");
     }
 }
+
+#[test]
+fn what_is_followed_ends_with_the_report_of_the_whole() {
+    let followed = answer(["replay", "--follow", "--format", "csv", trace()]);
+    let whole = answer(["replay", "--format", "csv", trace()]);
+    // What the replay took differs each time, and stacks are for those who wait.
+    let numbers = |report: &str| -> Vec<String> {
+        let last = report.rsplit_once("run,section,").unwrap().1;
+        let differs = |line: &&str| !line.contains(",cost,") && !line.contains(",stacks,");
+        last.lines().filter(differs).map(str::to_owned).collect()
+    };
+    assert_eq!(numbers(&followed), numbers(&whole));
+    assert!(numbers(&whole).len() > 100);
+}
