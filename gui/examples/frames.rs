@@ -1,12 +1,12 @@
 //! What a frame costs in the real window, panel by panel: at rest, while the mouse drags over it, and while
 //! the wheel turns. `benches/window.sh` gives it a screen and a long trace.
 //!
-//!     frames TRACE [WIDTHxHEIGHT]
+//!     frames TRACE [WIDTHxHEIGHT [opening]]
 //!
 //! Every panel is shown alone, and frames are asked for one after the other. The time of the
 //! processor counts what drawing without a graphics processor costs, on all threads; waiting for a
 //! screen's next picture is switched off. At last it says how many frames are shown while nothing
-//! happens: there should be none.
+//! happens: there should be none. With `opening` it ends with the first curves.
 
 use egui::{Event, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, TouchPhase, Vec2};
 use malloscope_gui::app::App;
@@ -14,6 +14,7 @@ use malloscope_gui::app::command::Command;
 use malloscope_gui::app::persist::{Colours, Kept};
 use malloscope_gui::jobs::{WORK, leash};
 use malloscope_gui::model::view::View;
+use malloscope_replayer::report::units::count;
 use malloscope_replayer::worker::{self, Launcher};
 use rustix::time::{ClockId, clock_gettime};
 use std::path::PathBuf;
@@ -107,6 +108,8 @@ struct Bench {
     app: App,
     began: Instant,
     first_frame: Option<Instant>,
+    /// When curves of so many records had been painted first.
+    first_curves: Option<(Instant, u64)>,
     stage: Stage,
     last: Option<Clocks>,
     costs: Costs,
@@ -156,10 +159,20 @@ impl Bench {
         match &mut self.stage {
             Stage::Opening => {
                 let first = *self.first_frame.get_or_insert(now.wall);
+                // What is seen now was painted in the frame before.
+                let seen = self.app.model().seen().map(|seen| (now.wall, seen.report.outcome.records));
+                if let (None, Some((at, records))) = (self.first_curves, seen) {
+                    let seconds = (at - self.began).as_secs_f64();
+                    println!("first curves after {seconds:.2} s, of {} records", count(records));
+                    if std::env::args_os().nth(3).is_some() {
+                        return context.send_viewport_cmd(egui::ViewportCommand::Close);
+                    }
+                }
+                self.first_curves = self.first_curves.or(seen);
                 if !self.app.is_busy() {
                     let seconds = |to: Instant| (to - self.began).as_secs_f64();
                     println!(
-                        "first frame after {:.2} s; replayed after {:.1} s",
+                        "first frame after {:.2} s; all replayed after {:.1} s",
                         seconds(first),
                         seconds(now.wall)
                     );
@@ -286,7 +299,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut app = App::new(&cx.egui_ctx, launcher, Some(trace.into()));
         app.restore(Kept { colours: Colours::Dark, ..Kept::default() });
         let costs = Costs::default();
-        let bench = Bench { app, began, first_frame: None, stage: Stage::Opening, last: None, costs, size };
+        let bench = Bench {
+            app,
+            began,
+            first_frame: None,
+            first_curves: None,
+            stage: Stage::Opening,
+            last: None,
+            costs,
+            size,
+        };
         Ok(Box::new(bench) as Box<dyn eframe::App>)
     };
     eframe::run_native("malloscope", options, Box::new(start))?;
