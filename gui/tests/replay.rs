@@ -19,14 +19,15 @@ fn a_replay_answers_with_a_report() {
         Launcher { program: env!("CARGO_BIN_EXE_malloscope-gui").into(), arguments: vec![WORK.into()] };
     let (wake, woken) = mpsc::channel();
     let replay = Replay::start(&launcher, job(), move || wake.send(()).unwrap());
-    let report = loop {
+    let replayed = loop {
         woken.recv().unwrap();
-        if let Some(News::Done(report)) = replay.news().last() {
-            break report;
+        if let Some(News::Done(replayed)) = replay.news().last() {
+            break replayed;
         }
     };
-    assert!(report.outcome.calls > 0);
-    assert!(report.outcome.damage.is_empty());
+    let outcome = &replayed.report.outcome;
+    assert!(outcome.calls > 0);
+    assert!(outcome.damage.is_empty());
 }
 
 #[test]

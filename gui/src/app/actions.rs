@@ -287,7 +287,7 @@ fn looks() -> Vec<Action> {
         look(
             "Show one panel alone, or all",
             "Gives the panel in front all the room, or puts it back.",
-            Deed::Sometimes(|model| model.recorded().ready().map(|_| Command::Alone(!model.is_alone))),
+            Deed::Sometimes(|model| model.seen().map(|_| Command::Alone(!model.is_alone))),
         )
         .by(PLAIN, Key::M),
         look(

@@ -59,7 +59,7 @@ pub enum Task {
 pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
     match command {
         Command::Open(trace) => {
-            let job = job(&trace, Trial::default());
+            let job = recorded(&trace);
             *model = Model { trace: Some(trace), ..model.emptied() };
             model.runs.hear(RunId::RECORDED, Tile::Loading(None));
             Some(Task::StartOver(vec![(RunId::RECORDED, job)]))
@@ -68,6 +68,11 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             *model = model.emptied();
             Some(Task::StartOver(Vec::new()))
         }
+        Command::Cancel(RunId::RECORDED) if model.runs.recorded().so_far.is_some() => {
+            // What there is so far stays to be looked at.
+            model.runs.hear(RunId::RECORDED, Tile::Missing);
+            Some(Task::Stop(RunId::RECORDED))
+        }
         Command::Cancel(RunId::RECORDED) => apply(model, Command::Close),
         Command::Cancel(run) | Command::Forget(run) => {
             model.runs.remove(run);
@@ -75,7 +80,11 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
         }
         Command::Try(trials) => try_all(model, trials),
         Command::Retry(run) => {
-            let job = job(model.trace.as_deref()?, model.runs.get(run)?.trial.clone());
+            let trace = model.trace.as_deref()?;
+            let job = match run {
+                RunId::RECORDED => recorded(trace),
+                run => job(trace, model.runs.get(run)?.trial.clone()),
+            };
             model.runs.hear(run, Tile::Loading(None));
             Some(Task::Start(vec![(run, job)]))
         }
@@ -170,12 +179,18 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
         }
         Command::HeardRecording(news) => heard_recording(model, news),
         Command::HeardRange(news) => {
-            model.ranged = tile(news);
+            if let Some(tile) = tile(news) {
+                model.ranged = tile;
+            }
+            None
+        }
+        Command::Heard(run, News::SoFar(replayed)) => {
+            model.runs.hear_so_far(run, replayed);
             None
         }
         Command::Heard(run, news) => {
             let is_opened = run == RunId::RECORDED && matches!(news, News::Done(_));
-            model.runs.hear(run, tile(news));
+            model.runs.hear(run, tile(news)?);
             // What can be opened is worth being opened again; by a path that holds wherever the window is.
             let path = std::path::absolute(model.trace.as_ref().filter(|_| is_opened)?).ok()?;
             model.recent.add(path);
@@ -219,12 +234,13 @@ pub fn follow_compared(model: &mut Model) {
     }
 }
 
-/// What is there after some news of it.
-fn tile(news: News) -> Tile<Replayed> {
+/// What is there after some news of it, if that is another thing.
+fn tile(news: News) -> Option<Tile<Replayed>> {
     match news {
-        News::Progress(progress) => Tile::Loading(Some(progress)),
-        News::Failed(failure) => Tile::Failed(failure),
-        News::Done(report) => Tile::Ready(Replayed::new(*report)),
+        News::Progress(progress) => Some(Tile::Loading(Some(progress))),
+        News::SoFar(_) => None,
+        News::Failed(failure) => Some(Tile::Failed(failure)),
+        News::Done(replayed) => Some(Tile::Ready(*replayed)),
     }
 }
 
@@ -248,6 +264,17 @@ fn heard_recording(model: &mut Model, news: RecordingNews) -> Option<Task> {
             recording.failure = Some(failure);
             None
         }
+        RecordingNews::Began(path) => {
+            let is_watched = model.trace.as_ref() == Some(&path);
+            recording.growing = Some(path.clone());
+            // It is there, or it is another file of that name: that of the program the first one became.
+            (model.trace.is_none() || is_watched).then(|| apply(model, Command::Open(path)))?
+        }
+        RecordingNews::Done(path) if model.trace.as_ref() == Some(&path) => {
+            model.recording = None;
+            let is_cut = model.whole().is_some_and(|whole| whole.report.trace.ending.is_none());
+            (is_cut || model.recorded().failure().is_some()).then(|| apply(model, Command::Open(path)))?
+        }
         // Nobody's trace is taken from under their eyes.
         RecordingNews::Done(path) if model.trace.is_some() => {
             recording.trace = Some(path);
@@ -262,7 +289,8 @@ fn heard_recording(model: &mut Model, news: RecordingNews) -> Option<Task> {
 
 /// Adds a run for each of these settings; where there is one already, it is drawn.
 fn try_all(model: &mut Model, trials: Vec<Trial>) -> Option<Task> {
-    let trace = model.trace.clone()?;
+    // Runs of a trace that grows would be of different records.
+    let trace = model.trace.clone().filter(|_| !model.is_growing())?;
     let mut jobs = Vec::new();
     for trial in trials {
         if let Some(run) = model.runs.of(&trial) {
@@ -298,6 +326,12 @@ fn explored(model: &mut Model, news: explore::News) {
     }
 }
 
+/// The replay under the recorded settings, which is looked at from its beginning on, and goes on with what is
+/// recorded meanwhile.
+fn recorded(trace: &Path) -> Job {
+    Job { follow: true, so_far: true, ..job(trace, Trial::default()) }
+}
+
 /// Placements are compared where the settings are the recorded ones.
 fn job(trace: &Path, trial: Trial) -> Job {
     let compare = trial.is_as_recorded();
@@ -319,7 +353,8 @@ mod tests {
     fn a_trace_is_opened_replayed_and_closed() {
         let mut model = Model::default();
         let task = apply(&mut model, Command::Open("a.mscope".into()));
-        let expected = Job { compare: true, ..Job::of("a.mscope", Trial::default()) };
+        let expected =
+            Job { compare: true, follow: true, so_far: true, ..Job::of("a.mscope", Trial::default()) };
         assert_eq!(task, Some(Task::StartOver(vec![(RunId::RECORDED, expected)])));
         let progress = Progress { done: 3, total: Some(9) };
         apply(&mut model, Command::Heard(RunId::RECORDED, News::Progress(progress)));

@@ -399,7 +399,7 @@ impl App {
             commands.append(&mut self.pending);
         }
         let of_range: Vec<News> = self.ranged.iter().flat_map(Replay::news).collect();
-        if of_range.iter().any(|news| !matches!(news, News::Progress(_))) {
+        if !of_range.iter().all(News::goes_on) {
             self.ranged = None;
         }
         commands.extend(of_range.into_iter().map(Command::HeardRange));
@@ -409,7 +409,7 @@ impl App {
         }
         let news: Vec<RecordingNews> = self.recording.iter().flat_map(RecordingProcess::news).collect();
         // What has ended must not be stopped any more: its number may be another process's by now.
-        if news.iter().any(|news| !matches!(news, RecordingNews::Line(_))) {
+        if !news.iter().all(RecordingNews::goes_on) {
             self.recording = None;
         }
         let heard = self.stacks.news().into_iter();

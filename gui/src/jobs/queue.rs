@@ -48,7 +48,7 @@ impl Queue {
         let mut heard = Vec::new();
         self.under_way.retain(|(run, replay)| {
             let news: Vec<News> = replay.news().collect();
-            let goes_on = news.iter().all(|news| matches!(news, News::Progress(_)));
+            let goes_on = news.iter().all(News::goes_on);
             heard.extend(news.into_iter().map(|news| (*run, news)));
             goes_on
         });

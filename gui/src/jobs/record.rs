@@ -2,12 +2,13 @@
 
 use crate::model::failure::Failure;
 use crate::model::recording::RecordingJob;
+use malloscope_traces::Reader;
 use rustix::process::{Pid, Signal, kill_process};
 use std::env;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 const COMMAND: &str = "malloscope";
 /// A line is no longer than this; what follows is one of its own.
 const LONGEST_LINE: u64 = 4096;
+/// So often it is looked whether there is a trace.
+const LOOKS: Duration = Duration::from_millis(50);
 /// So long the last lines may take when the recorder has ended.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
@@ -24,10 +27,19 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 pub enum RecordingNews {
     /// The recorder or the program said this.
     Line(String),
+    /// Its trace has begun, and can be read as far as it is.
+    Began(PathBuf),
     /// It has ended, and here is the trace.
     Done(PathBuf),
     /// It came to nothing.
     Failed(Failure),
+}
+
+impl RecordingNews {
+    /// Whether more will be heard.
+    pub fn goes_on(&self) -> bool {
+        matches!(self, RecordingNews::Line(_) | RecordingNews::Began(_))
+    }
 }
 
 /// A recording under way.
@@ -135,7 +147,18 @@ fn listen(
     };
     let stdout = child.stdout.take().map(|stdout| pass(Box::new(stdout)));
     let stderr = child.stderr.take().map(|stderr| pass(Box::new(stderr)));
-    let ended = child.wait();
+    let ended = wait(&mut child, |begun| {
+        let now = Version::of(&output)?;
+        let is_new = match begun {
+            Some(inode) => now.inode != inode,
+            None => Some(&now) != before,
+        };
+        (is_new && Reader::open_file(&output).is_ok()).then(|| {
+            let _ = sender.send(RecordingNews::Began(output.clone()));
+            wake();
+            now.inode
+        })
+    });
     // The last lines are on their way. What the program left running may keep its output open for ever, and
     // nobody waits for that.
     let waited = Instant::now();
@@ -158,6 +181,19 @@ fn listen(
     };
     let _ = sender.send(news);
     wake();
+}
+
+/// Waits for the recorder, and looks now and then for the trace it writes: `look` is given the file that was
+/// found last, and says which it has found.
+fn wait(child: &mut Child, look: impl Fn(Option<u64>) -> Option<u64>) -> io::Result<ExitStatus> {
+    let mut begun = None;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        begun = look(begun).or(begun);
+        thread::sleep(LOOKS);
+    }
 }
 
 fn pass_lines(from: impl Read, sender: &Sender<RecordingNews>, wake: &impl Fn()) {
@@ -207,6 +243,7 @@ mod tests {
             news.extend(process.news());
             match news.last() {
                 Some(RecordingNews::Line(line)) if stop && line == "ready" => process.stop(),
+                Some(RecordingNews::Began(_)) if stop => process.stop(),
                 Some(RecordingNews::Done(_) | RecordingNews::Failed(_)) => return news,
                 _ => {}
             }
@@ -226,6 +263,25 @@ mod tests {
         let news =
             heard("trap 'touch \"$6\"; exit 0' TERM; echo ready >&2; while :; do sleep 0.01; done", true);
         assert!(matches!(news.last(), Some(RecordingNews::Done(_))), "{news:?}");
+    }
+
+    #[test]
+    fn a_trace_is_there_as_soon_as_it_can_be_read_and_again_when_it_is_another_file() {
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../traces/samples/xz.mscope");
+        let loops = "while :; do sleep 0.01; done";
+        let begun = format!("trap 'exit 0' TERM; cp {sample} \"$6\"; {loops}");
+        let news = heard(&begun, true);
+        assert!(
+            matches!(&news[..], [RecordingNews::Began(begun), RecordingNews::Done(done)] if begun == done),
+            "{news:?}"
+        );
+        // The program became another one, whose trace takes the name.
+        let again = format!(
+            "trap 'trap \"exit 0\" TERM; cp {sample} new; mv new \"$6\"; {loops}' TERM; cp {sample} \"$6\"; {loops}"
+        );
+        let news = heard(&again, true);
+        let begun = news.iter().filter(|news| matches!(news, RecordingNews::Began(_))).count();
+        assert_eq!((begun, news.len()), (2, 3), "{news:?}");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! A replay in the background: a thread that listens to a worker.
 
 use super::leash::{Leash, leash};
+use crate::model::Replayed;
 use crate::model::failure::Failure;
+use malloscope_replayer::outcome::Outcome;
 use malloscope_replayer::report::{Report, TraceInfo};
 use malloscope_replayer::run::{Job, Progress};
-use malloscope_replayer::worker::{Launcher, run_in_worker};
+use malloscope_replayer::worker::{self, Launcher, hear_worker};
 use std::io;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -14,10 +16,19 @@ use std::thread;
 pub enum News {
     /// How far it is.
     Progress(Progress),
+    /// What came of it so far.
+    SoFar(Box<Replayed>),
     /// It is done.
-    Done(Box<Report>),
+    Done(Box<Replayed>),
     /// It came to nothing.
     Failed(Failure),
+}
+
+impl News {
+    /// Whether more will be heard.
+    pub fn goes_on(&self) -> bool {
+        matches!(self, News::Progress(_) | News::SoFar(_))
+    }
 }
 
 /// A replay under way. Dropping it stops it.
@@ -41,8 +52,8 @@ impl Replay {
                 wake();
             };
             launcher.arguments.extend(collar.as_ref().map(|collar| collar.name()));
-            say(match replay(&launcher, &job, &mut |progress| say(News::Progress(progress))) {
-                Ok(report) => News::Done(Box::new(report)),
+            say(match replay(&launcher, &job, &say) {
+                Ok(replayed) => News::Done(Box::new(replayed)),
                 Err(failure) => News::Failed(failure),
             });
         });
@@ -55,9 +66,20 @@ impl Replay {
     }
 }
 
-fn replay(launcher: &Launcher, job: &Job, progress: &mut dyn FnMut(Progress)) -> Result<Report, Failure> {
-    let trace = TraceInfo::of(&job.trace).map_err(|error| Failure::of_trace(&error))?;
-    let outcome = run_in_worker(launcher, job, &mut io::sink(), progress)
-        .map_err(|error| Failure::of_replay(&error, &job.trace))?;
-    Ok(Report { trace, outcome, stacks: Vec::new() })
+fn replay(launcher: &Launcher, job: &Job, say: &impl Fn(News)) -> Result<Replayed, Failure> {
+    // Off the frame thread: it takes some milliseconds.
+    let replayed =
+        |trace: TraceInfo, outcome: Outcome| Replayed::new(Report { trace, outcome, stacks: Vec::new() });
+    let about = || TraceInfo::of(&job.trace).map_err(|error| Failure::of_trace(&error));
+    let trace = about()?;
+    let outcome = hear_worker(launcher, job, &mut io::sink(), &mut |news| {
+        say(match news {
+            worker::News::Progress(progress) => News::Progress(progress),
+            worker::News::SoFar(outcome) => News::SoFar(Box::new(replayed(trace.clone(), *outcome))),
+        });
+        Ok(())
+    });
+    let outcome = outcome.map_err(|error| Failure::of_replay(&error, &job.trace))?;
+    // What was followed has an ending now.
+    Ok(replayed(about()?, outcome))
 }

@@ -2,7 +2,9 @@
 
 use malloscope_replayer::fidelity::{Difference, Fidelity, Mismatch};
 use malloscope_replayer::outcome::Outcome;
+use malloscope_replayer::report::so_far::standing;
 use malloscope_replayer::report::units::count;
+use malloscope_replayer::run::Progress;
 
 /// How faithful a run is, and where it parts from the recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,11 +36,16 @@ pub fn of(outcome: &Outcome) -> Account {
         };
         return Account { sentences: vec![why.to_owned()], parted: Vec::new() };
     };
-    let mut sentences = vec![placements(fidelity)];
+    let mut sentences: Vec<String> = outcome.so_far.map(so_far).into_iter().collect();
+    sentences.push(placements(fidelity));
     sentences.extend(heads(fidelity));
     sentences.extend(breaks(fidelity));
     sentences.extend(order(outcome));
     Account { sentences, parted: fidelity.first_mismatches.iter().map(parted).collect() }
+}
+
+fn so_far(at: Progress) -> String {
+    format!("This is no whole run: {}.", standing(at))
 }
 
 fn placements(fidelity: &Fidelity) -> String {

@@ -20,6 +20,10 @@ pub fn of(report: &Report) -> Vec<Figure> {
     let (outcome, measured) = (&report.outcome, &report.outcome.measured);
     let figure = |name, value, meaning: &str| Figure { name, value, meaning: meaning.to_owned() };
     let peak = measured.peaks.resident;
+    let (end, after) = match outcome.so_far {
+        Some(_) => ("Resident, so far", "Pages in memory after the last call so far."),
+        None => ("Resident, end", "Pages in memory after the last call."),
+    };
     vec![
         figure("Calls", count(outcome.calls), "Calls of the malloc family that were replayed."),
         fidelity(outcome.fidelity.as_ref()),
@@ -33,7 +37,7 @@ pub fn of(report: &Report) -> Vec<Figure> {
             bytes(measured.mean_resident),
             "Pages in memory, on average over the calls.",
         ),
-        figure("Resident, end", bytes(measured.resident), "Pages in memory after the last call."),
+        figure(end, bytes(measured.resident), after),
         figure("Minor faults", count(measured.faults), "First touches of pages, each a fault."),
         figure(
             "Break, peak",

@@ -143,9 +143,10 @@ impl Model {
         }
     }
 
-    /// The records of the trace, once it was replayed.
+    /// The records of the trace, as far as that is known, once there is something to see.
     pub fn records(&self) -> Option<u64> {
-        self.recorded().ready()?.timeline.end().map(|sample| sample.record)
+        let timeline = &self.seen()?.timeline;
+        timeline.end().map(|_| timeline.extent().1)
     }
 
     /// The run that stacks are compared with: the one that is shown, or the first other that is drawn.
@@ -160,9 +161,31 @@ impl Model {
         &self.runs.recorded().replay
     }
 
-    /// The replay that the tables show: that of the range, where there is one, as soon as it is there.
+    /// The replay under the recorded settings: all of it, or what came of it so far.
+    pub fn seen(&self) -> Option<&Replayed> {
+        self.runs.recorded().seen()
+    }
+
+    /// Whether it is not known how long the trace will be: somebody still writes it.
+    pub fn is_growing(&self) -> bool {
+        self.seen().and_then(|seen| seen.report.outcome.so_far).is_some_and(|at| at.total.is_none())
+    }
+
+    /// Whether a panel waits for what is not there yet: it speaks of the whole trace, or of several runs.
+    pub fn is_awaited(&self, view: View) -> bool {
+        self.whole().is_none()
+            && match view {
+                View::Timeline | View::Bins | View::Served | View::Report => false,
+                View::Runs => self.is_growing(),
+                View::Map => self.is_growing() || self.cursor.is_none(),
+                View::Flame | View::Sites => true,
+            }
+    }
+
+    /// The replay that the tables show: that of the range, where there is one, as soon as it is there; or what
+    /// there is so far.
     pub fn shown(&self) -> Option<&Replayed> {
-        self.ranged.ready().or_else(|| self.whole())
+        self.ranged.ready().or_else(|| self.runs.shown().seen())
     }
 
     /// The same replay with all its records.

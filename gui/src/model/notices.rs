@@ -23,7 +23,7 @@ pub fn of(report: &Report) -> Vec<Notice> {
     let mut notices = Vec::new();
     notices.extend(corruption(&report.outcome));
     notices.extend(damage(&report.outcome));
-    notices.extend(cut_short(&report.trace));
+    notices.extend(cut_short(report));
     notices.extend(lost(&report.trace));
     notices.extend(differs(report));
     notices.extend(oddities(&report.outcome));
@@ -55,8 +55,9 @@ fn damage(outcome: &Outcome) -> Option<Notice> {
     ))
 }
 
-fn cut_short(trace: &TraceInfo) -> Option<Notice> {
-    trace.ending.is_none().then(|| {
+fn cut_short(report: &Report) -> Option<Notice> {
+    // How a trace ends that is still being written is not known yet.
+    (report.trace.ending.is_none() && report.outcome.so_far.is_none()).then(|| {
         notice(
             "The recording was cut short; this is what could be saved of it.",
             "The numbers hold up to there. Record again if the end matters.",

@@ -126,7 +126,9 @@ pub struct Recording {
     pub lines: Vec<String>,
     /// Whether it was asked to end.
     pub is_stopping: bool,
-    /// The trace, if it is there and could not be opened at once, since another one was looked at.
+    /// The trace, as soon as something can be read of it.
+    pub growing: Option<PathBuf>,
+    /// The trace, if it is whole and could not be opened at once, since another one was looked at.
     pub trace: Option<PathBuf>,
     /// Why it came to nothing, if it did.
     pub failure: Option<Failure>,

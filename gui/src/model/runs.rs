@@ -32,8 +32,17 @@ pub struct Run {
     pub name: String,
     /// What came of it.
     pub replay: Tile<Replayed>,
+    /// What had come of it when it was heard of last, while it is made, or where it was stopped.
+    pub so_far: Option<Box<Replayed>>,
     /// Whether it is drawn and compared beside the others.
     pub is_drawn: bool,
+}
+
+impl Run {
+    /// What came of it: all of it, or so far.
+    pub fn seen(&self) -> Option<&Replayed> {
+        self.replay.ready().or(self.so_far.as_deref())
+    }
 }
 
 /// All runs of a trace. The first is that under the recorded settings.
@@ -116,7 +125,8 @@ impl Runs {
         let id = RunId(self.next);
         self.next += 1;
         let name = trial.name();
-        self.list.push(Run { id, trial, name, replay: Tile::Loading(None), is_drawn: true });
+        let run = Run { id, trial, name, replay: Tile::Loading(None), is_drawn: true, ..Run::default() };
+        self.list.push(run);
         Some(id)
     }
 
@@ -135,11 +145,22 @@ impl Runs {
     pub(crate) fn hear(&mut self, id: RunId, replay: Tile<Replayed>) {
         if let Some(run) = self.list.iter_mut().find(|run| run.id == id) {
             let is_loading = replay.is_loading() && run.replay.is_loading();
+            if !matches!(replay, Tile::Loading(Some(_)) | Tile::Missing) {
+                // What is heard now is about another replay, or about all of this one.
+                run.so_far = None;
+            }
             run.replay = replay;
             // How far one is changes nothing about the others, and is heard often.
             if !is_loading {
                 self.compare();
             }
+        }
+    }
+
+    /// Says what has come of a run so far. It is compared with nothing.
+    pub(crate) fn hear_so_far(&mut self, id: RunId, replayed: Box<Replayed>) {
+        if let Some(run) = self.list.iter_mut().find(|run| run.id == id) {
+            run.so_far = Some(replayed);
         }
     }
 

@@ -195,6 +195,8 @@ impl Lane {
 /// A run over its records, ready to draw.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeline {
+    /// The records of the trace, where the run has not come to its end and they are known.
+    pub awaited: Option<u64>,
     /// What was true when, in the order of records.
     pub samples: Vec<Sample>,
     /// What happened in between.
@@ -233,6 +235,7 @@ impl Timeline {
         let moves = outcome.thresholds.moves.iter().map(|threshold| (threshold.record, threshold.to));
         let first = (slices.first, outcome.thresholds.first_mmap_threshold);
         Timeline {
+            awaited: outcome.so_far.and_then(|at| at.total),
             samples: outcome.measured.series.clone(),
             slices: sliced(slices),
             threads: several(threads.collect()),
@@ -251,10 +254,11 @@ impl Timeline {
         self.samples.iter().all(|sample| sample.greatest_live == 0 && sample.greatest_break == 0)
     }
 
-    /// The records there are: the first, and the one after the last.
+    /// The records there are: the first, and the one after the last. Some may be awaited.
     pub fn extent(&self) -> (u64, u64) {
         let first = self.slices.first().map_or(0, |slice| slice.first);
-        (first, self.end().map_or(first, |sample| sample.record))
+        let end = self.end().map_or(first, |sample| sample.record);
+        (first, self.awaited.unwrap_or(0).max(end))
     }
 
     /// What was true after so many records: the nearest sample's numbers.

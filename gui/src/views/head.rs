@@ -25,7 +25,7 @@ pub fn bar(ui: &mut Ui, model: &Model, actions: &[Action], commands: &mut Comman
             commands.push(Command::Close);
         }
         if let Some(recording) = model.recording.as_ref().filter(|_| model.trace.is_some()) {
-            recording::brief(ui, recording, commands);
+            recording::brief(ui, model, recording, commands);
         }
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| title(ui, model));
     });
@@ -38,7 +38,7 @@ fn title(ui: &mut Ui, model: &Model) {
     };
     let file = trace.file_name().unwrap_or(trace.as_os_str()).to_string_lossy();
     ui.label(RichText::new(file).strong()).on_hover_text(trace.display().to_string());
-    if let Some(replayed) = model.recorded().ready() {
+    if let Some(replayed) = model.seen() {
         let command = replayed.trace().command();
         let shown: String = command.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
         ui.add(Label::new(RichText::new(shown).monospace().weak()).truncate());

@@ -65,8 +65,7 @@ impl Map {
 
 /// Goes to the record that all views look at, or to the end.
 fn follow(model: &Model, commands: &mut Commands) {
-    let Some(replayed) = model.whole() else { return };
-    let last = replayed.report.outcome.records.saturating_sub(1);
+    let Some(last) = model.records().map(|records| records.saturating_sub(1)) else { return };
     let wanted = model.cursor.unwrap_or(last).min(last);
     let is_other = model.exploring.of.as_ref() != Some(&model.runs.shown().trial);
     if is_other || (model.exploring.at != Some(wanted) && !is_stepping(model)) {

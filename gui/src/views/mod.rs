@@ -15,6 +15,7 @@ mod runs;
 mod sections;
 mod served;
 mod sites;
+mod so_far;
 mod timeline;
 
 use crate::app::actions::Action;
@@ -54,6 +55,9 @@ impl Views {
     pub fn ui(&mut self, ui: &mut Ui, model: &Model, actions: &[Action], commands: &mut Commands) {
         Panel::top("bar").frame(panel()).show(ui, |ui| head::bar(ui, model, actions, commands));
         match model.recorded() {
+            Tile::Missing | Tile::Loading(_) if let Some(seen) = model.seen() => {
+                self.replayed(ui, model, seen, commands);
+            }
             Tile::Missing => centre(ui, |ui| self.opening.ui(ui, model, commands)),
             Tile::Loading(progress) => centre(ui, |ui| {
                 loading::ui(ui, "Replaying", *progress, || commands.push(Command::Cancel(RunId::RECORDED)));
@@ -70,6 +74,9 @@ impl Views {
     }
 
     fn replayed(&mut self, ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
+        if recorded.report.outcome.so_far.is_some() {
+            Panel::top("so far").frame(panel(ui)).show(ui, |ui| so_far::ui(ui, model, commands));
+        }
         let figures = model.ranged.ready().unwrap_or(recorded);
         Panel::top("figures").frame(panel()).show(ui, |ui| head::figures(ui, figures));
         if model.range.is_some() {
@@ -78,7 +85,8 @@ impl Views {
         let (mut clicked, mut back) = (None, false);
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
             let Views { panels, runs, timeline, bins, served, map, flame, sites, alone, .. } = self;
-            let mut show = |ui: &mut Ui, view| match view {
+            let mut show = |ui: &mut Ui, view: View| match view {
+                _ if model.is_awaited(view) => so_far::awaited(ui, model),
                 View::Timeline => timeline.ui(ui, model, recorded, commands),
                 View::Bins => bins.ui(ui, model, commands),
                 View::Served => served.ui(ui, model, commands),

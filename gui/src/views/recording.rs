@@ -21,7 +21,7 @@ impl RecordingView {
     /// Shows the form, or the recording that is made.
     pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
         match &model.recording {
-            Some(recording) => under_way(ui, recording, commands),
+            Some(recording) => under_way(ui, model, recording, commands),
             None => self.form(ui, commands),
         }
     }
@@ -72,7 +72,7 @@ impl RecordingView {
 }
 
 /// A recording in a few words, for where there is no room for more.
-pub fn brief(ui: &mut Ui, recording: &Recording, commands: &mut Commands) {
+pub fn brief(ui: &mut Ui, model: &Model, recording: &Recording, commands: &mut Commands) {
     if let Some(trace) = &recording.trace {
         let name = trace.file_name().unwrap_or(trace.as_os_str()).to_string_lossy();
         if ui.button(format!("Open {name}")).on_hover_text("The trace that was recorded meanwhile.").clicked()
@@ -81,6 +81,12 @@ pub fn brief(ui: &mut Ui, recording: &Recording, commands: &mut Commands) {
             commands.push(Command::Open(trace.clone()));
         }
     } else if recording.is_under_way() {
+        if let Some(trace) = &recording.growing
+            && model.trace.as_ref() != Some(trace)
+            && ui.button("Watch").on_hover_text("Opens the trace that is being recorded.").clicked()
+        {
+            commands.push(Command::Open(trace.clone()));
+        }
         stop(ui, recording, commands);
         ui.label(recording.lines.last().map_or("Recording…", String::as_str))
             .on_hover_text(&recording.command);
@@ -94,14 +100,14 @@ fn stop(ui: &mut Ui, recording: &Recording, commands: &mut Commands) {
     }
 }
 
-fn under_way(ui: &mut Ui, recording: &Recording, commands: &mut Commands) {
+fn under_way(ui: &mut Ui, model: &Model, recording: &Recording, commands: &mut Commands) {
     if let Some(failure) = &recording.failure {
         message::show(ui, &failure.what, &failure.next);
         if ui.button("Back").clicked() {
             commands.push(Command::ForgetRecording);
         }
     } else if recording.trace.is_some() {
-        brief(ui, recording, commands);
+        brief(ui, model, recording, commands);
     } else {
         ui.horizontal(|ui| {
             ui.add(Spinner::new());

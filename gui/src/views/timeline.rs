@@ -132,7 +132,10 @@ impl TimelineView {
         let timeline = &recorded.timeline;
         ui.horizontal_wrapped(|ui| self.legend(ui, model, timeline));
         if timeline.is_empty() {
-            ui.label("There is nothing to draw: no call of the trace asked for memory.");
+            ui.label(match recorded.report.outcome.so_far {
+                Some(_) => "There is nothing to draw yet: no call so far asked for memory.",
+                None => "There is nothing to draw: no call of the trace asked for memory.",
+            });
             return;
         }
         let (first, end) = timeline.extent();
@@ -149,7 +152,9 @@ impl TimelineView {
         self.input(ui, &response, across, bounds, model, commands);
         let said = || {
             let (grown, trimmed) = (&timeline.grown_in_all, &timeline.trimmed_in_all);
-            format!("Timeline of {} records. Program break: {grown}; {trimmed}", count(end - first))
+            let of = timeline.awaited.map(|all| format!(" of {}", count(all))).unwrap_or_default();
+            let drawn = timeline.end().map_or(end, |sample| sample.record);
+            format!("Timeline of {}{of} records. Program break: {grown}; {trimmed}", count(drawn - first))
         };
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, said()));
         let over = response.hover_pos().map(|at| across.value(at.x).clamp(seen.from, seen.to));
@@ -406,7 +411,10 @@ fn records_axis(painter: &Painter, ui: &Ui, across: Scale, all: Rect, height: f3
         let x = across.place(record);
         painter.vline(x, all.y_range(), Stroke::new(0.5, theme::grid(visuals)));
         let number = whole(record);
-        let time = drawn.at(record).map(|timeline| timeline.time_of(number)).filter(|time| *time > 0);
+        // Nobody knows when records are made that are still awaited.
+        let known = |timeline: &&Timeline| timeline.end().is_some_and(|end| number <= end.record);
+        let at = drawn.at(record).filter(known);
+        let time = at.map(|timeline| timeline.time_of(number)).filter(|time| *time > 0);
         let time = time.map(|time| format!(" · {}", nanos(time))).unwrap_or_default();
         let galley = painter.layout_no_wrap(format!("{}{time}", count(number)), font.clone(), weak);
         let half = galley.size().x / 2.0;

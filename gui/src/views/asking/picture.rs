@@ -22,7 +22,7 @@ impl PictureForm {
     pub fn of(model: &Model) -> PictureForm {
         let trace = model.trace.as_deref().and_then(|trace| trace.file_stem());
         let trace = trace.map_or_else(|| "malloscope".to_owned(), |stem| stem.to_string_lossy().into_owned());
-        let view = model.recorded().ready().map(|_| model.front);
+        let view = model.seen().map(|_| model.front);
         PictureForm { view, path: path(&trace, view), trace, was_typed: false }
     }
 
