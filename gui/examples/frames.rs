@@ -161,14 +161,15 @@ impl Bench {
                 let first = *self.first_frame.get_or_insert(now.wall);
                 // What is seen now was painted in the frame before.
                 let seen = self.app.model().seen().map(|seen| (now.wall, seen.report.outcome.records));
-                if let (None, Some((at, records))) = (self.first_curves, seen) {
+                let is_first = self.first_curves.is_none();
+                self.first_curves = self.first_curves.or(seen);
+                if let (true, Some((at, records))) = (is_first, seen) {
                     let seconds = (at - self.began).as_secs_f64();
                     println!("first curves after {seconds:.2} s, of {} records", count(records));
                     if std::env::args_os().nth(3).is_some() {
                         return context.send_viewport_cmd(egui::ViewportCommand::Close);
                     }
                 }
-                self.first_curves = self.first_curves.or(seen);
                 if !self.app.is_busy() {
                     let seconds = |to: Instant| (to - self.began).as_secs_f64();
                     println!(
