@@ -75,7 +75,7 @@ impl Views {
 
     fn replayed(&mut self, ui: &mut Ui, model: &Model, recorded: &Replayed, commands: &mut Commands) {
         if recorded.report.outcome.so_far.is_some() {
-            Panel::top("so far").frame(panel(ui)).show(ui, |ui| so_far::ui(ui, model, commands));
+            Panel::top("so far").frame(panel()).show(ui, |ui| so_far::ui(ui, model, commands));
         }
         let figures = model.ranged.ready().unwrap_or(recorded);
         Panel::top("figures").frame(panel()).show(ui, |ui| head::figures(ui, figures));
