@@ -3,6 +3,7 @@
 use crate::blame::{Tally, What};
 use crate::engine::{Answer, Engine, Oddities};
 use crate::fidelity::Comparison;
+use crate::filter::Filter;
 use crate::introspection::Question;
 use crate::machine::{Machine, Metered};
 use crate::metrics::slices::{Slices, Slicing};
@@ -13,6 +14,8 @@ use crate::own;
 use crate::placements::{KernelCalls, Placements};
 use crate::range::Range;
 use crate::recognition::Recording;
+use crate::selection::Selection;
+use crate::served::{self, ServedFrom};
 use crate::source::{Batch, Source};
 use crate::trial::{BadTrial, MemoryKind, Trial, WordWidth};
 use crate::turn::{Extent, Turn};
@@ -61,13 +64,16 @@ pub struct Job {
     /// Whether a worker is to say now and then what came of it so far.
     #[serde(default)]
     pub so_far: bool,
+    /// The allocations that stacks are charged with, if not with all.
+    #[serde(default)]
+    pub filter: Filter,
 }
 
 impl Job {
     /// Replays the whole of a trace, and nothing besides.
     pub fn of(trace: impl Into<PathBuf>, trial: Trial) -> Job {
-        let (compare, lines, blame, range, follow, so_far) = Default::default();
-        Job { trace: trace.into(), trial, compare, lines, blame, range, follow, so_far }
+        let (compare, lines, blame, range, filter, follow, so_far) = Default::default();
+        Job { trace: trace.into(), trial, compare, lines, blame, range, filter, follow, so_far }
     }
 }
 
@@ -80,6 +86,8 @@ pub enum Lines {
     KernelCalls,
     /// What malloc answers to these questions in the end.
     Answers(Vec<Question>),
+    /// No text, but who served each request: for [`Servings`](served::Servings) alone.
+    Servings,
 }
 
 /// Why a run came to nothing.
@@ -333,6 +341,7 @@ struct Run<'a, M> {
     placements: Option<Placements>,
     kernel_calls: Option<KernelCalls>,
     tally: Option<Tally>,
+    sends_servings: bool,
     lines: &'a mut dyn Write,
     /// Records replayed, those that do not count included; and so on.
     records: u64,
@@ -410,6 +419,7 @@ fn drive<M: Machine>(
             .then(|| Placements::new(initial_break, longest_segment)),
         kernel_calls: (job.lines == Some(Lines::KernelCalls)).then(|| KernelCalls::new(initial_break)),
         tally,
+        sends_servings: job.lines == Some(Lines::Servings),
         lines,
         records: 0,
         calls: 0,
@@ -479,8 +489,15 @@ fn tally<M: Machine>(job: &Job, machine: &mut M, clock: Clock) -> Result<Option<
     if job.blame.is_empty() {
         return Ok(None);
     }
-    let stacks = Reader::open_file(&job.trace)?.stacks()?;
-    Ok(Some(Tally::new(machine, &job.blame, stacks.frames.len(), stacks.capture, clock)))
+    let mark = machine.faults_so_far();
+    let mut reader = Reader::open_file(&job.trace)?;
+    let stacks = reader.stacks()?;
+    let range = job.range.unwrap_or(Range::ALL);
+    // What lives from before a range may be charged with what it does in it.
+    let made = Range::new(0, range.end()).unwrap_or(range);
+    let selection = Selection::of(&job.filter, &mut reader, made, None, &mut |_| {})?;
+    machine.disown_faults_since(mark);
+    Ok(Some(Tally::new(machine, &job.blame, stacks.frames.len(), stacks.capture, clock, selection)))
 }
 
 /// The questions malloc is to be asked in the end, if the release knows them all.
@@ -548,8 +565,11 @@ impl<M: Machine> Run<'_, M> {
                 .engine
                 .take_turn(&turn, record)
                 .map_err(|corruption| Stop::Corrupted(index, corruption))?;
+            if self.sends_servings {
+                self.send_serving(index).map_err(Stop::Lines)?;
+            }
             if let Some(tally) = &mut self.tally {
-                tally.after(&mut self.engine, record, stack, &ending, answer);
+                tally.after(&mut self.engine, (index, record, stack), &ending, answer);
             }
             self.metrics.after(&mut self.engine, self.records, record, ending, answer);
             if is_given && !matches!(answer, Answer::Refused(_)) {
@@ -629,6 +649,12 @@ impl<M: Machine> Run<'_, M> {
         Ok(None)
     }
 
+    /// Says who served the request of this record, if it asked for anything.
+    fn send_serving(&mut self, index: u64) -> io::Result<()> {
+        let served = self.engine.heap_mut().observer_mut().served.take();
+        served.map_or(Ok(()), |from| served::send(self.lines, index, ServedFrom::of(from)))
+    }
+
     /// What somebody wants to know of every call.
     fn look(&mut self, index: u64, record: &Record, answer: Answer) -> io::Result<()> {
         let calls =
@@ -676,7 +702,7 @@ impl<M: Machine> Run<'_, M> {
             let answer = engine.execute(record)?;
             if let Some(tally) = tally {
                 // Its stacks are numbers of another tree.
-                tally.after(engine, record, Stack::NONE, &ending, answer);
+                tally.after(engine, (index, record, Stack::NONE), &ending, answer);
             }
             metrics.after(engine, index, record, ending, answer);
             Ok(())

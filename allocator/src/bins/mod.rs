@@ -118,7 +118,7 @@ pub(crate) fn narrow(number: usize) -> u8 {
 
 /// The bin that is an arena's list of this number.
 #[inline]
-pub(crate) fn list(number: usize) -> Bin {
+pub fn list(number: usize) -> Bin {
     match number {
         UNSORTED => Bin::Unsorted,
         small if small < FIRST_LARGE => Bin::Small(narrow(small)),

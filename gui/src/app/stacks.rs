@@ -292,7 +292,8 @@ mod tests {
     use malloscope_traces::Stacks;
 
     fn blames(what: What) -> Arc<Vec<Blame>> {
-        let blame = Blame { what, unit: Unit::Bytes, total: 7.0, standard_error: None, rows: Vec::new() };
+        let (unit, rows) = (Unit::Bytes, Vec::new());
+        let blame = Blame { what, unit, total: 7.0, left_out: 0.0, standard_error: None, rows };
         Arc::new(vec![blame])
     }
 

@@ -5,7 +5,6 @@
 //! whether there are ten stacks or a million.
 
 use super::ledger::{Culprit, Ledger};
-use malloscope_traces::Stack;
 
 /// What one stack has alive.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +46,7 @@ pub(super) struct Bytes {
 /// Live bytes by stack, now and at the peak.
 #[derive(Debug)]
 pub(super) struct AtPeak {
+    /// By number of the stack. What is left out comes last: it lives too, and decides when the peak is.
     entries: Vec<Entry>,
     requested: u64,
     greatest: u64,
@@ -59,15 +59,14 @@ impl AtPeak {
     pub(super) fn new(stacks: usize) -> AtPeak {
         let mut entries = Vec::new();
         // Written, not only reserved; see `Ledger::new`.
-        entries.resize(stacks.max(1), Entry::default());
+        entries.resize(stacks.max(1) + 1, Entry::default());
         AtPeak { entries, requested: 0, greatest: 0, peak: 0 }
     }
 
     #[inline]
-    fn entry(&mut self, stack: Stack) -> &mut Entry {
-        let number = stack.0 as usize;
-        let number = if number < self.entries.len() { number } else { 0 };
-        let entry = &mut self.entries[number];
+    fn entry(&mut self, culprit: Culprit) -> &mut Entry {
+        let row = culprit.row(self.entries.len());
+        let entry = &mut self.entries[row];
         if entry.peak != self.peak {
             (entry.at_peak, entry.peak) = (entry.now, self.peak);
         }
@@ -77,14 +76,14 @@ impl AtPeak {
     /// An allocation lives.
     #[inline]
     pub(super) fn began(&mut self, culprit: Culprit, bytes: Bytes) {
-        self.entry(culprit.stack).now.add(bytes.counted, culprit.weight);
+        self.entry(culprit).now.add(bytes.counted, culprit.weight);
         self.requested = self.requested.wrapping_add(bytes.requested);
     }
 
     /// An allocation lives no more.
     #[inline]
     pub(super) fn ended(&mut self, culprit: Culprit, bytes: Bytes) {
-        self.entry(culprit.stack).now.subtract(bytes.counted, culprit.weight);
+        self.entry(culprit).now.subtract(bytes.counted, culprit.weight);
         self.requested = self.requested.wrapping_sub(bytes.requested);
     }
 
@@ -97,15 +96,16 @@ impl AtPeak {
         }
     }
 
-    /// What lives was another process's; peaks are looked for from here on.
-    pub(super) fn restart(&mut self) {
+    /// What lives was another process's, so nobody's; peaks are looked for from here on.
+    pub(super) fn restart(&mut self, nobody: Culprit) {
         let mut all = Live::default();
         for entry in &mut self.entries {
             all.counted = all.counted.wrapping_add(entry.now.counted);
             *entry = Entry::default();
         }
         all.weight = all.counted as f64;
-        self.entries[0].now = all;
+        let row = nobody.row(self.entries.len());
+        self.entries[row].now = all;
         (self.greatest, self.peak) = (0, 0);
     }
 
@@ -117,18 +117,16 @@ impl AtPeak {
 
     /// Charges what was alive at the peak.
     pub(super) fn settle(&self, ledger: &mut Ledger) {
-        for (number, entry) in self.entries.iter().enumerate() {
+        for (row, entry) in self.entries.iter().enumerate() {
             let live = if entry.peak == self.peak { entry.at_peak } else { entry.now };
-            let stack = Stack(u32::try_from(number).unwrap_or(0));
-            ledger.charge_sum(stack, live.counted.into(), live.weight, live.variance);
+            ledger.charge_sum(row, live.counted.into(), live.weight, live.variance);
         }
     }
 
     /// Charges what is alive now.
     pub(super) fn settle_now(&self, ledger: &mut Ledger) {
-        for (number, Entry { now, .. }) in self.entries.iter().enumerate() {
-            let stack = Stack(u32::try_from(number).unwrap_or(0));
-            ledger.charge_sum(stack, now.counted.into(), now.weight, now.variance);
+        for (row, Entry { now, .. }) in self.entries.iter().enumerate() {
+            ledger.charge_sum(row, now.counted.into(), now.weight, now.variance);
         }
     }
 }

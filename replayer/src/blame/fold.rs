@@ -196,7 +196,7 @@ mod tests {
         let row =
             |&(stack, weight): &(u32, f64)| Row { stack: Stack(stack), place: None, weight, error: 0.0 };
         let rows = rows.iter().map(row).collect();
-        let blame = Blame { what: What::Bytes, unit, total: 0.0, standard_error: None, rows };
+        let blame = Blame { what: What::Bytes, unit, total: 0.0, left_out: 0.0, standard_error: None, rows };
         let stacks = stacks();
         let mut folder = Folder::new(&stacks, Plain).merging_recursion(merges);
         let lines = folder.fold(&blame, Scale::of_lines(unit));

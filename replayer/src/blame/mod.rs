@@ -39,6 +39,12 @@
 //! and Thompson). The estimates' standard errors are the roots of `Σ w·(w−1)·x²`. Totals
 //! ([`Blame::total`]) are counted, not estimated: calls without a stack are in the trace as well.
 //!
+//! **Filters.** A [`Filter`](crate::filter::Filter) lets some allocations through; each charge is that of an
+//! allocation, or of a call that asks for one, and those of the others are added up apart ([`Blame::left_out`]).
+//! Nothing else changes: the peak is when all live bytes were greatest, and what pins is the highest live
+//! allocation of all. What no allocation is to blame for is left out too. How long an allocation lives is a fact of
+//! the trace, also where only a range of it counts.
+//!
 //! [`Stack::NONE`]: malloscope_traces::Stack::NONE
 //! [`Sampling::Bytes`]: malloscope_traces::stacks::Sampling::Bytes
 //! [`Sampling::weight`]: malloscope_traces::stacks::Sampling::weight
@@ -57,7 +63,7 @@ mod tally;
 mod tests;
 pub mod tree;
 
-pub use recorded::{Recorded, recorded, recorded_within};
+pub use recorded::{Of, Recorded, recorded, recorded_within};
 pub(crate) use tally::Tally;
 
 use crate::report::units::{bytes, count, signed_bytes, signed_count};
@@ -270,8 +276,11 @@ pub struct Blame {
     pub what: What,
     /// What the numbers count.
     pub unit: Unit,
-    /// All there was of it, whoever caused it: counted, also where stacks were sampled.
+    /// All there was of it that the filter lets through, whoever caused it: counted, also where stacks were sampled.
     pub total: f64,
+    /// What there was besides of it, that the filter left out.
+    #[serde(default)]
+    pub left_out: f64,
     /// By how much the rows' sum is likely to be off; `None` where every call has its stack, and the rows
     /// are exact.
     pub standard_error: Option<f64>,

@@ -5,6 +5,7 @@ use super::ledger::{Culprit, Ledger};
 use super::{Blame, What};
 use crate::range::Range;
 use crate::run::Progress;
+use crate::selection::Selection;
 use malloscope_traces::stacks::{Capture, Sampling};
 use malloscope_traces::{Call, Error, Reader, Record, Slot, Stack, Thread};
 use std::collections::HashMap;
@@ -33,22 +34,33 @@ pub fn recorded<R: Read + Seek>(
     whats: &[What],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recorded, Error> {
-    recorded_within(reader, whats, Range::ALL, progress)
+    recorded_within(reader, Of { whats, range: Range::ALL, selection: None }, progress)
 }
 
-/// The same, as if the trace were these records alone.
+/// Which quantities, of what.
+#[derive(Clone, Copy, Debug)]
+pub struct Of<'a> {
+    /// The quantities.
+    pub whats: &'a [What],
+    /// As if the trace were these records alone.
+    pub range: Range,
+    /// Only of these allocations.
+    pub selection: Option<&'a Selection>,
+}
+
+/// The same of a part of the trace.
 ///
 /// # Errors
 ///
 /// As [`recorded`].
 pub fn recorded_within<R: Read + Seek>(
     reader: &mut Reader<R>,
-    whats: &[What],
-    range: Range,
+    of: Of<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recorded, Error> {
+    let Of { range, .. } = of;
     let stacks = reader.stacks()?;
-    let mut pass = Pass::new(whats, stacks.frames.len(), stacks.capture);
+    let mut pass = Pass::new(of, stacks.frames.len(), stacks.capture);
     drop(stacks);
     let total = range.begin(reader)?;
     let (mut damage, mut batch) = (Vec::new(), Vec::new());
@@ -91,10 +103,12 @@ struct Allocation {
     record: u64,
     /// Which of its thread's allocations it is.
     number: u64,
+    is_selected: bool,
 }
 
 #[derive(Debug)]
-struct Pass {
+struct Pass<'a> {
+    selection: Option<&'a Selection>,
     sampling: Sampling,
     ledgers: Vec<Ledger>,
     /// By requested bytes, and by chunks; where somebody wants to know.
@@ -105,12 +119,13 @@ struct Pass {
     made: HashMap<Thread, u64>,
 }
 
-impl Pass {
-    fn new(whats: &[What], stacks: usize, capture: Option<Capture>) -> Pass {
+impl Pass<'_> {
+    fn new(Of { whats, selection, .. }: Of<'_>, stacks: usize, capture: Option<Capture>) -> Pass<'_> {
         let sampling = capture.map_or(Sampling::All, |capture| capture.sampling);
         let is_sampled = sampling != Sampling::All;
         let wants = |wanted: &[What]| whats.iter().any(|what| wanted.contains(what));
         Pass {
+            selection,
             sampling,
             ledgers: whats.iter().map(|&what| Ledger::new(what, stacks, is_sampled)).collect(),
             requested: wants(&[What::Peak, What::Leaks]).then(|| AtPeak::new(stacks)),
@@ -120,8 +135,8 @@ impl Pass {
         }
     }
 
-    fn culprit(&self, stack: Stack, request: u64) -> Culprit {
-        Culprit { stack, weight: self.sampling.weight(request) }
+    fn culprit(&self, stack: Stack, request: u64, is_selected: bool) -> Culprit {
+        Culprit { stack, weight: self.sampling.weight(request), is_selected }
     }
 
     fn charge(&mut self, what: What, culprit: Culprit, amount: u64) {
@@ -138,8 +153,9 @@ impl Pass {
     fn record(&mut self, index: u64, record: &Record, stack: Stack) {
         let call = &record.call;
         let request = call.request();
+        let is_selected = self.selection.is_none_or(|selection| selection.selects(index, record, stack));
         if let Some(request) = request {
-            self.charge(What::Calls, self.culprit(stack, request), 1);
+            self.charge(What::Calls, self.culprit(stack, request, is_selected), 1);
         }
         let is_free = matches!(call, Call::Free { .. });
         if let Some(handed) = call.handed().filter(|_| ends(call))
@@ -151,12 +167,13 @@ impl Pass {
         if placed.pointer.is_null() {
             return;
         }
-        self.charge(What::Bytes, self.culprit(stack, request), request);
+        self.charge(What::Bytes, self.culprit(stack, request, is_selected), request);
         let made = self.made.entry(record.thread).or_default();
         *made += 1;
         let chunk = chunk_bytes(placed.head, request);
         let number = *made;
-        let began = Allocation { stack, thread: record.thread, request, chunk, record: index, number };
+        let thread = record.thread;
+        let began = Allocation { stack, thread, request, chunk, record: index, number, is_selected };
         self.began(placed.pointer.slot, began);
     }
 
@@ -165,7 +182,7 @@ impl Pass {
     }
 
     fn ended(&mut self, index: u64, ended: &Allocation, is_freed: bool) {
-        let culprit = self.culprit(ended.stack, ended.request);
+        let culprit = self.culprit(ended.stack, ended.request, ended.is_selected);
         for (peak, counted) in self.peaks() {
             peak.ended(culprit, Bytes { requested: ended.request, counted: counted(ended) });
         }
@@ -186,7 +203,7 @@ impl Pass {
         if slot == Slot::NONE {
             return;
         }
-        let culprit = self.culprit(began.stack, began.request);
+        let culprit = self.culprit(began.stack, began.request, began.is_selected);
         let place = slot.0 as usize;
         // A reader keeps a table as long as this one: slots are given out in order.
         if place >= self.slots.len() {
@@ -248,6 +265,7 @@ fn chunk_bytes(head: u64, request: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::{Filter, Lifetime};
     use malloscope_traces::header::{Clock, Heap};
     use malloscope_traces::stacks::Frame;
     use malloscope_traces::{Ending, Header, Nanos, Placed, Pointer, Writer};
@@ -349,7 +367,8 @@ mod tests {
         let alone = |first: usize, end: usize, what| {
             let range = Range::new(first as u64, end as u64).unwrap();
             let mut whole = trace(Sampling::All, &calls);
-            let within = recorded_within(&mut whole, &[what], range, &mut |_| {}).unwrap();
+            let of = Of { whats: &[what], range, selection: None };
+            let within = recorded_within(&mut whole, of, &mut |_| {}).unwrap();
             assert_eq!(within.blames[0], blamed(&mut trace(Sampling::All, &calls[first..end]), what));
             within.blames[0].total
         };
@@ -359,6 +378,130 @@ mod tests {
             }
         }
         assert_eq!((alone(1, 4, What::Bytes), alone(3, 4, What::Leaks)), (1050.0, 50.0));
+    }
+
+    /// A script of calls by three threads from nine stacks.
+    fn script(seed: u64, calls: u64) -> Vec<(u32, u32, Call)> {
+        let mut random = seed;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let (mut live, mut script) = (Vec::new(), Vec::new());
+        for number in 0..calls {
+            let small = |number: u64| u32::try_from(number).unwrap();
+            let (thread, stack, request) = (small(next(3)), small(next(10)), next(300));
+            let address = 0x100 * (number + 1);
+            let chosen = next(live.len().max(1) as u64);
+            let kind = if live.is_empty() { 9 } else { next(10) };
+            let mut take = || live.swap_remove(usize::try_from(chosen).unwrap());
+            match kind {
+                0..4 => script.push((thread, 0, free(take()))),
+                4 => {
+                    script.push((thread, stack, realloc(take(), request + 1, address)));
+                    live.push(address);
+                }
+                5 => script.push((thread, stack, malloc(0, request))),
+                _ => {
+                    script.push((thread, stack, malloc(address, request)));
+                    live.push(address);
+                }
+            }
+        }
+        script
+    }
+
+    /// What a script's allocations are charged with, by going through it once for each of them.
+    fn naive(script: &[(u32, u32, Call)], what: What, filter: &Filter) -> [f64; 11] {
+        let placed = |call: &Call| call.placed().map_or(0, |placed| placed.pointer.address);
+        let end_of = |address: u64| {
+            let ends = |(_, _, call): &(u32, u32, Call)| {
+                address != 0 && call.handed().is_some_and(|handed| handed.address == address)
+            };
+            script.iter().position(ends)
+        };
+        let is_live = |index: usize, at: usize| {
+            let address = placed(&script[index].2);
+            index <= at && address != 0 && end_of(address).is_none_or(|end| end > at)
+        };
+        let live_bytes = |at: usize| -> u64 {
+            (0..=at).filter(|&index| is_live(index, at)).map(|index| script[index].2.request().unwrap()).sum()
+        };
+        // The first of the greatest.
+        let peak = (0..script.len()).rev().max_by_key(|&at| live_bytes(at)).unwrap();
+        // What is left out is behind the stacks.
+        let mut sums = [0.0; 11];
+        for (index, (thread, stack, call)) in script.iter().enumerate() {
+            let Some(request) = call.request() else { continue };
+            let end = end_of(placed(call));
+            let (lived, is_freed) = (end.unwrap_or(script.len()) - index, end.is_some());
+            let has_lifetime =
+                |wanted: Lifetime| placed(call) != 0 && wanted.contains(lived as u64, is_freed);
+            let is_selected = filter.thread.is_none_or(|wanted| wanted == *thread)
+                && filter.stack.is_none_or(|wanted| wanted == *stack)
+                && filter.sizes.is_none_or(|sizes| sizes.contains(request))
+                && filter.lifetime.is_none_or(has_lifetime);
+            let freed = end.filter(|&end| matches!(script[end].2, Call::Free { .. }));
+            let is_next = |end: usize| {
+                let of_thread = |one: &&(u32, u32, Call)| one.0 == *thread && placed(&one.2) != 0;
+                script[index + 1..end].iter().find(of_thread).is_none()
+            };
+            let is_given = placed(call) != 0;
+            let amount = match what {
+                What::Calls => 1,
+                What::Bytes if is_given => request,
+                What::Peak if is_live(index, peak) => request,
+                What::Leaks if is_live(index, script.len() - 1) => request,
+                What::Temporary => u64::from(freed.is_some_and(is_next)),
+                What::Temporary10Bytes => u64::from(freed.is_some_and(|end| end - index <= 10)) * request,
+                _ => 0,
+            };
+            sums[if is_selected { *stack as usize } else { 10 }] += amount as f64;
+        }
+        sums
+    }
+
+    #[test]
+    fn a_filter_charges_what_going_through_the_calls_one_by_one_says() {
+        let filters = [
+            Filter::default(),
+            Filter { thread: Some(1), ..Filter::default() },
+            Filter { sizes: "64..=128".parse().ok(), ..Filter::default() },
+            Filter { lifetime: "..11".parse().ok(), ..Filter::default() },
+            Filter { lifetime: "40..".parse().ok(), sizes: "100..".parse().ok(), ..Filter::default() },
+            Filter { lifetime: "never-freed".parse().ok(), ..Filter::default() },
+            Filter { stack: Some(4), ..Filter::default() },
+        ];
+        let whats =
+            [What::Calls, What::Bytes, What::Peak, What::Leaks, What::Temporary, What::Temporary10Bytes];
+        for (seed, filter) in filters.iter().enumerate() {
+            let script = script(seed as u64, 300);
+            let mut first = trace(Sampling::All, &script);
+            let selection = Selection::of(filter, &mut first, Range::ALL, None, &mut |_| {}).unwrap();
+            let of = Of { whats: &whats, range: Range::ALL, selection: selection.as_ref() };
+            let read = recorded_within(&mut trace(Sampling::All, &script), of, &mut |_| {}).unwrap();
+            for blame in read.blames {
+                let expected = naive(&script, blame.what, filter);
+                let mut found = [0.0; 11];
+                blame.rows.iter().for_each(|row| found[row.stack.0 as usize] = row.weight);
+                found[10] = blame.left_out;
+                assert_eq!(found, expected, "{:?} of {}", blame.what, filter.said());
+                assert_eq!(blame.total, expected[..10].iter().sum::<f64>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_lifetime_is_that_of_the_trace_also_in_a_range() {
+        let calls =
+            [(0, 1, malloc(0x100, 100)), (0, 2, malloc(0x200, 7)), (0, 0, free(0x200)), (0, 0, free(0x100))];
+        let filter = Filter { lifetime: "..2".parse().ok(), ..Filter::default() };
+        let range = Range::new(0, 2).unwrap();
+        let selection =
+            Selection::of(&filter, &mut trace(Sampling::All, &calls), range, None, &mut |_| {}).unwrap();
+        let of = Of { whats: &[What::Leaks], range, selection: selection.as_ref() };
+        let read = recorded_within(&mut trace(Sampling::All, &calls), of, &mut |_| {}).unwrap();
+        assert_eq!((read.blames[0].total, read.blames[0].left_out), (7.0, 100.0));
     }
 
     #[test]

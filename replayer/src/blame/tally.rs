@@ -11,10 +11,13 @@ use super::{Blame, Place, What};
 use crate::engine::{Answer, Engine};
 use crate::machine::Machine;
 use crate::metrics::{Ending, Measured};
+use crate::selection::Selection;
+use crate::served::ServedFrom;
 use crate::watch::Watch;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::chunk::{Chunk, Head};
 use malloscope_allocator::layout::Layout;
+use malloscope_allocator::observe::Source;
 use malloscope_allocator::observe::counters::SourceKind;
 use malloscope_traces::header::{Clock, ClockSource};
 use malloscope_traces::stacks::{Capture, Sampling};
@@ -29,6 +32,7 @@ struct Owned {
     request: u64,
     since: u64,
     stack: Stack,
+    is_selected: bool,
 }
 
 /// Chunks that no slot stands for: inherited, or lost sight of. Nobody is charged with them.
@@ -53,6 +57,7 @@ struct Effects {
     grown: u64,
     trimmed: u64,
     missed: Option<Place>,
+    served: Option<Source>,
 }
 
 impl Effects {
@@ -83,6 +88,8 @@ struct Places {
 /// Charges stacks with what a replay does.
 #[derive(Debug)]
 pub(crate) struct Tally {
+    /// What is to be charged; without it, all is.
+    selection: Option<Selection>,
     sampling: Sampling,
     clock: Clock,
     ledgers: Vec<Ledger>,
@@ -122,6 +129,7 @@ impl Tally {
         stacks: usize,
         capture: Option<Capture>,
         clock: Clock,
+        selection: Option<Selection>,
     ) -> Tally {
         let mark = machine.faults_so_far();
         let sampling = capture.map_or(Sampling::All, |capture| capture.sampling);
@@ -129,6 +137,7 @@ impl Tally {
         let place = |what: What| whats.iter().position(|&wanted| wanted == what);
         let base = machine.program_break();
         let tally = Tally {
+            selection,
             sampling,
             clock,
             ledgers: whats.iter().map(|&what| Ledger::new(what, stacks, is_sampled)).collect(),
@@ -165,13 +174,12 @@ impl Tally {
         (self.main.pinned(), self.segments.iter().map(Region::pinned).sum())
     }
 
-    /// Takes a call into account that has been made.
+    /// Takes a call into account that has been made; `call` is its record's number, the record, and its stack.
     #[inline]
     pub(crate) fn after<M: Machine>(
         &mut self,
         engine: &mut Engine<M, Watch>,
-        record: &Record,
-        stack: Stack,
+        (number, record, stack): (u64, &Record, Stack),
         ending: &Ending,
         answer: Answer,
     ) {
@@ -183,6 +191,14 @@ impl Tally {
             _ => None,
         };
         let request = M::Layout::cut(record.call.request().unwrap_or(0));
+        let is_selected = match (&self.selection, record.call.request()) {
+            (None, _) => true,
+            (Some(selection), Some(_)) => {
+                selection.selects_served(number, record, stack, effects.served.map(ServedFrom::of))
+            }
+            // A call that ends an allocation is let through with it.
+            (Some(_), None) => slot.is_some_and(|slot| self.slots[slot].is_selected),
+        };
         if !record.call.is_of_malloc() {
             self.something_rare(engine, &record.call);
         } else if self.places.pinned.is_some() {
@@ -201,10 +217,16 @@ impl Tally {
         }
         let made = allocated.and_then(|payload| {
             let slot = record.call.placed().map_or(Slot::NONE, |placed| placed.pointer.slot);
-            self.began(engine, payload, request, slot, stack)
+            self.began(
+                engine,
+                payload,
+                slot,
+                Culprit { is_selected, ..self.culprit(stack, request) },
+                request,
+            )
         });
         if answers && !effects.are_none() {
-            self.charge(effects, self.culprit(stack, request), made);
+            self.charge(effects, Culprit { is_selected, ..self.culprit(stack, request) }, made);
         }
         for peak in self.peak.iter_mut().chain(&mut self.peak_chunks) {
             peak.note();
@@ -214,17 +236,18 @@ impl Tally {
     /// A chunk was given back by a thread that exits.
     pub(crate) fn after_step<M: Machine>(&mut self, engine: &mut Engine<M, Watch>) {
         let effects = self.effects(engine);
-        self.charge(effects, Culprit::NONE, None);
+        self.charge(effects, self.nobody(), None);
         self.count_caches(engine);
     }
 
     /// Everything so far was another process's doing, from which this one was forked.
     pub(crate) fn restart<M: Machine>(&mut self, engine: &mut Engine<M, Watch>) {
+        let nobody = self.nobody();
         let owned: u64 = self.slots.iter().map(|owned| owned.size).sum();
         self.unowned = Unowned { bytes: self.unowned.bytes.wrapping_add(owned), ..Unowned::default() };
         self.slots.fill(Owned::default());
         self.ledgers.iter_mut().for_each(Ledger::restart);
-        self.peak.iter_mut().chain(&mut self.peak_chunks).for_each(AtPeak::restart);
+        self.peak.iter_mut().chain(&mut self.peak_chunks).for_each(|peak| peak.restart(nobody));
         self.main.restart();
         self.segments.iter_mut().for_each(Region::restart);
         self.now = 0;
@@ -232,7 +255,7 @@ impl Tally {
         self.seen = Seen::default();
         let effects = Effects { faults: engine.heap().memory().heap_faults(), ..Effects::default() };
         self.seen.faults = effects.faults;
-        self.charge(effects, Culprit::NONE, None);
+        self.charge(effects, nobody, None);
         self.count_caches(engine);
     }
 
@@ -263,13 +286,14 @@ impl Tally {
         // Faults of a process that were seen between two calls are nobody's.
         let faults = (measured.faults + self.faults_before).saturating_sub(self.seen.faults);
         let effects = Effects { faults, ..self.effects(engine) };
-        self.charge(effects, Culprit::NONE, None);
+        let nobody = self.nobody();
+        self.charge(effects, nobody, None);
         for home in self.homes() {
             self.settle_region(home);
         }
         self.unowned.change(self.now, 0);
         if let Some(held) = self.places.held {
-            self.ledgers[held].charge(Culprit::NONE, None, self.unowned.amount);
+            self.ledgers[held].charge(nobody, None, self.unowned.amount);
         }
         for slot in 0..self.slots.len() {
             if self.slots[slot].size > 0 {
@@ -305,16 +329,24 @@ impl Tally {
             grown: now.grown - before.grown,
             trimmed: now.trimmed - before.trimmed,
             missed: served.and_then(|from| Place::missed(SourceKind::of(from))),
+            served,
         }
     }
 
+    /// A stack whose call is let through.
     fn culprit(&self, stack: Stack, request: u64) -> Culprit {
-        Culprit { stack, weight: self.sampling.weight(request) }
+        Culprit { stack, weight: self.sampling.weight(request), is_selected: true }
+    }
+
+    fn nobody(&self) -> Culprit {
+        Culprit::nobody(self.selection.is_some())
     }
 
     fn culprit_of(&self, slot: Option<usize>) -> Culprit {
-        slot.and_then(|slot| self.slots.get(slot))
-            .map_or(Culprit::NONE, |owned| self.culprit(owned.stack, owned.request))
+        slot.and_then(|slot| self.slots.get(slot)).map_or(self.nobody(), |owned| Culprit {
+            is_selected: owned.is_selected,
+            ..self.culprit(owned.stack, owned.request)
+        })
     }
 
     /// The slot, if it stands for this chunk.
@@ -382,9 +414,9 @@ impl Tally {
         &mut self,
         engine: &mut Engine<M, Watch>,
         payload: Address,
-        request: u64,
         slot: Slot,
-        stack: Stack,
+        culprit: Culprit,
+        request: u64,
     ) -> Option<usize> {
         let chunk = Chunk::of(engine.heap().memory(), payload);
         let head = chunk.head(engine.heap().memory());
@@ -402,14 +434,18 @@ impl Tally {
             }
             self.count(home);
         }
-        let culprit = if place.is_some() { self.culprit(stack, request) } else { Culprit::NONE };
+        let Culprit { stack, is_selected, .. } = culprit;
+        let culprit = if place.is_some() { culprit } else { self.nobody() };
         for (peak, counted) in
             self.peak.iter_mut().zip([request]).chain(self.peak_chunks.iter_mut().zip([size]))
         {
             peak.began(culprit, Bytes { requested: request, counted });
         }
         match place {
-            Some(place) => self.slots[place] = Owned { chunk: at, size, request, since: self.now, stack },
+            Some(place) => {
+                let since = self.now;
+                self.slots[place] = Owned { chunk: at, size, request, since, stack, is_selected };
+            }
             None => self.unowned.change(self.now, self.unowned.bytes.wrapping_add(size)),
         }
         place
@@ -422,13 +458,13 @@ impl Tally {
         if lost.size == 0 {
             return;
         }
-        let culprit = self.culprit_of(Some(slot));
+        let (culprit, nobody) = (self.culprit_of(Some(slot)), self.nobody());
         for (peak, counted) in
             self.peak.iter_mut().zip([lost.request]).chain(self.peak_chunks.iter_mut().zip([lost.size]))
         {
             let bytes = Bytes { requested: lost.request, counted };
             peak.ended(culprit, bytes);
-            peak.began(Culprit::NONE, bytes);
+            peak.began(nobody, bytes);
         }
         self.settle_slot(slot);
         self.slots[slot] = Owned::default();

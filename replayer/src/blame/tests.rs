@@ -2,8 +2,11 @@
 
 use super::{Blame, Place, Tally, What};
 use crate::engine::{Answer, Engine};
+use crate::filter::Filter;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
+use crate::range::Range;
+use crate::selection::Selection;
 use crate::trial::Touch;
 use crate::watch::Watch;
 use malloscope_allocator::address::Address;
@@ -16,8 +19,11 @@ use malloscope_allocator::release::Release;
 use malloscope_allocator::tunables::Tunables;
 use malloscope_traces::header::{Clock, ClockSource};
 use malloscope_traces::stacks::{Capture, Sampling};
-use malloscope_traces::{Call, Nanos, Placed, Pointer, Record, Slot, Stack, Thread};
+use malloscope_traces::{
+    Call, Ending, Header, Nanos, Placed, Pointer, Reader, Record, Slot, Stack, Thread, Writer,
+};
 use std::collections::BTreeMap;
+use std::io::Cursor;
 
 const WHATS: [What; 8] = [
     What::Pinned,
@@ -92,6 +98,7 @@ fn script(seed: u64, calls: usize) -> Vec<(Record, Stack)> {
 struct Unit {
     stack: Stack,
     request: u64,
+    is_selected: bool,
     charges: BTreeMap<(usize, &'static str), f64>,
 }
 
@@ -177,7 +184,7 @@ impl Model {
         let mut rows: BTreeMap<(u32, &'static str), (f64, f64)> = BTreeMap::new();
         for unit in &self.units {
             for (&(of, place), &amount) in unit.charges.iter().filter(|(_, amount)| **amount > 0.0) {
-                if of == ledger && (sampling == Sampling::All || !unit.stack.is_none()) {
+                if of == ledger && unit.is_selected && (sampling == Sampling::All || !unit.stack.is_none()) {
                     let weight = sampling.weight(unit.request);
                     let row = rows.entry((unit.stack.0, place)).or_default();
                     row.0 += weight * amount;
@@ -193,18 +200,54 @@ fn is_near(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * (a.abs() + b.abs()) + 1e-9
 }
 
+/// How many records the allocation lived that this call of a script made, and whether it was then freed.
+fn lifetime(script: &[(Record, Stack)], index: usize) -> Option<(u64, bool)> {
+    let slot = script[index].0.call.placed()?.pointer.slot;
+    let ends = |(record, _): &(Record, Stack)| record.call.handed().is_some_and(|handed| handed.slot == slot);
+    let lived = script[index + 1..].iter().position(ends);
+    Some((lived.map_or(script.len() - index, |lived| lived + 1) as u64, lived.is_some()))
+}
+
+/// What a filter selects of a script, which is written and read for that.
+fn selection(script: &[(Record, Stack)], filter: &Filter) -> Option<Selection> {
+    let mut writer = Writer::new(Vec::new(), &Header::default()).unwrap();
+    script.iter().for_each(|(record, _)| writer.record(record).unwrap());
+    let mut reader = Reader::open(Cursor::new(writer.finish(&Ending::default()).unwrap())).unwrap();
+    Selection::of(filter, &mut reader, Range::ALL, None, &mut |_| {}).unwrap()
+}
+
+/// Whether a filter lets a call through that asks for memory, by what is known of it.
+fn selects(
+    filter: &Filter,
+    (record, stack): &(Record, Stack),
+    lived: Option<(u64, bool)>,
+    kind: &str,
+) -> bool {
+    let request = record.call.request().unwrap_or(0);
+    filter.thread.is_none_or(|thread| thread == record.thread.0)
+        && filter.stack.is_none_or(|wanted| wanted == stack.0)
+        && filter.sizes.is_none_or(|sizes| sizes.contains(request))
+        && filter
+            .lifetime
+            .is_none_or(|wanted| lived.is_some_and(|(records, is_freed)| wanted.contains(records, is_freed)))
+        && filter.places.is_none_or(|places| places.said().split(" or ").any(|name| name == kind))
+}
+
 /// Replays a script, and compares all that is charged with what the model says. The totals, and the most
 /// that was pinned in segments of other arenas.
-fn check(seed: u64, release: &str, sampling: Sampling, touch: Touch) -> Vec<f64> {
+fn check(seed: u64, release: &str, sampling: Sampling, touch: Touch, filter: Filter) -> Vec<f64> {
     let machine = Simulated::new(DEFAULT_BREAK, Processors { online: 2, allowed: 2 });
     let release = Release::named(release).unwrap();
     let mut machine = machine;
     let capture = Capture { sampling, depth: 1 };
-    let mut tally = Tally::new(&mut machine, &WHATS, STACKS as usize, Some(capture), CLOCK);
+    let script = script(seed, 1500);
+    let selection = selection(&script, &filter);
+    let mut tally = Tally::new(&mut machine, &WHATS, STACKS as usize, Some(capture), CLOCK, selection);
     let mut metrics = Metrics::new(&machine, true);
     let heap = Heap::new(machine, Watch::default(), release, &Tunables::default());
     let mut engine = Engine::new(heap, touch, false);
-    let nobody = Unit { stack: Stack::NONE, request: 0, charges: BTreeMap::new() };
+    let nobody =
+        Unit { stack: Stack::NONE, request: 0, is_selected: filter.is_all(), charges: BTreeMap::new() };
     let mut model = Model {
         units: vec![nobody],
         live: BTreeMap::new(),
@@ -212,7 +255,6 @@ fn check(seed: u64, release: &str, sampling: Sampling, touch: Touch) -> Vec<f64>
         at_peak: Vec::new(),
         pinned: (0, 0),
     };
-    let script = script(seed, 1500);
     let (mut before, mut most_in_segments) = (0, 0);
     for (index, &(ref record, stack)) in (0..).zip(&script) {
         model.pass(engine.heap(), record.time.0 - before);
@@ -225,14 +267,22 @@ fn check(seed: u64, release: &str, sampling: Sampling, touch: Touch) -> Vec<f64>
             (engine.heap().memory().residency().faults, engine.heap().memory().program_break().0);
         let served = SourceKind::ALL.map(|kind| engine.heap().observer().counters.served(kind).requests);
         let answer = engine.execute(record).unwrap();
-        tally.after(&mut engine, record, stack, &ending, answer);
+        tally.after(&mut engine, (index, record, stack), &ending, answer);
         metrics.after(&mut engine, index, record, ending, answer);
         // The model's turn.
         let request = record.call.request().unwrap_or(0);
-        model.units.push(Unit { stack, request, charges: BTreeMap::new() });
-        let this = model.units.len() - 1;
         let handed = record.call.handed().map(|pointer| pointer.slot.0);
         let ended = handed.and_then(|slot| model.live.remove(&slot));
+        let now = SourceKind::ALL.map(|kind| engine.heap().observer().counters.served(kind).requests);
+        let kind = SourceKind::ALL.into_iter().find(|&kind| now[kind as usize] > served[kind as usize]);
+        let place = usize::try_from(index).unwrap();
+        let kind = kind.map_or("", SourceKind::name);
+        let is_selected = match record.call.request() {
+            Some(_) => selects(&filter, &script[place], lifetime(&script, place), kind),
+            None => ended.map_or(filter.is_all(), |ended| model.units[ended.unit].is_selected),
+        };
+        model.units.push(Unit { stack, request, is_selected, charges: BTreeMap::new() });
+        let this = model.units.len() - 1;
         let answers = !stack.is_none() || record.call.request().is_some();
         let unit = if answers { this } else { ended.map_or(NOBODY, |ended| ended.unit) };
         if let Answer::Payload(payload) = answer {
@@ -259,7 +309,7 @@ fn check(seed: u64, release: &str, sampling: Sampling, touch: Touch) -> Vec<f64>
     let kernel = engine.heap().observer().counters.kernel;
     let measured = metrics.finish(&mut engine, script.len() as u64, before);
     let blames = tally.finish(&mut engine, &measured);
-    let totals: Vec<f64> = blames.iter().map(|blame| blame.total).collect();
+    let totals: Vec<f64> = blames.iter().map(|blame| blame.total + blame.left_out).collect();
     for (number, blame) in blames.iter().enumerate() {
         compare(&model, number, blame, sampling);
     }
@@ -274,14 +324,14 @@ fn check(seed: u64, release: &str, sampling: Sampling, touch: Touch) -> Vec<f64>
 fn compare(model: &Model, number: usize, blame: &Blame, sampling: Sampling) {
     let scale = blame.unit.in_counted().recip();
     let mut expected = model.rows(number, sampling);
-    let total: f64 = model
-        .units
-        .iter()
-        .flat_map(|unit| &unit.charges)
-        .filter(|((of, _), _)| *of == number)
-        .map(|(_, x)| x)
-        .sum();
+    let sum = |is_selected: bool| -> f64 {
+        let units = model.units.iter().filter(|unit| unit.is_selected == is_selected);
+        let charges = units.flat_map(|unit| &unit.charges).filter(|((of, _), _)| *of == number);
+        charges.map(|(_, amount)| amount).sum()
+    };
+    let (total, left_out) = (sum(true), sum(false));
     assert!(is_near(blame.total, total * scale), "{:?}: {} {total}", blame.what, blame.total);
+    assert!(is_near(blame.left_out, left_out * scale), "{:?}: {} {left_out}", blame.what, blame.left_out);
     let mut variance = 0.0;
     for row in &blame.rows {
         let place = row.place.map_or("", Place::name);
@@ -308,7 +358,7 @@ fn every_stack_is_charged_with_what_a_walk_over_the_heap_says() {
         (4, "2.43", Touch::First),
         (5, "2.31", Touch::Pages),
     ] {
-        let totals = check(seed, release, Sampling::All, touch);
+        let totals = check(seed, release, Sampling::All, touch, Filter::default());
         sums.iter_mut().zip(totals).for_each(|(sum, total)| *sum += total);
     }
     assert!(sums.iter().all(|&sum| sum > 0.0), "every quantity has been seen: {sums:?}");
@@ -317,7 +367,25 @@ fn every_stack_is_charged_with_what_a_walk_over_the_heap_says() {
 #[test]
 fn a_sample_is_weighed_as_a_whole() {
     for seed in 10..13 {
-        check(seed, "2.36", Sampling::Bytes { mean: 3000 }, Touch::Pages);
+        check(seed, "2.36", Sampling::Bytes { mean: 3000 }, Touch::Pages, Filter::default());
+    }
+}
+
+#[test]
+fn only_what_a_filter_lets_through_is_charged_and_the_rest_is_left_out() {
+    let filters = [
+        Filter { thread: Some(2), ..Filter::default() },
+        Filter { sizes: "100..3000".parse().ok(), ..Filter::default() },
+        Filter { lifetime: "..30".parse().ok(), ..Filter::default() },
+        Filter { lifetime: "200..".parse().ok(), ..Filter::default() },
+        Filter { lifetime: "never-freed".parse().ok(), thread: Some(1), ..Filter::default() },
+        Filter { places: "top,split-of-a-larger-chunk,small-bin".parse().ok(), ..Filter::default() },
+        Filter { stack: Some(3), sizes: "64..".parse().ok(), ..Filter::default() },
+    ];
+    for (seed, filter) in (20..).zip(filters) {
+        for sampling in [Sampling::All, Sampling::Bytes { mean: 3000 }] {
+            check(seed, "2.36", sampling, Touch::Pages, filter);
+        }
     }
 }
 

@@ -255,7 +255,7 @@ mod tests {
             |&(stack, weight): &(u32, f64)| Row { stack: Stack(stack), place: None, weight, error: 0.0 };
         let total = rows.iter().map(|row| row.1).sum();
         let rows = rows.iter().map(row).collect();
-        Blame { what: What::Bytes, unit: Unit::Bytes, total, standard_error: None, rows }
+        Blame { what: What::Bytes, unit: Unit::Bytes, total, left_out: 0.0, standard_error: None, rows }
     }
 
     fn shown(legend: &Legend, tree: &Tree) -> Vec<String> {

@@ -28,18 +28,14 @@ impl Allocations<'_> {
         let mut names =
             vec!["#size", "#chunk", "address", "#thread", "#made at", "#freed at", "#lived, records"];
         names.extend(listing.has_clock.then_some("#lived"));
+        names.extend(listing.has_places.then_some("served from"));
         names.extend(self.legend.map(|_| "stack, the innermost of its own frames first"));
         let column = |name: &&str| Column {
             name: name.trim_start_matches('#').to_owned(),
             is_number: name.starts_with('#'),
         };
-        let rows = listing.allocations.iter().map(|allocation| self.row(allocation)).collect();
-        let text = format!(
-            "{} allocations of {}; these are {} of them",
-            count(listing.matching),
-            bytes(listing.matching_bytes),
-            count(listing.allocations.len() as u64)
-        );
+        let rows = listing.rows.iter().map(|allocation| self.row(&allocation)).collect();
+        let text = format!("{}; these are {} of them", listing.said(), count(listing.rows.len() as u64));
         Section {
             title: "Allocations".to_owned(),
             lines: vec![Line::Text(text)],
@@ -64,6 +60,8 @@ impl Allocations<'_> {
             count(lived.record),
         ];
         row.extend(self.listing.has_clock.then(|| nanos(lived.time)));
+        let place = || allocation.served_from.map_or_else(|| "–".to_owned(), |from| from.name());
+        row.extend(self.listing.has_places.then(place));
         row.extend(self.legend.map(|legend| {
             let own = legend.own(allocation.stack, FRAMES);
             own.iter().map(|line| legend.get(line.function).name.as_str()).collect::<Vec<_>>().join(" ← ")
@@ -78,17 +76,19 @@ impl Allocations<'_> {
     /// When `out` takes no more.
     pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
         let listing = self.listing;
-        let one = |allocation: &Allocation| One {
-            allocation: *allocation,
+        let one = |allocation: Allocation| One {
+            allocation,
             lived: allocation.lifetime(listing.end),
-            frames: self.frames(allocation),
+            frames: self.frames(&allocation),
         };
         let document = Document {
             trace: self.trace,
             matching: listing.matching,
             matching_bytes: listing.matching_bytes,
+            all: listing.all,
+            all_bytes: listing.all_bytes,
             end: listing.end,
-            allocations: listing.allocations.iter().map(one).collect(),
+            allocations: listing.rows.iter().map(one).collect(),
         };
         json::write("malloscope.allocations", &document, out)
     }
@@ -99,13 +99,23 @@ impl Allocations<'_> {
     ///
     /// When `out` takes no more.
     pub fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
-        const NAMES: [&str; 9] =
-            ["size", "chunk", "address", "thread", "made", "freed", "lived_records", "lived", "stack"];
+        const NAMES: [&str; 10] = [
+            "size",
+            "chunk",
+            "address",
+            "thread",
+            "made",
+            "freed",
+            "lived_records",
+            "lived",
+            "served_from",
+            "stack",
+        ];
         csv::write_line(NAMES.iter().map(|name| (*name).to_owned()), out)?;
-        for allocation in &self.listing.allocations {
+        for allocation in self.listing.rows.iter() {
             let lived = allocation.lifetime(self.listing.end);
             let known = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
-            let mut frames = self.frames(allocation);
+            let mut frames = self.frames(&allocation);
             frames.reverse();
             let fields = [
                 allocation.request.to_string(),
@@ -116,6 +126,7 @@ impl Allocations<'_> {
                 known(allocation.freed.map(|freed| freed.record)),
                 lived.record.to_string(),
                 lived.time.to_string(),
+                allocation.served_from.map(|from| from.name()).unwrap_or_default(),
                 frames.join(";"),
             ];
             csv::write_line(fields.into_iter(), out)?;
@@ -135,6 +146,8 @@ struct Document<'a> {
     trace: &'a str,
     matching: u64,
     matching_bytes: u64,
+    all: u64,
+    all_bytes: u64,
     end: crate::allocations::When,
     allocations: Vec<One<'a>>,
 }

@@ -1,0 +1,116 @@
+//! Which allocations count: those of a thread, of some sizes, with some lifetimes, from some places, of a stack.
+//!
+//! A filter is plain data, written and read as the options of the command. What it leaves out is still there:
+//! moments such as the peak are those of all allocations, and totals say what they are of.
+
+mod lifetime;
+mod places;
+mod sizes;
+
+pub use lifetime::Lifetime;
+pub use places::Places;
+pub use sizes::Sizes;
+
+use crate::allocations::{Allocation, When};
+use crate::served::ServedFrom;
+use serde::{Deserialize, Serialize};
+
+/// Which allocations count; without anything said, all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// Those that this thread made, by its number in the trace.
+    pub thread: Option<u32>,
+    /// Those of which so many bytes were asked for.
+    pub sizes: Option<Sizes>,
+    /// Those that lived for so many records.
+    pub lifetime: Option<Lifetime>,
+    /// Those that were served from one of these places; a replay finds out.
+    pub places: Option<Places>,
+    /// Those of this stack, by its number in the trace.
+    pub stack: Option<u32>,
+}
+
+impl Filter {
+    /// Whether all allocations count.
+    pub fn is_all(&self) -> bool {
+        *self == Filter::default()
+    }
+
+    /// Whether what is known at the call itself lets it through.
+    #[inline]
+    pub(crate) fn selects_call(&self, thread: u32, stack: u32, request: u64) -> bool {
+        self.thread.is_none_or(|wanted| wanted == thread)
+            && self.stack.is_none_or(|wanted| wanted == stack)
+            && self.sizes.is_none_or(|sizes| sizes.contains(request))
+    }
+
+    /// Whether it was served from one of the places; what was not served, is from none.
+    #[inline]
+    pub(crate) fn selects_served(&self, from: Option<ServedFrom>) -> bool {
+        self.places.is_none_or(|places| from.is_some_and(|from| places.contain(from)))
+    }
+
+    /// Whether it lets an allocation through of which all is known; `end` is when it ended or was seen last.
+    #[inline]
+    pub(crate) fn selects(&self, one: &Allocation, end: When, from: Option<ServedFrom>) -> bool {
+        let lives = |lifetime: Lifetime| lifetime.contains(one.lifetime(end).record, one.freed.is_some());
+        self.selects_call(one.thread, one.stack.0, one.request)
+            && self.selects_served(from)
+            && self.lifetime.is_none_or(lives)
+    }
+
+    /// The options of a command that say it, and their values.
+    pub fn options(&self) -> Vec<(&'static str, String)> {
+        let options = [
+            ("--thread", self.thread.map(|thread| thread.to_string())),
+            ("--size", self.sizes.map(|sizes| sizes.to_string())),
+            ("--lifetime", self.lifetime.map(|lifetime| lifetime.to_string())),
+            ("--place", self.places.map(|places| places.to_string())),
+            ("--stack", self.stack.map(|stack| stack.to_string())),
+        ];
+        options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// What it lets through, in words, each with the filter that does not ask for it.
+    pub fn parts(&self) -> Vec<(String, Filter)> {
+        let parts = [
+            (self.thread.map(|thread| format!("thread {thread}")), Filter { thread: None, ..*self }),
+            (self.sizes.map(Sizes::said), Filter { sizes: None, ..*self }),
+            (self.lifetime.map(Lifetime::said), Filter { lifetime: None, ..*self }),
+            (self.places.map(|places| format!("from {}", places.said())), Filter { places: None, ..*self }),
+            (self.stack.map(|stack| format!("stack {stack}")), Filter { stack: None, ..*self }),
+        ];
+        parts.into_iter().filter_map(|(said, without)| Some((said?, without))).collect()
+    }
+
+    /// All of it in words; nothing where all allocations count.
+    pub fn said(&self) -> String {
+        let parts: Vec<String> = self.parts().into_iter().map(|(said, _)| said).collect();
+        parts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_said_as_options_and_in_words() {
+        let filter = Filter {
+            thread: Some(3),
+            sizes: "17..=32".parse().ok(),
+            lifetime: "..11".parse().ok(),
+            places: "tcache-1,top".parse().ok(),
+            stack: Some(9),
+        };
+        let options = filter.options();
+        let values: Vec<&str> = options.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(values, ["3", "17..33", "..11", "tcache-1,top", "9"]);
+        let said = "thread 3, 17–32 B, freed within 10 records, from tcache 1 or top, stack 9";
+        assert_eq!(filter.said(), said);
+        assert_eq!(filter.parts()[1].1, Filter { sizes: None, ..filter });
+        assert!(Filter::default().is_all() && !filter.is_all() && Filter::default().said().is_empty());
+        let again: Filter = serde_json::from_str(&serde_json::to_string(&filter).unwrap()).unwrap();
+        assert_eq!(again, filter);
+    }
+}
