@@ -4,6 +4,7 @@
 //! in the packages below; here is only what a person types and sees.
 
 mod commands;
+mod filter;
 mod memory;
 mod names;
 mod output;

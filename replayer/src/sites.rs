@@ -182,13 +182,15 @@ pub struct SiteTable {
     pub rows: Vec<SiteRow>,
     /// Their sum.
     pub total: SiteRow,
-    /// What was counted of all calls, also where few have a stack.
+    /// What was counted of all calls that are selected, also where few have a stack.
     pub counted: Counted,
+    /// What was counted of all others.
+    pub left_out: Counted,
     /// Which calls have a stack: if not all, rows are estimates.
     pub sampling: Sampling,
-    /// When the most bytes were live, and how many.
+    /// When the most bytes were live, and how many: of all allocations.
     pub peak: Moment,
-    /// The end, and what was live then.
+    /// The end, and what of all was live then.
     pub end: Moment,
     /// What [`SiteRow::pinned`] is counted in; nothing if no replay was made.
     pub pinned: Option<Unit>,
@@ -205,6 +207,7 @@ impl SiteTable {
             rows: profile.sites.iter().map(SiteRow::of).collect(),
             total: SiteRow::default(),
             counted: profile.counted,
+            left_out: profile.left_out,
             sampling: profile.sampling(),
             peak: profile.peak,
             end: profile.end,
@@ -311,6 +314,7 @@ mod tests {
             rows,
             total,
             counted: Counted::default(),
+            left_out: Counted::default(),
             sampling: Sampling::All,
             peak: Moment::default(),
             end: Moment::default(),

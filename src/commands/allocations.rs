@@ -1,5 +1,6 @@
 //! `malloscope allocations`: single allocations, one a line.
 
+use crate::filter::{FilterArgs, servings};
 use crate::progress::Meter;
 use crate::{Outcome, names, output};
 use anyhow::Context;
@@ -7,6 +8,7 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use malloscope_replayer::allocations::{Order, Wanted, allocations};
 use malloscope_replayer::blame::legend::Legend;
+use malloscope_replayer::filter::{Filter, Lifetime, Sizes};
 use malloscope_replayer::range::Range;
 use malloscope_replayer::report::allocations::Allocations;
 use malloscope_replayer::sizes;
@@ -22,24 +24,29 @@ use std::process::ExitCode;
 pub struct Args {
     /// The trace
     trace: PathBuf,
-    /// Which come first
+    /// What to sort by
     #[arg(long, value_name = "ORDER", default_value = "size")]
     sort: OrderArg,
+    /// Sort the other way round
+    #[arg(long)]
+    reverse: bool,
     /// Print so many at most
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
-    /// Only those that lived at the end
-    #[arg(long)]
+    /// Only those that lived at the end, as `--lifetime never-freed`
+    #[arg(long, conflicts_with = "lifetime")]
     live: bool,
-    /// Only those of this thread, by its number in the trace
-    #[arg(long, value_name = "N")]
-    thread: Option<u32>,
-    /// Only those of so many bytes at least
-    #[arg(long, value_name = "BYTES", value_parser = sizes::parse, default_value = "0")]
-    least: u64,
+    /// Only those of so many bytes at least, as `--size BYTES..`
+    #[arg(long, value_name = "BYTES", value_parser = sizes::parse, conflicts_with = "size")]
+    least: Option<u64>,
+    /// Replay the trace too, and say which place served each
+    #[arg(long)]
+    replay: bool,
     /// Only those made in these records: 1000..2000, 1000.. or ..2000
     #[arg(long, value_name = "A..B")]
     range: Option<Range>,
+    #[command(flatten)]
+    only: FilterArgs,
     /// How to print the list
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
     format: output::Format,
@@ -51,8 +58,15 @@ struct OrderArg(Order);
 
 impl ValueEnum for OrderArg {
     fn value_variants<'a>() -> &'a [OrderArg] {
-        const ALL: [OrderArg; Order::ALL.len()] =
-            [OrderArg(Order::ALL[0]), OrderArg(Order::ALL[1]), OrderArg(Order::ALL[2])];
+        const ALL: [OrderArg; Order::ALL.len()] = {
+            let mut all = [OrderArg(Order::Size); Order::ALL.len()];
+            let mut number = 0;
+            while number < all.len() {
+                all[number] = OrderArg(Order::ALL[number]);
+                number += 1;
+            }
+            all
+        };
         &ALL
     }
 
@@ -61,14 +75,26 @@ impl ValueEnum for OrderArg {
     }
 }
 
+impl Args {
+    fn filter(&self) -> Filter {
+        let mut filter = self.only.filter();
+        filter.sizes = self.least.and_then(|least| Sizes::new(least, None)).or(filter.sizes);
+        filter.lifetime = self.live.then_some(Lifetime::NeverFreed).or(filter.lifetime);
+        filter
+    }
+}
+
 pub fn run(args: Args) -> Outcome {
+    let filter = args.filter();
+    let wants_places = args.replay || filter.places.is_some() || args.sort.0 == Order::Place;
+    let servings = if wants_places { Some(servings(&args.trace)?) } else { None };
     let wanted = Wanted {
         most: args.top,
         order: args.sort.0,
+        is_reversed: args.reverse,
         range: args.range.unwrap_or(Range::ALL),
-        only_live: args.live,
-        thread: args.thread,
-        least: args.least,
+        filter,
+        servings: servings.as_deref(),
     };
     let mut reader = Reader::open_file(&args.trace)?;
     let stacks = reader.stacks()?;

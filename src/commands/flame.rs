@@ -2,6 +2,7 @@
 
 use super::replay;
 use crate::Outcome;
+use crate::filter::{self, FilterArgs};
 use crate::progress::Meter;
 use crate::trial::{ReleaseArg, TrialArgs};
 use crate::{names, output};
@@ -13,7 +14,8 @@ use inferno::flamegraph::{self, Direction};
 use malloscope_replayer::blame::fold::{self, Scale};
 use malloscope_replayer::blame::legend::Legend;
 use malloscope_replayer::blame::tree::{Shape, Tree};
-use malloscope_replayer::blame::{Blame, What, recorded_within};
+use malloscope_replayer::blame::{Blame, Of, What, recorded_within};
+use malloscope_replayer::filter::Filter;
 use malloscope_replayer::range::Range;
 use malloscope_replayer::report::TraceInfo;
 use malloscope_replayer::report::calls;
@@ -54,6 +56,8 @@ pub struct Args {
     /// In a tree, leave functions out that caused less than this, in percent of all
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
     least: f64,
+    #[command(flatten)]
+    only: FilterArgs,
     #[command(flatten)]
     shape: ShapeArgs,
     #[command(flatten)]
@@ -153,6 +157,8 @@ struct Side {
     blame: Blame,
     lines: BTreeMap<String, u64>,
     command: String,
+    /// What the total is of, where a filter leaves something out.
+    of: String,
 }
 
 pub fn run(args: Args) -> Outcome {
@@ -162,8 +168,9 @@ pub fn run(args: Args) -> Outcome {
         bail!("`{}` is what the program did, whatever the settings: leave them out", what.name());
     }
     let other = other_side(&args.trace, what, &trial, args.difference.sides())?;
-    let first = blamed(&args.trace, what, trial, args.range)?;
-    let second = other.map(|(trace, trial)| blamed(&trace, what, trial, args.range)).transpose()?;
+    let only = Only { range: args.range, filter: args.only.filter() };
+    let first = blamed(&args.trace, what, trial, only)?;
+    let second = other.map(|(trace, trial)| blamed(&trace, what, trial, only)).transpose()?;
     if args.format == FlameFormat::Tree {
         if second.is_some() {
             bail!("a difference is drawn or folded: say `--format svg` or `--format folded`");
@@ -238,13 +245,22 @@ fn other_side(
 /// Who is to blame, with all that is needed to name them.
 struct Charged {
     blame: Blame,
+    filter: Filter,
     stacks: Stacks,
     command: String,
     trace: PathBuf,
 }
 
+/// What counts.
+#[derive(Clone, Copy, Debug)]
+struct Only {
+    range: Option<Range>,
+    filter: Filter,
+}
+
 /// Reads or replays a trace.
-fn blamed(trace: &Path, what: What, trial: Trial, range: Option<Range>) -> anyhow::Result<Charged> {
+fn blamed(trace: &Path, what: What, trial: Trial, only: Only) -> anyhow::Result<Charged> {
+    let Only { range, filter } = only;
     let mut reader = Reader::open_file(trace)?;
     let stacks = reader.stacks()?;
     if stacks.capture.is_none() && stacks.frames.len() < 2 {
@@ -252,15 +268,16 @@ fn blamed(trace: &Path, what: What, trial: Trial, range: Option<Range>) -> anyho
     }
     let command = TraceInfo::of(trace)?.command();
     let (mut blames, damage) = if what.needs_replay() {
-        let job = Job { blame: vec![what], range, ..Job::of(trace, trial) };
+        let job = Job { blame: vec![what], range, filter, ..Job::of(trace, trial) };
         let outcome = replay::replay(&job, &mut io::sink())?;
         replay::warn(&outcome);
         (outcome.blame, Vec::new())
     } else {
+        let range = range.unwrap_or(Range::ALL);
+        let selection = filter::selection(&filter, trace, range)?;
         let mut meter = Meter::new("reading");
-        let read = recorded_within(&mut reader, &[what], range.unwrap_or(Range::ALL), &mut |progress| {
-            meter.update(progress)
-        });
+        let of = Of { whats: &[what], range, selection: selection.as_ref() };
+        let read = recorded_within(&mut reader, of, &mut |progress| meter.update(progress));
         meter.finish();
         let read = read.with_context(|| format!("while reading {}", trace.display()))?;
         (read.blames, read.damage)
@@ -269,7 +286,7 @@ fn blamed(trace: &Path, what: What, trial: Trial, range: Option<Range>) -> anyho
         eprintln!("malloscope: {damage}");
     }
     let blame = blames.pop().context("the replay's process charged nobody")?;
-    Ok(Charged { blame, stacks, command, trace: trace.to_owned() })
+    Ok(Charged { blame, filter, stacks, command, trace: trace.to_owned() })
 }
 
 impl Charged {
@@ -282,7 +299,8 @@ impl Charged {
     fn fold(self, scale: Scale, shape: &ShapeArgs) -> anyhow::Result<Side> {
         let (legend, tree) = self.tree(shape)?;
         let lines = fold::of_tree(&tree, &legend, scale);
-        Ok(Side { blame: self.blame, lines, command: self.command })
+        let of = of_how_much(&self.blame, &self.filter);
+        Ok(Side { blame: self.blame, lines, command: self.command, of })
     }
 }
 
@@ -290,10 +308,19 @@ impl Charged {
 fn print_tree(charged: &Charged, shape: &ShapeArgs, least: f64, output: Option<&Path>) -> Outcome {
     let (legend, tree) = charged.tree(shape)?;
     warn(&charged.blame);
-    let title = format!("{}: {}", charged.blame.what.title(), tree.unit.shown(tree.root().total.first));
+    let of = of_how_much(&charged.blame, &charged.filter);
+    let title = format!("{}: {}{of}", charged.blame.what.title(), tree.unit.shown(tree.root().total.first));
     let section = calls::section(&tree, &legend, &title, least / 100.0);
     output::print_for_people_into(&[section], output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a total is of, where a filter is set: all there is, and which part of that it is.
+fn of_how_much(blame: &Blame, filter: &Filter) -> String {
+    if filter.is_all() {
+        return String::new();
+    }
+    format!(" of {} ({})", blame.unit.shown(blame.total + blame.left_out), filter.said())
 }
 
 /// Says what is not exact.
@@ -344,11 +371,18 @@ fn draw(
     let (title, subtitle) = match second {
         None => (
             what.title().to_owned(),
-            format!("{} · {} {}", shortened(&first.command), sum(first), scale.name),
+            format!("{} · {} {}{}", shortened(&first.command), sum(first), scale.name, first.of),
         ),
         Some(second) => (
             format!("{}: what is different", what.title()),
-            format!("{} · {} → {} {}", shortened(&second.command), sum(first), sum(second), scale.name),
+            format!(
+                "{} · {} → {} {}{}",
+                shortened(&second.command),
+                sum(first),
+                sum(second),
+                scale.name,
+                second.of
+            ),
         ),
     };
     options.title = title;

@@ -1,6 +1,7 @@
 //! `malloscope sites`: what each call stack allocated, as a table.
 
 use super::replay;
+use crate::filter::{self, FilterArgs};
 use crate::progress::Meter;
 use crate::{Outcome, names, output};
 use anyhow::{Context, bail};
@@ -9,6 +10,7 @@ use clap::builder::PossibleValue;
 use malloscope_replayer::blame::What;
 use malloscope_replayer::blame::legend::Legend;
 use malloscope_replayer::export::collect::{Wanted, collect};
+use malloscope_replayer::filter::Filter;
 use malloscope_replayer::range::Range;
 use malloscope_replayer::report::sites::Sites;
 use malloscope_replayer::run::Job;
@@ -37,14 +39,16 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
     /// Print only stacks that have this text in a function or a module, in capitals or not
-    #[arg(long, value_name = "TEXT")]
-    filter: Option<String>,
+    #[arg(long = "filter", value_name = "TEXT")]
+    with: Option<String>,
     /// Count only what is allocated in these records: 1000..2000, 1000.. or ..2000
     #[arg(long, value_name = "A..B", conflicts_with = "replay")]
     range: Option<Range>,
     /// Replay the trace too, and say what each stack pinned
     #[arg(long)]
     replay: bool,
+    #[command(flatten)]
+    only: FilterArgs,
     /// How to print the table
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
     format: output::Format,
@@ -79,7 +83,9 @@ pub fn run(args: Args) -> Outcome {
     }
     let mut reader = Reader::open_file(&args.trace)?;
     let mut meter = Meter::new("reading");
-    let wanted = Wanted { range: args.range, ..Wanted::default() };
+    let filter = args.only.filter();
+    let selection = filter::selection(&filter, &args.trace, args.range.unwrap_or(Range::ALL))?;
+    let wanted = Wanted { range: args.range, selection: selection.as_ref(), ..Wanted::default() };
     let profile = collect(&mut reader, true, wanted, |progress| meter.update(progress));
     meter.finish();
     let profile = profile.with_context(|| format!("while reading {}", args.trace.display()))?;
@@ -88,10 +94,10 @@ pub fn run(args: Args) -> Outcome {
     }
     let mut table = SiteTable::of(&profile, None);
     if args.replay {
-        pin(&mut table, &args.trace)?;
+        pin(&mut table, &args.trace, filter)?;
     }
     let legend = Legend::of(&profile.stacks, names::namer(&args.trace, &profile.stacks)?);
-    let wanted = args.filter.as_ref().map(|text| legend.stacks_with(&legend.search(text)));
+    let wanted = args.with.as_ref().map(|text| legend.stacks_with(&legend.search(text)));
     let mut rows = table.sorted(args.sort.0, !args.ascending, wanted.as_deref());
     rows.truncate(args.top);
     let trace = args.trace.display().to_string();
@@ -101,9 +107,9 @@ pub fn run(args: Args) -> Outcome {
 }
 
 /// Replays the trace as it was recorded, and adds what stacks pinned.
-fn pin(table: &mut SiteTable, trace: &Path) -> anyhow::Result<()> {
+fn pin(table: &mut SiteTable, trace: &Path, filter: Filter) -> anyhow::Result<()> {
     let blame = vec![What::Pinned];
-    let job = Job { blame, ..Job::of(trace, Trial::default()) };
+    let job = Job { blame, filter, ..Job::of(trace, Trial::default()) };
     let outcome = replay::replay(&job, &mut io::sink())?;
     replay::warn(&outcome);
     let pinned = outcome.blame.first().context("the replay's process charged nobody")?;

@@ -148,6 +148,8 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
         }
         Command::Flame(command) => Some(Task::Stacks(stacks::flame(model, command))),
         Command::Sites(command) => Some(Task::Stacks(stacks::sites(model, command))),
+        Command::Allocations(command) => Some(Task::Stacks(stacks::allocations(model, command))),
+        Command::Filter(filter) => Some(Task::Stacks(stacks::look_at_filter(model, filter))),
         Command::HeardOfStacks(slot, news) => Some(Task::Stacks(stacks::heard(model, slot, *news))),
         Command::Arrange(sorting) => {
             model.sorting = sorting;

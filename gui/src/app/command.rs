@@ -6,6 +6,7 @@ use crate::jobs::explore;
 use crate::jobs::record::RecordingNews;
 use crate::jobs::replay::News;
 use crate::jobs::stacks;
+use crate::model::allocations::AllocationsCommand;
 use crate::model::bins::{Column, Sorting};
 use crate::model::colouring::Colouring;
 use crate::model::flame::FlameCommand;
@@ -16,6 +17,7 @@ use crate::model::runs::RunId;
 use crate::model::samples::Sample;
 use crate::model::sites::SitesCommand;
 use crate::model::view::View;
+use malloscope_replayer::filter::Filter;
 use malloscope_replayer::trial::Trial;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -79,6 +81,10 @@ pub enum Command {
     Flame(FlameCommand),
     /// Something is done to the table of allocation sites.
     Sites(SitesCommand),
+    /// Something is done to the table of single allocations.
+    Allocations(AllocationsCommand),
+    /// Count only these allocations.
+    Filter(Filter),
     /// Something was heard of work on stacks.
     HeardOfStacks(stacks::Slot, Box<stacks::News>),
     /// Ask for the heap at another record, or for names.

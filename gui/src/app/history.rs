@@ -69,6 +69,9 @@ pub fn way(from: &Moment, to: &Moment) -> Commands {
     if from.range != to.range {
         commands.push(Command::Select(to.range));
     }
+    if from.filter != to.filter {
+        commands.push(Command::Filter(to.filter));
+    }
     if from.cursor != to.cursor {
         commands.push(Command::Point(to.cursor));
     }
@@ -88,6 +91,7 @@ mod tests {
     use crate::model::Model;
     use crate::model::bins::Column;
     use crate::model::view::View;
+    use malloscope_replayer::filter::Filter;
 
     /// A model whose changes are remembered.
     #[derive(Default)]
@@ -132,6 +136,7 @@ mod tests {
             Command::Look(View::Bins),
             Command::Alone(true),
             Command::Sort(Column::Hits),
+            Command::Filter(Filter { thread: Some(3), ..Filter::default() }),
         ];
         let mut moments = vec![Moment::of(&walker.model)];
         for change in changes {

@@ -1,6 +1,7 @@
 //! What is done when something is asked or heard of stacks: the part of `apply` that is about them.
 
-use crate::jobs::stacks::{Charge, Grow, News, Slot, Sort, Source, Work};
+use crate::jobs::stacks::{Charge, Grow, List, News, Only, Scan, Slot, Sort, Source, Work};
+use crate::model::allocations::{AllocationsCommand, Asked};
 use crate::model::flame::picture::{Picture, Totals};
 use crate::model::flame::{FlameCommand, Recipe};
 use crate::model::sites::{Order, SitesCommand, Sorted};
@@ -8,9 +9,11 @@ use crate::model::stacks::sources;
 use crate::model::{Model, Tile};
 use malloscope_replayer::blame::What;
 use malloscope_replayer::blame::tree::{Shape, Tree};
+use malloscope_replayer::filter::Filter;
 use malloscope_replayer::range::Range;
 use malloscope_replayer::sites::SiteTable;
 use malloscope_replayer::trial::Trial;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What has to be done outside the model.
@@ -111,6 +114,23 @@ pub fn sites(model: &mut Model, command: SitesCommand) -> Todo {
     pursue(model)
 }
 
+/// A user does something to the table of single allocations.
+pub fn allocations(model: &mut Model, command: AllocationsCommand) -> Todo {
+    let allocations = &mut model.allocations;
+    match command {
+        AllocationsCommand::Want => (allocations.is_wanted, allocations.is_stopped) = (true, false),
+        AllocationsCommand::Sort(order) => allocations.sorting = allocations.sorting.clicked(order),
+        AllocationsCommand::Choose(record) => allocations.chosen = Some(record),
+        AllocationsCommand::Places => allocations.wants_places = true,
+        AllocationsCommand::Cancel => {
+            (allocations.is_wanted, allocations.is_stopped) = (false, true);
+            (allocations.asked, allocations.state) = (None, Tile::Missing);
+            return Todo { stop: vec![Slot::Scan], start: Vec::new() };
+        }
+    }
+    pursue(model)
+}
+
 /// Something was heard.
 pub fn heard(model: &mut Model, slot: Slot, news: News) -> Todo {
     match (slot, news) {
@@ -131,6 +151,10 @@ pub fn heard(model: &mut Model, slot: Slot, news: News) -> Todo {
         (Slot::List, News::Progress(progress)) => model.sites.table = Tile::Loading(Some(progress)),
         (Slot::List, News::Listed(table)) => model.sites.table = Tile::Ready(table),
         (Slot::List, News::Failed(failure)) => model.sites.table = Tile::Failed(failure),
+        (Slot::Serve, News::Progress(progress)) => model.stacks.servings = Tile::Loading(Some(progress)),
+        (Slot::Serve, News::Served(servings)) => model.stacks.servings = Tile::Ready(servings),
+        (Slot::Serve, News::Failed(failure)) => model.stacks.servings = Tile::Failed(failure),
+        (Slot::Scan, news) => model.allocations.heard(news),
         (Slot::Grow, News::Grown(tree)) => grown(model, tree),
         (Slot::Sort, News::Sorted(rows, sum)) => {
             if let Some((table, order)) = model.sites.asked.clone() {
@@ -174,6 +198,24 @@ pub fn look_at_range(model: &mut Model) -> Todo {
     Todo { stop, ..todo }
 }
 
+/// Other allocations count: nothing that was said before is what is asked any more.
+pub fn look_at_filter(model: &mut Model, filter: Filter) -> Todo {
+    model.filter = filter;
+    model.flame.recipe.filter = filter;
+    let mut stop = vec![Slot::List];
+    for source in [Source::Trace, Source::Recorded, Source::Other] {
+        *model.stacks.by_mut(source) = Tile::Missing;
+        stop.push(Slot::Charge(source));
+    }
+    model.sites.table = Tile::Missing;
+    if model.stacks.servings.failure().is_some() {
+        model.stacks.servings = Tile::Missing;
+    }
+    let todo = pursue(model);
+    stop.extend(todo.stop);
+    Todo { stop, ..todo }
+}
+
 /// The other settings are others, or are no more: what was said of them is not true any more.
 pub fn forget_other(model: &mut Model) {
     model.stacks.by_other = Tile::Missing;
@@ -191,6 +233,11 @@ fn pursue(model: &mut Model) -> Todo {
         todo.stop.push(Slot::Charge(Source::Other));
     }
     let (for_flame, for_sites) = (model.flame.is_wanted, model.sites.is_wanted);
+    let scan = scan(model, &trace, &mut todo);
+    if for_flame && needs_servings(&model.flame.recipe.filter) || for_sites && needs_servings(&model.filter) {
+        serve(model, &trace, &mut todo);
+    }
+    todo.start.extend(scan.map(Box::new).map(Work::Scan));
     if (for_flame || for_sites) && model.stacks.legend == Tile::Missing {
         model.stacks.legend = Tile::Loading(None);
         todo.start.push(Work::Name(trace.clone()));
@@ -211,23 +258,85 @@ fn pursue(model: &mut Model) -> Todo {
             Source::Other => model.compared().map(|run| run.trial.clone()).unwrap_or_default(),
             _ => Trial::default(),
         };
+        // A replay sees itself who serves; the trace alone does not say.
+        let only = match source {
+            Source::Trace => only(model, model.flame.recipe.filter),
+            _ => Some(Only { filter: model.flame.recipe.filter, servings: None }),
+        };
         let tile = model.stacks.by_mut(source);
-        if *tile == Tile::Missing {
+        if let Some(only) = only
+            && *tile == Tile::Missing
+        {
             *tile = Tile::Loading(None);
             let (trace, trial) = (trace.clone(), Box::new(trial));
             // What is drawn says of which records it is: after a cancelled change, those from before.
             let range = as_range(model.flame.recipe.range).unwrap_or(Range::ALL);
-            todo.start.push(Work::Charge(Charge { trace, source, trial, range }));
+            todo.start.push(Work::Charge(Charge { trace, source, trial, range, only }));
         }
     }
-    if for_sites && model.sites.table == Tile::Missing {
+    if for_sites
+        && model.sites.table == Tile::Missing
+        && let Some(only) = only(model, model.filter)
+    {
         model.sites.table = Tile::Loading(None);
-        todo.start.push(Work::List(trace, as_range(model.range)));
+        todo.start.push(Work::List(Box::new(List { trace, range: as_range(model.range), only })));
     }
     todo.start.extend(grow(model).map(Box::new).map(Work::Grow));
     pin(model);
     todo.start.extend(sort(model).map(Box::new).map(Work::Sort));
     todo
+}
+
+fn needs_servings(filter: &Filter) -> bool {
+    filter.places.is_some()
+}
+
+/// Which allocations count; nothing as long as it is not known who served them, where that is asked.
+fn only(model: &Model, filter: Filter) -> Option<Only> {
+    let servings = match needs_servings(&filter) {
+        true => Some(model.stacks.servings.ready()?.clone()),
+        false => None,
+    };
+    Some(Only { filter, servings })
+}
+
+/// Has somebody find out who served the requests, unless that is known or being found out.
+fn serve(model: &mut Model, trace: &Path, todo: &mut Todo) {
+    if model.stacks.servings == Tile::Missing {
+        model.stacks.servings = Tile::Loading(None);
+        todo.start.push(Work::Serve(trace.to_owned()));
+    }
+}
+
+/// A list of single allocations that is wanted and that there is all for.
+fn scan(model: &mut Model, trace: &Path, todo: &mut Todo) -> Option<Scan> {
+    if !model.allocations.is_wanted {
+        return None;
+    }
+    if model.stacks.legend == Tile::Missing {
+        model.stacks.legend = Tile::Loading(None);
+        todo.start.push(Work::Name(trace.to_owned()));
+    }
+    let shows_places = model.allocations.wants_places || needs_servings(&model.filter);
+    if shows_places {
+        serve(model, trace, todo);
+    }
+    let servings = match shows_places {
+        true => Some(model.stacks.servings.ready()?.clone()),
+        false => None,
+    };
+    let asked =
+        Asked { sorting: model.allocations.sorting, filter: model.filter, range: model.range, shows_places };
+    if !model.allocations.ask(asked) {
+        return None;
+    }
+    Some(Scan {
+        trace: trace.to_owned(),
+        range: as_range(model.range).unwrap_or(Range::ALL),
+        only: Only { filter: model.filter, servings },
+        order: asked.sorting.by,
+        is_reversed: asked.sorting.is_reversed,
+    })
 }
 
 fn as_range(range: Option<(u64, u64)>) -> Option<Range> {
@@ -255,7 +364,7 @@ fn grow(model: &mut Model) -> Option<Grow> {
 /// What stacks pinned belongs to the table as soon as it is known.
 fn pin(model: &mut Model) {
     // What is known of the whole trace is nothing to a part of it.
-    if model.range.is_some() {
+    if model.range.is_some() || model.flame.recipe.filter != model.filter {
         return;
     }
     let Some(pinned) = model.stacks.blame(Source::Recorded, What::Pinned).cloned() else { return };
@@ -346,7 +455,9 @@ mod tests {
         assert_eq!((charge.source, charge.range), (Source::Trace, range));
         let charged = News::Charged(blames(What::Bytes));
         assert_eq!(kinds(&heard(&mut model, Slot::Charge(Source::Trace), charged)), [Slot::Grow]);
-        assert_eq!(sites(&mut model, SitesCommand::Want).start, [Work::List("a.mscope".into(), Some(range))]);
+        let list = List { trace: "a.mscope".into(), range: Some(range), only: Only::default() };
+        let list = Work::List(Box::new(list));
+        assert_eq!(sites(&mut model, SitesCommand::Want).start, [list]);
     }
 
     #[test]

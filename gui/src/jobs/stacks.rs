@@ -2,13 +2,17 @@
 
 use super::background::{Background, Desk, UntilStopped};
 use crate::model::failure::Failure;
+use malloscope_replayer::allocations::{self, Listing, allocations};
 use malloscope_replayer::blame::legend::Legend;
 use malloscope_replayer::blame::tree::{Shape, Tree};
-use malloscope_replayer::blame::{Blame, What, recorded_within};
+use malloscope_replayer::blame::{Blame, Of, What, recorded_within};
 use malloscope_replayer::export::collect::{self, Wanted, collect};
 use malloscope_replayer::export::symbolized;
+use malloscope_replayer::filter::Filter;
 use malloscope_replayer::range::Range;
 use malloscope_replayer::run::{Job, Progress};
+use malloscope_replayer::selection::Selection;
+use malloscope_replayer::served::Servings;
 use malloscope_replayer::sites::{Column, SiteRow, SiteTable};
 use malloscope_replayer::trial::Trial;
 use malloscope_replayer::worker::{Launcher, run_in_worker};
@@ -32,6 +36,10 @@ pub enum Slot {
     List,
     /// The order of its rows.
     Sort,
+    /// Who served the requests.
+    Serve,
+    /// Single allocations.
+    Scan,
 }
 
 /// Who says what stacks are to blame for.
@@ -54,10 +62,49 @@ pub enum Work {
     Charge(Charge),
     /// Grow a tree.
     Grow(Box<Grow>),
-    /// Find out what its stacks allocated in these records.
-    List(PathBuf, Option<Range>),
+    /// Find out what its stacks allocated.
+    List(Box<List>),
     /// Sort the table of that.
     Sort(Box<Sort>),
+    /// Find out who served its requests.
+    Serve(PathBuf),
+    /// List its single allocations.
+    Scan(Box<Scan>),
+}
+
+/// Sites to be listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct List {
+    /// The trace.
+    pub trace: PathBuf,
+    /// Of which records, if not of all.
+    pub range: Option<Range>,
+    /// Of which allocations.
+    pub only: Only,
+}
+
+/// Which allocations count.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Only {
+    /// These.
+    pub filter: Filter,
+    /// Who served them, where the filter asks for that.
+    pub servings: Option<Arc<Servings>>,
+}
+
+/// Single allocations to be listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scan {
+    /// The trace.
+    pub trace: PathBuf,
+    /// Made in which records.
+    pub range: Range,
+    /// Which, and who served them, where that is to be shown.
+    pub only: Only,
+    /// Sorted by what.
+    pub order: allocations::Order,
+    /// The other way round.
+    pub is_reversed: bool,
 }
 
 /// Stacks to be charged.
@@ -71,6 +118,8 @@ pub struct Charge {
     pub trial: Box<Trial>,
     /// Of which records, where that is the trace.
     pub range: Range,
+    /// Of which allocations.
+    pub only: Only,
 }
 
 /// A tree to be grown.
@@ -118,6 +167,10 @@ pub enum News {
     Listed(Arc<SiteTable>),
     /// The rows in order, and their sum.
     Sorted(Arc<Vec<u32>>, Box<SiteRow>),
+    /// Who served the requests.
+    Served(Arc<Servings>),
+    /// Single allocations.
+    Scanned(Arc<Listing>),
     /// It came to nothing.
     Failed(Failure),
 }
@@ -129,8 +182,10 @@ impl Work {
             Work::Name(_) => Slot::Names,
             Work::Charge(charge) => Slot::Charge(charge.source),
             Work::Grow(_) => Slot::Grow,
-            Work::List(..) => Slot::List,
+            Work::List(_) => Slot::List,
             Work::Sort(_) => Slot::Sort,
+            Work::Serve(_) => Slot::Serve,
+            Work::Scan(_) => Slot::Scan,
         }
     }
 
@@ -139,8 +194,10 @@ impl Work {
             Work::Name(trace) => News::Named(Arc::new(name(&trace, desk)?)),
             Work::Charge(charge) => News::Charged(Arc::new(charge.blames(launcher, desk)?)),
             Work::Grow(grow) => News::Grown(Arc::new(grow.tree()?)),
-            Work::List(trace, range) => News::Listed(Arc::new(list(&trace, range, desk)?)),
+            Work::List(list) => News::Listed(Arc::new(list.table(desk)?)),
             Work::Sort(sort) => sort.rows(),
+            Work::Serve(trace) => News::Served(Arc::new(serve(&trace, launcher, desk)?)),
+            Work::Scan(scan) => News::Scanned(Arc::new(scan.listing(desk)?)),
         })
     }
 }
@@ -234,26 +291,69 @@ impl Charge {
         let all = What::ALL.into_iter();
         if self.source == Source::Trace {
             let whats: Vec<What> = all.filter(|what| !what.needs_replay()).collect();
+            let selection = self.only.selection(&self.trace, self.range, desk)?;
             let mut reader = open(&self.trace, desk)?;
-            let read = recorded_within(&mut reader, &whats, self.range, &mut said);
+            let of = Of { whats: &whats, range: self.range, selection: selection.as_ref() };
+            let read = recorded_within(&mut reader, of, &mut said);
             return Ok(read.map_err(|error| Failure::of_trace(&error))?.blames);
         }
         let blame = all.filter(|what| what.needs_replay()).collect();
-        let job = Job { blame, ..Job::of(&self.trace, *self.trial) };
+        let job = Job { blame, filter: self.only.filter, ..Job::of(&self.trace, *self.trial) };
         let outcome = run_in_worker(&desk.launcher(launcher), &job, &mut io::sink(), &mut said);
         Ok(outcome.map_err(|error| Failure::of_replay(&error, &job.trace))?.blame)
     }
 }
 
-fn list<W: Fn()>(trace: &Path, range: Option<Range>, desk: &Desk<News, W>) -> Result<SiteTable, Failure> {
-    let mut reader = open(trace, desk)?;
-    let said = |progress| desk.say(News::Progress(progress));
-    let wanted = Wanted { range, ..Wanted::default() };
-    let profile = collect(&mut reader, true, wanted, said).map_err(|error| match error {
-        collect::Error::Trace(error) => Failure::of_trace(&error),
-        collect::Error::NoStacks => no_stacks(),
-    })?;
-    Ok(SiteTable::of(&profile, None))
+impl Only {
+    /// What the filter selects of a trace; nothing is said where it selects all.
+    fn selection<W: Fn()>(
+        &self,
+        trace: &Path,
+        range: Range,
+        desk: &Desk<News, W>,
+    ) -> Result<Option<Selection>, Failure> {
+        let mut reader = open(trace, desk)?;
+        let mut said = |progress| desk.say(News::Progress(progress));
+        let found = Selection::of(&self.filter, &mut reader, range, self.servings.clone(), &mut said);
+        found.map_err(|error| Failure::of_trace(&error))
+    }
+}
+
+impl List {
+    fn table<W: Fn()>(&self, desk: &Desk<News, W>) -> Result<SiteTable, Failure> {
+        let range = self.range.unwrap_or(Range::ALL);
+        let selection = self.only.selection(&self.trace, range, desk)?;
+        let mut reader = open(&self.trace, desk)?;
+        let said = |progress| desk.say(News::Progress(progress));
+        let wanted = Wanted { range: self.range, selection: selection.as_ref(), ..Wanted::default() };
+        let profile = collect(&mut reader, true, wanted, said).map_err(|error| match error {
+            collect::Error::Trace(error) => Failure::of_trace(&error),
+            collect::Error::NoStacks => no_stacks(),
+        })?;
+        Ok(SiteTable::of(&profile, None))
+    }
+}
+
+fn serve<W: Fn()>(trace: &Path, launcher: &Launcher, desk: &Desk<News, W>) -> Result<Servings, Failure> {
+    let mut said = |progress| desk.say(News::Progress(progress));
+    let found = Servings::replayed(&desk.launcher(launcher), trace, Trial::default(), &mut said);
+    found.map_err(|error| Failure::of_replay(&error, trace))
+}
+
+impl Scan {
+    fn listing<W: Fn()>(&self, desk: &Desk<News, W>) -> Result<Listing, Failure> {
+        let mut reader = open(&self.trace, desk)?;
+        let wanted = allocations::Wanted {
+            most: allocations::MOST,
+            order: self.order,
+            is_reversed: self.is_reversed,
+            range: self.range,
+            filter: self.only.filter,
+            servings: self.only.servings.as_deref(),
+        };
+        let listed = allocations(&mut reader, wanted, &mut |progress| desk.say(News::Progress(progress)));
+        listed.map_err(|error| Failure::of_trace(&error))
+    }
 }
 
 impl Grow {

@@ -1,5 +1,6 @@
 //! From sizes to places: where requests were served from, and where freed chunks went.
 
+use malloscope_replayer::filter::{Filter, Places, Sizes};
 use malloscope_replayer::outcome::Outcome;
 use malloscope_replayer::report::units::{bytes, count, percent, size_range};
 use std::collections::BTreeMap;
@@ -61,6 +62,8 @@ impl Amount {
 pub struct Node {
     /// Its name.
     pub name: String,
+    /// The least and the greatest size of a class; of a place, nothing.
+    pub sizes: Option<Sizes>,
     /// All that flows through it.
     pub amount: Amount,
 }
@@ -120,9 +123,12 @@ impl Flows {
         let mut places: BTreeMap<usize, Node> = BTreeMap::new();
         let mut total = Amount::default();
         let place = |name: &str| order.iter().position(|place| *place == name).unwrap_or(order.len());
-        let node = |name: String| Node { name, amount: Amount::default() };
+        let node = |name: String| Node { name, sizes: None, amount: Amount::default() };
         for ((least, greatest), name, times, bytes) in flows.clone() {
-            let class = classes.entry(least).or_insert_with(|| node(size_range(least, greatest)));
+            let class = classes.entry(least).or_insert_with(|| Node {
+                sizes: Sizes::new(least, greatest),
+                ..node(size_range(least, greatest))
+            });
             class.amount.add(times, bytes);
             let place = places.entry(place(name)).or_insert_with(|| node(name.to_owned()));
             place.amount.add(times, bytes);
@@ -161,6 +167,13 @@ impl Flows {
     pub fn said_of(&self, node: &Node, unit: Unit) -> String {
         let share = percent(node.amount.of(unit), self.total.of(unit));
         format!("{}: {}, {share}", node.name, node.amount.said(unit))
+    }
+
+    /// A filter that lets through what flows from a class, or to a place, or from the one to the other.
+    pub fn filter(&self, class: Option<usize>, place: Option<usize>) -> Filter {
+        let sizes = class.and_then(|class| self.classes.get(class)?.sizes);
+        let places = place.and_then(|place| Places::of_kind(&self.places.get(place)?.name));
+        Filter { sizes, places, ..Filter::default() }
     }
 
     /// How much flows from a class to a place.
@@ -214,6 +227,10 @@ mod tests {
         assert_eq!(nodes(&flows.places), [("tcache".to_owned(), 5), ("top".to_owned(), 5)]);
         assert_eq!((flows.total, flows.amount(1, 0).times), (Amount { times: 10, bytes: 570 }, 2));
         assert_eq!(flows.amount(0, 1), Amount::default());
+        let options = |class, place| flows.filter(class, place).options();
+        let (size, place) = (("--size", "17..33".to_owned()), ("--place", "top".to_owned()));
+        assert_eq!(options(Some(1), Some(1)), [size.clone(), place.clone()]);
+        assert_eq!((options(Some(1), None), options(None, Some(1))), (vec![size], vec![place]));
         let said = flows.said(&flows.flows[0], Unit::Count);
         assert_eq!(said, "17–32 B → top: 5 (71.4 % of these sizes, 100.0 % of this place)");
         assert_eq!(flows.said_of(&flows.places[1], Unit::Bytes), "top: 500 B, 87.7 %");

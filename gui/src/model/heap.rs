@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::picture::Picture;
 use malloscope_replayer::explore::map::{HeapMap, Piece, State};
 use malloscope_replayer::explore::{Next, Step};
+use malloscope_replayer::outcome::BinRow;
 use malloscope_replayer::report::units::{bytes, count};
 use malloscope_replayer::run::Progress;
 use malloscope_replayer::trial::Trial;
@@ -169,6 +170,14 @@ pub fn described(moment: &Moment, number: usize) -> Vec<(&'static str, String)> 
         lines.push(("Pins", format!("{} of free memory below it", bytes(region.pinned))));
     }
     lines
+}
+
+/// The chunks that wait in a bin, by thread or arena those first that would be taken first.
+pub fn waiting_in<'a>(map: &'a HeapMap, bin: &BinRow) -> Vec<&'a Piece> {
+    let waits = |piece: &&Piece| piece.waits_in(&bin.kind, bin.number);
+    let mut waiting: Vec<&Piece> = map.pieces.iter().filter(waits).collect();
+    waiting.sort_by_key(|piece| (piece.thread, piece.place, piece.address));
+    waiting
 }
 
 /// The free chunks beside a free one in its bin: what would be taken before it, and what after it.

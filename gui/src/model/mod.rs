@@ -1,6 +1,7 @@
 //! What is true. Nothing in here has heard of egui.
 
 pub mod account;
+pub mod allocations;
 pub mod bins;
 pub mod colouring;
 pub mod differences;
@@ -37,6 +38,7 @@ use figures::Figure;
 use flows::{Flows, Side};
 use heap::Exploring;
 use heat::Heat;
+use malloscope_replayer::filter::Filter;
 use malloscope_replayer::funnel::{Stop, stops};
 use malloscope_replayer::report::{Report, Section, TraceInfo};
 use malloscope_replayer::run::Progress;
@@ -117,6 +119,10 @@ pub struct Model {
     pub flame: flame::Flame,
     /// The table of them.
     pub sites: sites::Sites,
+    /// Single allocations.
+    pub allocations: allocations::Allocations,
+    /// Which allocations count for the flamegraph, the sites and the single ones.
+    pub filter: Filter,
     /// The record that is looked at.
     pub cursor: Option<u64>,
     /// The records that are looked at: the first of them, and the first after them.
@@ -147,6 +153,19 @@ impl Model {
     pub fn records(&self) -> Option<u64> {
         let timeline = &self.seen()?.timeline;
         timeline.end().map(|_| timeline.extent().1)
+    }
+
+    /// The record that the heap map is wanted at: the one that is looked at, or the last.
+    pub fn wanted_record(&self) -> Option<u64> {
+        let last = self.whole()?.report.outcome.records.saturating_sub(1);
+        Some(self.cursor.unwrap_or(last).min(last))
+    }
+
+    /// Whether the heap that is there is that of the shown run at this record.
+    pub fn is_explored(&self) -> bool {
+        let exploring = &self.exploring;
+        let at = exploring.moment.as_ref().and_then(|moment| moment.record());
+        exploring.of.as_ref() == Some(&self.runs.shown().trial) && at.is_some() && at == self.wanted_record()
     }
 
     /// The run that stacks are compared with: the one that is shown, or the first other that is drawn.

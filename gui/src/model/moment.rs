@@ -4,6 +4,7 @@ use super::Model;
 use super::bins::Sorting;
 use super::runs::RunId;
 use super::view::View;
+use malloscope_replayer::filter::Filter;
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +21,15 @@ pub struct Moment {
     pub sorting: Sorting,
     /// The replay that the tables show.
     pub shown: RunId,
+    /// Which allocations count.
+    pub filter: Filter,
 }
 
 impl Moment {
     /// What is looked at now.
     pub fn of(model: &Model) -> Moment {
-        let &Model { cursor, range, front, is_alone, sorting, .. } = model;
-        Moment { cursor, range, front, is_alone, sorting, shown: model.runs.shown().id }
+        let &Model { cursor, range, front, is_alone, sorting, filter, .. } = model;
+        Moment { cursor, range, front, is_alone, sorting, shown: model.runs.shown().id, filter }
     }
 
     /// Whether the other differs in nothing but the cursor.

@@ -5,6 +5,7 @@ use super::runs::RunId;
 use crate::jobs::stacks::Source;
 use malloscope_replayer::blame::legend::Legend;
 use malloscope_replayer::blame::{Blame, What};
+use malloscope_replayer::served::Servings;
 use std::sync::Arc;
 
 /// What is known of the stacks of the trace that is open.
@@ -22,6 +23,8 @@ pub struct Stacks {
     pub by_other: Tile<Arc<Vec<Blame>>>,
     /// Which run has those.
     pub other: Option<RunId>,
+    /// Who served the requests under the recorded settings.
+    pub servings: Tile<Arc<Servings>>,
 }
 
 impl Stacks {

@@ -17,6 +17,8 @@ pub enum View {
     Flame,
     /// What each call stack allocated, as a table.
     Sites,
+    /// Single allocations, as a table.
+    Allocations,
     /// Every chunk at one record, and the calls before and after it, one by one.
     Map,
     /// Other settings, and what they change.
@@ -27,13 +29,14 @@ pub enum View {
 
 impl View {
     /// All, in the order of their shortcuts.
-    pub const ALL: [View; 8] = [
+    pub const ALL: [View; 9] = [
         View::Timeline,
         View::Bins,
         View::Served,
         View::Map,
         View::Flame,
         View::Sites,
+        View::Allocations,
         View::Runs,
         View::Report,
     ];
@@ -46,6 +49,7 @@ impl View {
             View::Served => "Served from",
             View::Flame => "Flamegraph",
             View::Sites => "Sites",
+            View::Allocations => "Allocations",
             View::Map => "Heap map",
             View::Runs => "What if",
             View::Report => "Report",
@@ -60,6 +64,7 @@ impl View {
             View::Served => "served",
             View::Flame => "flame",
             View::Sites => "sites",
+            View::Allocations => "allocations",
             View::Map => "map",
             View::Runs => "runs",
             View::Report => "report",
@@ -76,6 +81,9 @@ impl View {
                 "Who caused how much of something: the wider a function, the more it and what it called."
             }
             View::Sites => "What each call stack allocated, left, and held at the peak, as a table.",
+            View::Allocations => {
+                "Single allocations: how large they were, how long they lived, where they were and who made them."
+            }
             View::Map => "Every chunk of the heap at one record, and what malloc decides, call by call.",
             View::Runs => "The same trace under other settings, and what they change.",
             View::Report => "All that `malloscope replay` prints.",

@@ -6,11 +6,13 @@ mod heat;
 use crate::app::command::{Command, Commands};
 use crate::model::bins::{BinLine, Column};
 use crate::model::heat::{Heat, Measure};
+use crate::model::runs::RunId;
 use crate::model::{Model, Replayed};
 use crate::theme;
 use crate::widgets::cells::Cells;
 use crate::widgets::table::{self, Cell, Table};
 use egui::{Panel, RichText, ScrollArea, Ui};
+use malloscope_replayer::filter::{Filter, Places};
 use std::sync::Arc;
 
 /// How wide the part about one bin is.
@@ -78,13 +80,25 @@ impl BinsView {
             };
             panel.frame(egui::Frame::NONE.inner_margin(theme::GAP)).show(ui, |ui| {
                 let area = ScrollArea::vertical().id_salt("chosen bin").auto_shrink(false);
-                area.show(ui, |ui| self.chosen(ui, replayed, commands));
+                area.show(ui, |ui| self.chosen(ui, model, replayed, commands));
             });
         }
+        let before = self.chosen.clone();
         match self.shape {
             Shape::HeatMap => self.heat(ui, model, replayed, commands),
             Shape::Table => table(ui, model, replayed, commands),
         }
+        if self.chosen != before {
+            commands.extend(self.filter(model, replayed).map(Command::Filter));
+        }
+    }
+
+    /// The filter that lets through what the chosen bin served. Places are those under the recorded settings.
+    fn filter(&self, model: &Model, replayed: &Replayed) -> Option<Filter> {
+        let chosen = self.chosen.as_ref().filter(|_| model.runs.shown().id == RunId::RECORDED)?;
+        let bin = replayed.heat.rows.iter().find(|row| row.name == chosen.bin)?;
+        let places = Places::of_bin(&bin.row.kind, bin.row.number)?;
+        Some(Filter { places: Some(places), ..model.filter })
     }
 
     fn bar(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {

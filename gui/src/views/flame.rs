@@ -4,11 +4,13 @@ mod chart;
 mod rows;
 mod tools;
 
+use super::filter::FilterBar;
 use super::loading;
 use crate::app::command::{Command, Commands};
 use crate::model::failure::Failure;
 use crate::model::flame::FlameCommand;
 use crate::model::stacks::sources;
+use crate::model::view::View;
 use crate::model::{Model, Tile};
 use crate::widgets::message;
 use egui::{Panel, Ui};
@@ -24,6 +26,7 @@ const HIGH: f32 = 180.0;
 #[derive(Clone, Debug, Default)]
 pub struct FlameView {
     tools: tools::Tools,
+    filter: FilterBar,
     chart: chart::Chart,
     rows: rows::Rows,
 }
@@ -51,6 +54,7 @@ impl FlameView {
                 loading::small(ui, what, *progress, || commands.push(Command::Flame(FlameCommand::Cancel)));
             }
         });
+        self.filter.ui(ui, model, View::Flame, commands);
         if let State::Failed(failure) = state {
             message::show(ui, &failure.what, &failure.next);
         }
@@ -106,6 +110,14 @@ impl State<'_> {
             Tile::Missing | Tile::Ready(_) => {}
         }
         let recipe = &model.flame.recipe;
+        let waits = recipe.filter.places.is_some() && !recipe.what.needs_replay();
+        match &model.stacks.servings {
+            Tile::Failed(failure) if waits => return State::Failed(failure),
+            Tile::Loading(progress) if waits => {
+                return State::Loading("Replaying to know who served them".to_owned(), *progress);
+            }
+            _ => {}
+        }
         for &source in sources(recipe.what, recipe.compares) {
             match model.stacks.by(source) {
                 Tile::Failed(failure) => return State::Failed(failure),

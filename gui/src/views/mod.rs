@@ -1,7 +1,9 @@
 //! One panel each: they read the model and send commands.
 
+mod allocations;
 mod asking;
 mod bins;
+mod filter;
 mod flame;
 mod head;
 mod loading;
@@ -48,6 +50,7 @@ pub struct Views {
     toast: Toast,
     flame: flame::FlameView,
     sites: sites::SitesView,
+    allocations: allocations::AllocationsView,
 }
 
 impl Views {
@@ -84,7 +87,8 @@ impl Views {
         }
         let (mut clicked, mut back) = (None, false);
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
-            let Views { panels, runs, timeline, bins, served, map, flame, sites, alone, .. } = self;
+            let Views { panels, runs, timeline, bins, served, map, flame, sites, allocations, alone, .. } =
+                self;
             let mut show = |ui: &mut Ui, view: View| match view {
                 _ if model.is_awaited(view) => so_far::awaited(ui, model),
                 View::Timeline => timeline.ui(ui, model, recorded, commands),
@@ -93,6 +97,7 @@ impl Views {
                 View::Map => map.ui(ui, model, commands),
                 View::Flame => flame.ui(ui, model, commands),
                 View::Sites => sites.ui(ui, model, commands),
+                View::Allocations => allocations.ui(ui, model, commands),
                 View::Runs => scrolled(ui, |ui| runs.ui(ui, model, recorded, commands)),
                 View::Report => scrolled(ui, |ui| sections::ui(ui, model)),
             };

@@ -29,7 +29,7 @@ impl Default for Panels {
             tiles.insert_container(Container::Tabs(Tabs::new(panes)))
         };
         let timeline = tabs(&[View::Timeline]);
-        let left = tabs(&[View::Bins, View::Served, View::Map, View::Flame, View::Sites]);
+        let left = tabs(&[View::Bins, View::Served, View::Map, View::Flame, View::Sites, View::Allocations]);
         let right = tabs(&[View::Runs, View::Report]);
         let below = tiles.insert_container(shared(LinearDir::Horizontal, left, right, LEFT));
         let root = tiles.insert_container(shared(LinearDir::Vertical, timeline, below, TIMELINE));

@@ -3,14 +3,18 @@
 
 mod way;
 
-use crate::app::command::Commands;
+use super::filter;
+use crate::app::command::{Command, Commands};
 use crate::model::flows::{Flows, Side, Unit, meaning};
+use crate::model::runs::RunId;
 use crate::model::served::ServedLine;
+use crate::model::view::View;
 use crate::model::{Model, Replayed};
 use crate::theme;
 use crate::widgets::sankey::{self, Chosen, Sankey};
 use crate::widgets::table::{Cell, Column, Table};
 use egui::{Color32, ScrollArea, Ui, Visuals};
+use malloscope_replayer::filter::Filter;
 use malloscope_replayer::report::units::percent;
 
 /// Room for the labels at the left and at the right of flows.
@@ -36,12 +40,13 @@ pub struct ServedView {
     subject: Subject,
     unit: Unit,
     as_table: bool,
+    /// What is lit where nothing can be filtered.
     chosen: Option<Chosen>,
 }
 
 impl ServedView {
     /// Shows the flows of the run that was chosen.
-    pub fn ui(&mut self, ui: &mut Ui, model: &Model, _: &mut Commands) {
+    pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
         let Some(replayed) = model.shown() else { return };
         ui.horizontal_wrapped(|ui| self.bar(ui));
         let (flows, side) = match self.subject {
@@ -53,6 +58,13 @@ impl ServedView {
                 return;
             }
         };
+        let can_filter = side == Side::Requests && model.runs.shown().id == RunId::RECORDED;
+        if can_filter && !model.filter.is_all() {
+            ui.horizontal_wrapped(|ui| {
+                filter::chips(ui, model, commands);
+                filter::links(ui, model, View::Served, commands);
+            });
+        }
         if flows.flows.is_empty() {
             ui.label(match side {
                 Side::Requests => "No request was served.",
@@ -67,8 +79,14 @@ impl ServedView {
             area.show(ui, |ui| {
                 ui.set_height(room.max(LEAST_HEIGHT) - 2.0);
                 let picture = picture(ui.visuals(), flows, self.unit);
-                if let Some(clicked) = picture.show(ui, "flows", LABELS, self.chosen) {
-                    self.chosen = (self.chosen != Some(clicked)).then_some(clicked);
+                let chosen = if can_filter { filtered(flows, &model.filter) } else { self.chosen };
+                let Some(clicked) = picture.show(ui, "flows", LABELS, chosen) else { return };
+                let other = (chosen != Some(clicked)).then_some(clicked);
+                if can_filter {
+                    let Filter { sizes, places, .. } = other.map_or(Filter::default(), |one| of(flows, one));
+                    commands.push(Command::Filter(Filter { sizes, places, ..model.filter }));
+                } else {
+                    self.chosen = other;
                 }
             });
         }
@@ -109,6 +127,27 @@ impl ServedView {
         }
         matrix(flows, self.unit, side).show(ui);
     }
+}
+
+/// The filter that lets through what was clicked.
+fn of(flows: &Flows, chosen: Chosen) -> Filter {
+    match chosen {
+        Chosen::Left(class) => flows.filter(Some(class), None),
+        Chosen::Right(place) => flows.filter(None, Some(place)),
+        Chosen::Flow(flow) => {
+            let flow = flows.flows.get(flow);
+            flows.filter(flow.map(|flow| flow.class), flow.map(|flow| flow.place))
+        }
+    }
+}
+
+/// What a filter lets through, if that is one of the nodes or flows.
+fn filtered(flows: &Flows, filter: &Filter) -> Option<Chosen> {
+    let wanted = Filter { sizes: filter.sizes, places: filter.places, ..Filter::default() };
+    let classes = (0..flows.classes.len()).map(Chosen::Left);
+    let places = (0..flows.places.len()).map(Chosen::Right);
+    let mut all = classes.chain(places).chain((0..flows.flows.len()).map(Chosen::Flow));
+    all.find(|&chosen| !wanted.is_all() && of(flows, chosen) == wanted)
 }
 
 /// The colour of a place: one each for those that matter most, shared by those that are alike.

@@ -1,8 +1,9 @@
 //! The table of allocation sites, and the stack that is looked at.
 
+use super::filter::FilterBar;
 use super::loading;
 use crate::app::command::{Command, Commands};
-use crate::model::flame::{FlameCommand, quoted};
+use crate::model::flame::{FlameCommand, options, quoted};
 use crate::model::sites::{Order, SitesCommand, Sorted};
 use crate::model::view::View;
 use crate::model::{Model, Tile};
@@ -11,7 +12,9 @@ use crate::widgets::long_table::{self, Cell, Clicked, LongTable};
 use crate::widgets::message;
 use egui::{Panel, RichText, TextEdit, Ui};
 use malloscope_replayer::blame::legend::{Legend, Line};
+use malloscope_replayer::filter::Filter;
 use malloscope_replayer::report::units::{bytes, count, nanos};
+use malloscope_replayer::run::Progress;
 use malloscope_replayer::sites::{Column, SiteRow, SiteTable};
 use malloscope_traces::Stack;
 use malloscope_traces::stacks::Sampling;
@@ -27,6 +30,7 @@ const FILTER: f32 = 160.0;
 #[derive(Clone, Debug, Default)]
 pub struct SitesView {
     filter: String,
+    only: FilterBar,
 }
 
 impl SitesView {
@@ -38,6 +42,10 @@ impl SitesView {
         }
         if !model.sites.is_wanted {
             commands.push(Command::Sites(SitesCommand::Want));
+        }
+        self.only.ui(ui, model, View::Sites, commands);
+        if let Some((what, progress)) = waiting(model) {
+            loading::ui(ui, what, progress, || commands.push(Command::Sites(SitesCommand::Cancel)));
         }
         match (&model.stacks.legend, &model.sites.table, &model.sites.sorted) {
             (Tile::Failed(failure), ..) | (_, Tile::Failed(failure), _) => {
@@ -70,7 +78,10 @@ impl SitesView {
             let height = ui.available_height();
             let frame = egui::Frame::new().inner_margin(theme::GAP / 2.0);
             let panel = Panel::bottom("stack").default_size(height * 0.35).size_range(40.0..=height * 0.8);
-            panel.resizable(true).frame(frame).show(ui, |ui| whole_stack(ui, legend, stack, commands));
+            panel.resizable(true).frame(frame).show(ui, |ui| {
+                its_allocations(ui, model, stack, commands);
+                whole_stack(ui, legend, stack, commands);
+            });
         }
         total(ui, table, sorted, model.range);
         let columns: Vec<Column> = table.columns().collect();
@@ -130,7 +141,7 @@ impl SitesView {
                 pinned(ui, model, commands);
             }
             if let Some(trace) = &model.trace {
-                let line = command(trace, &model.sites.order, model.range, table);
+                let line = command(trace, &model.sites.order, model.range, &model.filter, table);
                 let meaning = format!("Copies the command that prints the same:\n{line}");
                 if ui.button("Copy command").on_hover_text(meaning).clicked() {
                     ui.ctx().copy_text(line);
@@ -145,6 +156,15 @@ impl SitesView {
         for damage in &table.damage {
             message::show(ui, damage, "What could be read is shown.");
         }
+    }
+}
+
+/// What has to be there before sites can be listed, and how far it is.
+fn waiting(model: &Model) -> Option<(&'static str, Option<Progress>)> {
+    model.filter.places?;
+    match &model.stacks.servings {
+        Tile::Loading(progress) => Some(("Replaying to know who served them", *progress)),
+        _ => None,
     }
 }
 
@@ -191,7 +211,8 @@ fn total(ui: &mut Ui, table: &SiteTable, sorted: &Sorted, range: Option<(u64, u6
                 "As if the trace were these records alone: what was allocated before them does not count.",
             );
         }
-        ui.label(RichText::new(all).strong()).on_hover_text(format!(
+        let left_out = table.left_out.out_of(table.counted);
+        ui.label(RichText::new(all + &left_out).strong()).on_hover_text(format!(
             "The sum of all rows. Counted one by one there are {} allocations of {}; {} lived at the peak{when}, {} at the end: the same numbers as in the report.",
             count(table.counted.allocations),
             bytes(table.counted.bytes),
@@ -238,13 +259,21 @@ fn number_cell(table: &SiteTable, column: Column, row: &SiteRow) -> Cell {
 }
 
 /// A stack in a line: its own innermost functions.
-fn own(legend: &Legend, stack: Stack) -> String {
+pub(super) fn own(legend: &Legend, stack: Stack) -> String {
     let names = legend.own(stack, FRAMES);
     names.iter().map(|line| legend.get(line.function).name.as_str()).collect::<Vec<_>>().join(" ← ")
 }
 
+/// What leads to the single allocations of a stack.
+fn its_allocations(ui: &mut Ui, model: &Model, stack: Stack, commands: &mut Commands) {
+    if ui.link("Its allocations").on_hover_text(View::Allocations.meaning()).clicked() {
+        commands.push(Command::Filter(Filter { stack: Some(stack.0), ..model.filter }));
+        commands.push(Command::Look(View::Allocations));
+    }
+}
+
 /// Every line of a stack, the innermost first.
-fn whole_stack(ui: &mut Ui, legend: &Legend, stack: Stack, commands: &mut Commands) {
+pub(super) fn whole_stack(ui: &mut Ui, legend: &Legend, stack: Stack, commands: &mut Commands) {
     let lines = legend.stack(stack);
     ui.horizontal(|ui| {
         ui.label(RichText::new(format!("The whole stack, {} functions", lines.len())).strong());
@@ -302,7 +331,13 @@ fn in_a_line(legend: &Legend, line: &Line) -> String {
 }
 
 /// The command that prints the same table.
-fn command(trace: &std::path::Path, order: &Order, range: Option<(u64, u64)>, table: &SiteTable) -> String {
+fn command(
+    trace: &std::path::Path,
+    order: &Order,
+    range: Option<(u64, u64)>,
+    filter: &Filter,
+    table: &SiteTable,
+) -> String {
     let mut line =
         format!("malloscope sites {} --sort {}", quoted(&trace.to_string_lossy()), order.by.name());
     if !order.is_descending {
@@ -310,6 +345,9 @@ fn command(trace: &std::path::Path, order: &Order, range: Option<(u64, u64)>, ta
     }
     if !order.filter.trim().is_empty() {
         line.push_str(&format!(" --filter {}", quoted(order.filter.trim())));
+    }
+    for option in options(filter) {
+        line.push_str(&format!(" {option}"));
     }
     if let Some((first, end)) = range {
         line.push_str(&format!(" --range {first}..{end}"));

@@ -44,13 +44,15 @@ pub struct Sankey {
     pub flows: Vec<Flow>,
 }
 
-/// A node, or none: what is pointed at, or was clicked.
+/// A node or a flow: what is pointed at, or was clicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chosen {
     /// A node at the left.
     Left(usize),
     /// A node at the right.
     Right(usize),
+    /// A flow.
+    Flow(usize),
 }
 
 /// The width of a node.
@@ -105,7 +107,7 @@ impl Column {
 
 impl Sankey {
     /// Shows the flows in the room there is, which should leave some for the labels at both sides. The answer is
-    /// the node that was clicked.
+    /// the node or the flow that was clicked.
     pub fn show(
         &self,
         ui: &mut Ui,
@@ -113,7 +115,7 @@ impl Sankey {
         labels: (f32, f32),
         chosen: Option<Chosen>,
     ) -> Option<Chosen> {
-        let (area, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
+        let (area, ground) = ui.allocate_exact_size(ui.available_size(), Sense::click());
         let place = area.shrink2(vec2(0.0, 8.0));
         let label = ui.text_style_height(&TextStyle::Small);
         let (left, right) = (Column::new(&self.left, place, label), Column::new(&self.right, place, label));
@@ -158,6 +160,7 @@ impl Sankey {
                 (Some(flow), _) => flow == number,
                 (None, Some(Chosen::Left(from))) => self.flows[number].from == from,
                 (None, Some(Chosen::Right(to))) => self.flows[number].to == to,
+                (None, Some(Chosen::Flow(flow))) => flow == number,
                 (None, None) => false,
             };
             let dimmed = flow.is_some() || shown.is_some();
@@ -170,6 +173,9 @@ impl Sankey {
             painter.add(placed.mesh(self.right[self.flows[number].to].colour.gamma_multiply(strength)));
         }
         self.nodes(ui, &painter, &left, &right, x);
+        if let Some(flow) = flow.filter(|_| clicked.is_none() && ground.clicked()) {
+            clicked = Some(Chosen::Flow(flow));
+        }
         if let Some(flow) = flow {
             let said = self.flows[flow].said.clone();
             egui::Tooltip::always_open(

@@ -166,6 +166,19 @@ impl Piece {
         self.state == State::Live
     }
 
+    /// Whether it waits in this bin: what kind that is in one word, and its number among those of its kind.
+    pub fn waits_in(&self, kind: &str, number: Option<u8>) -> bool {
+        let of_kind = match self.state {
+            State::Cached => "tcache",
+            State::Fast => "fast",
+            State::Unsorted => "unsorted",
+            State::Small => "small",
+            State::Large => "large",
+            State::Live | State::Top | State::Other | State::Own => return false,
+        };
+        of_kind == kind && number.is_none_or(|number| number == self.bin)
+    }
+
     /// The bin that a free chunk waits in, as it is called elsewhere: `tcache bin 5`; nothing of others.
     pub fn bin_name(&self) -> String {
         match self.state {

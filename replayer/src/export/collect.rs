@@ -8,7 +8,9 @@ use super::counters::{Counters, Point};
 use super::lives::{self, Lives, Step};
 use super::sites::{Amount, Dump, Lifetime, Sites, real};
 use crate::range::Range;
+use crate::report::units::{bytes, count};
 use crate::run::Progress;
+use crate::selection::Selection;
 use malloscope_traces::header::ClockSource;
 use malloscope_traces::stacks::Sampling;
 use malloscope_traces::{Call, Placed, Pointer, Reader, Record, Slot, Stack};
@@ -35,24 +37,34 @@ const LATEST: u64 = 4;
 /// No site: the call has no stack and nobody stands for it.
 const NO_SITE: u32 = u32::MAX;
 
+/// No site: it is not selected.
+const LEFT_OUT: u32 = NO_SITE - 1;
+
+fn is_site(site: u32) -> bool {
+    site < LEFT_OUT
+}
+
 /// What of a [`Profile`] is wanted beside what costs next to nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
     /// [`Profile::dumps`].
     pub dumps: bool,
     /// [`Profile::lives`].
     pub lives: bool,
     /// These records alone; without it, all.
     pub range: Option<Range>,
+    /// Only these allocations, as far as sites are concerned; all others live as well.
+    pub selection: Option<&'a Selection>,
 }
 
-impl Wanted {
+impl Wanted<'_> {
     /// What a format needs.
-    pub fn for_format(format: super::Format) -> Wanted {
+    pub fn for_format(format: super::Format) -> Wanted<'static> {
         Wanted {
             dumps: format == super::Format::Perfetto,
             lives: format == super::Format::Firefox,
             range: None,
+            selection: None,
         }
     }
 }
@@ -75,6 +87,17 @@ pub struct Counted {
     pub bytes: u64,
     /// Of these allocations, those that were temporary: freed before the thread that made them made another.
     pub temporary: u64,
+}
+
+impl Counted {
+    /// Behind what was counted: all there is with these, which were left out; nothing if there are none.
+    pub fn out_of(self, counted: Counted) -> String {
+        if self.allocations == 0 {
+            return String::new();
+        }
+        let sum = (self.allocations + counted.allocations, self.bytes.saturating_add(counted.bytes));
+        format!(", out of {} allocations of {}", count(sum.0), bytes(sum.1))
+    }
 }
 
 /// A thread, or all those that have no lane of their own.
@@ -108,7 +131,7 @@ pub enum Error {
 pub fn collect<R: Read + Seek>(
     reader: &mut Reader<R>,
     needs_stacks: bool,
-    wanted: Wanted,
+    wanted: Wanted<'_>,
     mut progress: impl FnMut(Progress),
 ) -> Result<Profile, Error> {
     let mut pass = Pass::new(reader, wanted)?;
@@ -168,9 +191,9 @@ impl Living {
     }
 }
 
-struct Pass {
+struct Pass<'a> {
     profile: Profile,
-    wanted: Wanted,
+    wanted: Wanted<'a>,
     sampling: Sampling,
     slots: Vec<Living>,
     sites: Sites,
@@ -191,8 +214,8 @@ struct Pass {
     between_dumps: u64,
 }
 
-impl Pass {
-    fn new<R: Read + Seek>(reader: &mut Reader<R>, wanted: Wanted) -> Result<Pass, Error> {
+impl<'a> Pass<'a> {
+    fn new<R: Read + Seek>(reader: &mut Reader<R>, wanted: Wanted<'a>) -> Result<Pass<'a>, Error> {
         let header = reader.header().clone();
         let stacks = reader.stacks()?;
         let has_clock = header.clock.source != ClockSource::None;
@@ -207,6 +230,7 @@ impl Pass {
             stacks,
             sites: Vec::new(),
             counted: Counted::default(),
+            left_out: Counted::default(),
             dumps: Vec::new(),
             lives: Lives::default(),
             counters: Vec::new(),
@@ -250,7 +274,9 @@ impl Pass {
             }
         }
         self.calls += u64::from(record.call.is_of_malloc());
-        self.call(step, &record.call, stack);
+        let is_selected =
+            self.wanted.selection.is_none_or(|selection| selection.selects(number, record, stack));
+        self.call(step, &record.call, stack, is_selected);
         self.counters.note(self.point());
         if self.now >= self.next_dump {
             self.profile.dumps.push(self.sites.dump(self.now));
@@ -275,7 +301,7 @@ impl Pass {
         }
     }
 
-    fn call(&mut self, step: Step, call: &Call, stack: Stack) {
+    fn call(&mut self, step: Step, call: &Call, stack: Stack, is_selected: bool) {
         let request = call.request().unwrap_or(0);
         match *call {
             Call::Free { pointer } => self.free(step, pointer.slot),
@@ -284,30 +310,31 @@ impl Pass {
                 if !to.pointer.is_null() || request == 0 {
                     self.end(step, old.slot);
                 }
-                self.begin(step, request, to, stack);
+                self.begin(step, (request, is_selected), to, stack);
             }
             _ => {
                 if let Some(to) = call.placed() {
-                    self.begin(step, request, to, stack);
+                    self.begin(step, (request, is_selected), to, stack);
                 }
             }
         }
     }
 
     /// An allocation is made, unless the call failed.
-    fn begin(&mut self, step: Step, request: u64, to: Placed, stack: Stack) {
+    fn begin(&mut self, step: Step, (request, is_selected): (u64, bool), to: Placed, stack: Stack) {
         if to.pointer.is_null() {
             return;
         }
         // A call without a stack is a site like another where all have one; where few have, others stand for it.
         let site = match self.sampling {
+            _ if !is_selected => LEFT_OUT,
             Sampling::Bytes { .. } if stack.is_none() => NO_SITE,
             _ => self.sites.of(stack),
         };
-        if site != NO_SITE {
+        if is_site(site) {
             self.sites.allocate(site, self.amount(request));
         }
-        let counted = &mut self.profile.counted;
+        let counted = self.counted(site);
         counted.allocations += 1;
         counted.bytes = counted.bytes.saturating_add(request);
         let Slot(slot) = to.pointer.slot;
@@ -335,7 +362,7 @@ impl Pass {
     }
 
     fn bear(&mut self, step: Step, (slot, site, request): (u32, u32, u64), pointer: Pointer) -> u32 {
-        if !self.wanted.lives || site == NO_SITE {
+        if !self.wanted.lives || !is_site(site) {
             return 0;
         }
         let is_known = self.profile.header.heap.placements && pointer.address != Pointer::UNKNOWN;
@@ -362,8 +389,8 @@ impl Pass {
     fn free(&mut self, step: Step, slot: Slot) {
         let living = self.slots.get(slot.0 as usize).copied().unwrap_or_default();
         if living.chunk & (LATEST | 1) == LATEST | 1 {
-            self.profile.counted.temporary += 1;
-            if living.site != NO_SITE {
+            self.counted(living.site).temporary += 1;
+            if is_site(living.site) {
                 self.sites.was_temporary(living.site, self.amount(living.request));
             }
         }
@@ -376,13 +403,18 @@ impl Pass {
             return;
         };
         let living = std::mem::take(living);
-        if living.site != NO_SITE {
+        if is_site(living.site) {
             let amount = self.amount(living.request);
             self.sites.free(living.site, amount, living.until(step.time, step.record));
         }
         self.profile.lives.bury(living.life, step);
         self.live -= u128::from(living.request);
         self.hold(living.chunk, |total, bytes| total.wrapping_sub(bytes));
+    }
+
+    /// Where allocations of a site are counted one by one.
+    fn counted(&mut self, site: u32) -> &mut Counted {
+        if site == LEFT_OUT { &mut self.profile.left_out } else { &mut self.profile.counted }
     }
 
     /// How much the calls are that an allocation stands for.
@@ -416,7 +448,7 @@ impl Pass {
         let end = self.now.max(recorded);
         for index in 0..self.slots.len() {
             let living = self.slots[index];
-            if living.chunk & 1 == 1 && living.site != NO_SITE {
+            if living.chunk & 1 == 1 && is_site(living.site) {
                 let amount = self.amount(living.request);
                 self.sites.outlive(living.site, amount, living.until(end, records));
             }

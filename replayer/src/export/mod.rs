@@ -93,8 +93,10 @@ pub struct Profile {
     pub stacks: Stacks,
     /// What each stack did; stacks that allocated nothing are not in it.
     pub sites: Vec<Site>,
-    /// All allocations, also of calls whose stack is not known.
+    /// All allocations that are selected, also of calls whose stack is not known.
     pub counted: Counted,
+    /// All others.
+    pub left_out: Counted,
     /// How the sites stood at some moments on the way; empty unless it was asked for.
     pub dumps: Vec<Dump>,
     /// Allocations one by one; empty unless it was asked for.

@@ -79,6 +79,7 @@ impl Allocations<'_> {
         let one = |allocation: Allocation| One {
             allocation,
             lived: allocation.lifetime(listing.end),
+            stack: allocation.stack.0,
             frames: self.frames(&allocation),
         };
         let document = Document {
@@ -157,6 +158,7 @@ struct One<'a> {
     #[serde(flatten)]
     allocation: Allocation,
     lived: crate::allocations::When,
+    stack: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     frames: Vec<&'a str>,
 }

@@ -62,12 +62,13 @@ impl Sites<'_> {
     }
 
     fn opening(&self) -> Vec<Text> {
-        let SiteTable { counted, peak, end, .. } = self.table;
+        let SiteTable { counted, left_out, peak, end, .. } = self.table;
         let allocations = format!(
-            "{} allocations of {}, {} of them temporary",
+            "{} allocations of {}, {} of them temporary{}",
             count(counted.allocations),
             bytes(counted.bytes),
-            count(counted.temporary)
+            count(counted.temporary),
+            left_out.out_of(*counted),
         );
         let when =
             |time| if self.table.has_clock { format!(" after {}", nanos(time)) } else { String::new() };
@@ -136,6 +137,7 @@ struct Document<'a> {
     /// One in so many bytes, where stacks were sampled.
     sampled: Option<u64>,
     counted: Counted,
+    left_out: Counted,
     peak: When,
     end: When,
     pinned_unit: Option<Unit>,
@@ -191,6 +193,7 @@ impl<'a> Document<'a> {
             trace: sites.trace,
             sampled,
             counted: table.counted,
+            left_out: table.left_out,
             peak: When { time: table.peak.time, live_bytes: table.peak.live },
             end: When { time: table.end.time, live_bytes: table.end.live },
             pinned_unit: table.pinned,
@@ -209,6 +212,7 @@ struct Chosen<'a>(Sites<'a>);
 struct OneSite<'a> {
     #[serde(flatten)]
     numbers: Numbers,
+    stack: u32,
     /// The innermost first.
     frames: Vec<OneFrame<'a>>,
 }
@@ -234,7 +238,8 @@ impl Serialize for Chosen<'_> {
         let mut sequence = serializer.serialize_seq(Some(sites.rows.len()))?;
         for row in sites.chosen() {
             let frames = legend.stack(row.stack).iter().map(frame).collect();
-            sequence.serialize_element(&OneSite { numbers: Numbers::of(sites.table, row), frames })?;
+            let numbers = Numbers::of(sites.table, row);
+            sequence.serialize_element(&OneSite { numbers, stack: row.stack.0, frames })?;
         }
         sequence.end()
     }

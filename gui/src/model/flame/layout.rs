@@ -148,7 +148,8 @@ pub(super) mod tests {
             |&(stack, weight): &(u32, f64)| Row { stack: Stack(stack), place: None, weight, error: 0.0 };
         let total = rows.iter().map(|row| row.1).sum();
         let rows = rows.iter().map(row).collect();
-        let blame = Blame { what: What::Bytes, unit: Unit::Bytes, total, left_out: 0.0, standard_error: None, rows };
+        let blame =
+            Blame { what: What::Bytes, unit: Unit::Bytes, total, left_out: 0.0, standard_error: None, rows };
         let tree = Tree::of(&legend, &blame, None, &Shape::default());
         (legend, tree)
     }

@@ -6,6 +6,7 @@ pub mod picture;
 use malloscope_replayer::blame::What;
 use malloscope_replayer::blame::legend::{FunctionId, Legend};
 use malloscope_replayer::blame::tree::Shape;
+use malloscope_replayer::filter::Filter;
 use malloscope_replayer::trial::Trial;
 use malloscope_traces::Stack;
 use picture::Picture;
@@ -22,11 +23,19 @@ pub struct Recipe {
     pub shape: Shape,
     /// Of which records, where it is of what the program did: the first, and the first after them.
     pub range: Option<(u64, u64)>,
+    /// Of which allocations.
+    pub filter: Filter,
 }
 
 impl Default for Recipe {
     fn default() -> Recipe {
-        Recipe { what: What::Bytes, compares: false, shape: Shape::default(), range: None }
+        Recipe {
+            what: What::Bytes,
+            compares: false,
+            shape: Shape::default(),
+            range: None,
+            filter: Filter::default(),
+        }
     }
 }
 
@@ -121,6 +130,7 @@ pub fn command(trace: &Path, recipe: &Recipe, legend: &Legend, other: Option<&Tr
     let name = |function: FunctionId| quoted(&legend.get(function).name);
     words.extend(shape.focus.map(|function| format!("--focus {}", name(function))));
     words.extend(shape.hidden.iter().map(|&function| format!("--hide {}", name(function))));
+    words.extend(options(&recipe.filter));
     words.extend(recipe.range_in_use().map(|(first, end)| format!("--range {first}..{end}")));
     for option in other.map(Trial::options).unwrap_or_default().chunks(2) {
         let against = match option.first().map(String::as_str) {
@@ -132,6 +142,11 @@ pub fn command(trace: &Path, recipe: &Recipe, legend: &Legend, other: Option<&Tr
     }
     words.push(format!("-o {}.svg", recipe.what.name()));
     Some(words.join(" "))
+}
+
+/// The options that say a filter, for a shell.
+pub fn options(filter: &Filter) -> Vec<String> {
+    filter.options().into_iter().map(|(name, value)| format!("{name} {}", quoted(&value))).collect()
 }
 
 /// A word as shells read it.
@@ -167,6 +182,13 @@ mod tests {
         assert_eq!(against(&recipe, Some(&narrow)), None);
         recipe.shape = Shape { is_inverted: true, hidden: vec![FunctionId(0)], ..Shape::default() };
         assert!(said(&recipe).contains("--callers --hide '[no stack]'"), "{}", said(&recipe));
+        let filter = Filter { thread: Some(2), sizes: "..64".parse().ok(), ..Filter::default() };
+        recipe = Recipe { filter, ..Recipe::default() };
+        assert!(
+            said(&recipe).ends_with("--of bytes --thread 2 --size ..64 -o bytes.svg"),
+            "{}",
+            said(&recipe)
+        );
         recipe = Recipe { range: Some((3, 9)), ..Recipe::default() };
         assert!(said(&recipe).ends_with("--of bytes --range 3..9 -o bytes.svg"), "{}", said(&recipe));
     }

@@ -19,6 +19,8 @@ pub const COLOURS: usize = 6;
 pub struct Totals {
     /// All there was, whoever caused it: counted.
     pub counted: f64,
+    /// What the filter leaves out.
+    pub left_out: f64,
     /// By how much the sum of stacks is likely to be off, where they were sampled.
     pub error: Option<f64>,
     /// All there was in the second run.
@@ -30,6 +32,7 @@ impl Totals {
     pub fn of(first: &Blame, second: Option<&Blame>) -> Totals {
         Totals {
             counted: first.total,
+            left_out: first.left_out,
             error: first.standard_error,
             second: second.map(|second| second.total),
         }

@@ -1,23 +1,36 @@
 //! One bin: what it is, what it did over the records, and which requests it served.
 
+use super::super::filter;
 use super::{BinsView, weak};
 use crate::app::command::{Command, Commands};
-use crate::model::Replayed;
 use crate::model::flows::Unit;
+use crate::model::heap::{Ask, waiting_in};
 use crate::model::heat::{Heat, HeatRow};
+use crate::model::view::View;
+use crate::model::{Model, Replayed};
 use crate::theme;
 use crate::widgets::scale::narrow;
 use crate::widgets::table::{Cell, Column, Table};
 use egui::{Grid, Mesh, Rect, RichText, Sense, Ui, WidgetInfo, accesskit::Role, vec2};
+use malloscope_replayer::explore::map::Piece;
+use malloscope_replayer::filter::Filter;
 use malloscope_replayer::outcome::BinRow;
 use malloscope_replayer::report::units::{bytes, count, percent};
 use malloscope_replayer::trial::WordWidth;
 
+/// Chunks of a free list that are shown.
+const LISTED: usize = 50;
 /// The height of the picture of its requests.
 const PICTURE: f32 = 56.0;
 
 impl BinsView {
-    pub(super) fn chosen(&mut self, ui: &mut Ui, replayed: &Replayed, commands: &mut Commands) {
+    pub(super) fn chosen(
+        &mut self,
+        ui: &mut Ui,
+        model: &Model,
+        replayed: &Replayed,
+        commands: &mut Commands,
+    ) {
         let Some(chosen) = self.chosen.clone() else { return };
         let heat = &replayed.heat;
         ui.horizontal(|ui| {
@@ -25,6 +38,7 @@ impl BinsView {
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 if ui.small_button("Close bin").clicked() {
                     self.chosen = None;
+                    commands.push(Command::Filter(Filter { places: None, ..model.filter }));
                 }
             });
         });
@@ -35,12 +49,14 @@ impl BinsView {
         let row = &heat.rows[number];
         let is_wide = replayed.report.outcome.trial.words == WordWidth::Bits64;
         ui.label(described(&row.row, is_wide));
+        ui.horizontal_wrapped(|ui| filter::links(ui, model, View::Bins, commands));
         ui.add_space(theme::GAP);
         over_time(ui, heat, number);
         in_records(ui, heat, number, chosen.records, commands);
         ui.add_space(theme::GAP);
         numbers(ui, heat, row);
         sizes(ui, replayed, &row.row);
+        free_list(ui, model, &row.row, commands);
     }
 }
 
@@ -58,6 +74,39 @@ fn in_records(ui: &mut Ui, heat: &Heat, number: usize, (first, end): (u64, u64),
     ui.label(if cell.requests() == 0 { "not asked".to_owned() } else { cell.said() });
     if ui.button("Only these records").on_hover_text("Count these records alone, everywhere").clicked() {
         commands.push(Command::Select(Some((first, end))));
+    }
+}
+
+/// The chunks that wait in the bin at the record that all views look at, those that would be taken first on top.
+fn free_list(ui: &mut Ui, model: &Model, bin: &BinRow, commands: &mut Commands) {
+    ui.add_space(theme::GAP);
+    let wanted = model.wanted_record();
+    let moment = model.exploring.moment.as_ref().filter(|_| model.is_explored());
+    let Some(moment) = moment else {
+        let meaning = "Replays up to the record that is looked at, or to the end, and lists the chunks that wait there.";
+        let asks = ui.button("Show its free list").on_hover_text(meaning).clicked();
+        commands.extend(wanted.filter(|_| asks).map(|record| Command::Explore(Ask::To(record))));
+        return;
+    };
+    let waiting = waiting_in(&moment.heap, bin);
+    let when = moment.record().map_or_else(
+        || "before the first record".to_owned(),
+        |record| format!("after record {}", count(record)),
+    );
+    let all: u64 = waiting.iter().map(|piece| piece.size).sum();
+    let said = format!("Free list {when}: {} chunks, {}", count(waiting.len() as u64), bytes(all));
+    ui.label(weak(said));
+    let column = |title: &str, is_number| Column { title: title.to_owned(), meaning: "", is_number };
+    let plain = |text: String| Cell { text, ..Cell::default() };
+    let row = |piece: &&Piece| {
+        let whose = piece.thread.map_or_else(|| "–".to_owned(), |thread| thread.to_string());
+        vec![plain(format!("{:#x}", piece.address)), plain(count(piece.size)), plain(whose)]
+    };
+    let rows = waiting.iter().take(LISTED).map(row).collect();
+    let columns = vec![column("Chunk", false), column("Bytes", true), column("Thread", true)];
+    Table { name: "Free list", columns, rows }.show(ui);
+    if waiting.len() > LISTED {
+        ui.label(weak(format!("and {} more", count((waiting.len() - LISTED) as u64))));
     }
 }
 

@@ -183,6 +183,11 @@ fn total(ui: &mut Ui, picture: &Picture) {
         ),
         None => unit.shown(totals.counted),
     };
+    let filter = &picture.recipe.filter;
+    let text = match filter.is_all() {
+        true => text,
+        false => format!("{text} of {} ({})", unit.shown(totals.counted + totals.left_out), filter.said()),
+    };
     let meaning = format!(
         "All {} there were, whoever caused them, counted: the same number as in the report. The root of the picture is {}.",
         unit.name(),
