@@ -40,6 +40,7 @@ picture served --view served
 picture map --view map --at 150000
 picture flame --view flame
 picture sites --view sites
+picture allocations --view allocations --only size=64.. --only lifetime=100..
 picture runs --view runs --compare mmap_threshold=64K --compare tcache_count=0 --compare glibc=2.31
 picture report --view report
 

@@ -9,7 +9,7 @@ use crate::model::{Model, span, trial};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, ValueEnum};
 use egui::Theme;
-use malloscope_replayer::filter::{Filter, Lifetime, Places, Sizes};
+use malloscope_replayer::filter::Filter;
 use malloscope_replayer::trial::Trial;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -59,9 +59,11 @@ pub struct Looks {
     /// Show that panel alone
     #[arg(long, requires = "view")]
     pub alone: bool,
-    /// Count only these allocations.
-    #[command(flatten)]
-    pub only: Only,
+    /// Count only some allocations: `size=64..1K`, `lifetime=..11`, `place=tcache-3,top`, `thread=2` or `stack=17`
+    ///
+    /// As the options of `malloscope flame` spell them; more than once for all of them together.
+    #[arg(long, value_name = "WHAT=WHICH", value_parser = Filter::part)]
+    pub only: Vec<Filter>,
     /// Replay with these settings too, as `--set` of `malloscope replay` spells them
     ///
     /// Also `glibc=2.31`, `memory=real` and `touch=all`. More than once for more than one replay.
@@ -70,40 +72,6 @@ pub struct Looks {
     /// Dark or light colours [default: as they were left, or as the desktop's]
     #[arg(long, value_name = "COLOURS")]
     pub theme: Option<ThemeArg>,
-}
-
-/// Which allocations the flamegraph, the sites and the single allocations count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
-pub struct Only {
-    /// Count only allocations of this thread
-    #[arg(long, value_name = "N")]
-    pub thread: Option<u32>,
-    /// Count only allocations of so many bytes: 64..1K, or 4K..
-    #[arg(long, value_name = "A..B")]
-    pub size: Option<Sizes>,
-    /// Count only allocations that lived for so many records: ..11, 1000.., or never-freed
-    #[arg(long, value_name = "A..B")]
-    pub lifetime: Option<Lifetime>,
-    /// Count only allocations that were served from there: tcache, top, or tcache-3
-    #[arg(long, value_name = "PLACE,…")]
-    pub place: Option<Places>,
-    /// Count only allocations of this stack, by its number
-    #[arg(long, value_name = "N")]
-    pub stack: Option<u32>,
-}
-
-impl From<Only> for Filter {
-    fn from(only: Only) -> Filter {
-        let Only { thread, size: sizes, lifetime, place: places, stack } = only;
-        Filter { thread, sizes, lifetime, places, stack }
-    }
-}
-
-impl From<Filter> for Only {
-    fn from(filter: Filter) -> Only {
-        let Filter { thread, sizes: size, lifetime, places: place, stack } = filter;
-        Only { thread, size, lifetime, place, stack }
-    }
 }
 
 /// Dark or light.
@@ -124,7 +92,7 @@ impl Looks {
             range: model.range,
             view: Some(model.front),
             alone: model.is_alone,
-            only: model.filter.into(),
+            only: model.filter.apart(),
             compare: others.map(|run| run.trial.clone()).collect(),
             theme: theme.map(|theme| match theme {
                 Theme::Dark => ThemeArg::Dark,
@@ -140,8 +108,9 @@ impl Looks {
             commands.push(Command::Try(self.compare.clone()));
         }
         commands.extend(self.range.map(|range| Command::Select(Some(range))));
-        if self.only != Only::default() {
-            commands.push(Command::Filter(self.only.into()));
+        if !self.only.is_empty() {
+            let all = self.only.iter().fold(Filter::default(), |all, part| all.and(part));
+            commands.push(Command::Filter(all));
         }
         commands.extend(self.at.map(|record| Command::Point(Some(record))));
         commands.extend(self.view.map(Command::Look));
@@ -169,8 +138,8 @@ impl Looks {
         };
         option("--at", self.at.map(|record| record.to_string()));
         option("--range", self.range.map(span::typed));
-        for (name, value) in Filter::from(self.only).options() {
-            option(name, Some(value));
+        for (name, value) in self.only.iter().flat_map(Filter::options) {
+            option("--only", Some(format!("{}={value}", name.trim_start_matches('-'))));
         }
         option("--view", self.view.map(|view| view.word().to_owned()));
         self.compare.iter().for_each(|trial| option("--compare", Some(trial::typed(trial))));
@@ -245,16 +214,14 @@ mod tests {
     fn what_is_looked_at_is_a_command_line_and_back() {
         let lines: [&[&str]; 6] = [
             &[
+                "--only",
+                "thread=2",
+                "--only",
+                "size=64..1K",
+                "--only",
+                "place=tcache-3,top",
                 "--view",
                 "flame",
-                "--thread",
-                "2",
-                "--size",
-                "64..1K",
-                "--lifetime",
-                "never-freed",
-                "--place",
-                "tcache-3,top",
             ],
             &["--view", "timeline"],
             &["--view", "bins", "--alone", "--theme", "light"],

@@ -71,6 +71,48 @@ impl Filter {
         options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
+    /// A part of a filter, as `size=64..1K`: the name of an option and its value.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn part(text: &str) -> Result<Filter, String> {
+        let all = Filter::default();
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        let number = || value.parse().map_err(|_| format!("`{value}` is not the number of a {name}"));
+        Ok(match name {
+            "thread" => Filter { thread: Some(number()?), ..all },
+            "size" => Filter { sizes: Some(value.parse()?), ..all },
+            "lifetime" => Filter { lifetime: Some(value.parse()?), ..all },
+            "place" => Filter { places: Some(value.parse()?), ..all },
+            "stack" => Filter { stack: Some(number()?), ..all },
+            _ => return Err(format!("`{name}` is none of thread, size, lifetime, place and stack")),
+        })
+    }
+
+    /// Its parts, each alone.
+    pub fn apart(&self) -> Vec<Filter> {
+        let alone = |(_, without): (String, Filter)| Filter {
+            thread: self.thread.filter(|_| without.thread.is_none()),
+            sizes: self.sizes.filter(|_| without.sizes.is_none()),
+            lifetime: self.lifetime.filter(|_| without.lifetime.is_none()),
+            places: self.places.filter(|_| without.places.is_none()),
+            stack: self.stack.filter(|_| without.stack.is_none()),
+        };
+        self.parts().into_iter().map(alone).collect()
+    }
+
+    /// What both ask for; where that is the same thing, as the other does.
+    pub fn and(self, other: &Filter) -> Filter {
+        Filter {
+            thread: other.thread.or(self.thread),
+            sizes: other.sizes.or(self.sizes),
+            lifetime: other.lifetime.or(self.lifetime),
+            places: other.places.or(self.places),
+            stack: other.stack.or(self.stack),
+        }
+    }
+
     /// What it lets through, in words, each with the filter that does not ask for it.
     pub fn parts(&self) -> Vec<(String, Filter)> {
         let parts = [
@@ -110,6 +152,15 @@ mod tests {
         assert_eq!(filter.said(), said);
         assert_eq!(filter.parts()[1].1, Filter { sizes: None, ..filter });
         assert!(Filter::default().is_all() && !filter.is_all() && Filter::default().said().is_empty());
+        let apart = filter.apart();
+        assert_eq!(apart.iter().fold(Filter::default(), |all, part| all.and(part)), filter);
+        let typed =
+            apart.iter().flat_map(Filter::options).map(|(name, value)| format!("{}={value}", &name[2..]));
+        let read: Vec<Filter> = typed.map(|text| Filter::part(&text).unwrap()).collect();
+        assert_eq!((apart.len(), read), (5, apart));
+        for wrong in ["size", "size=", "thread=x", "colour=red", ""] {
+            assert!(Filter::part(wrong).is_err(), "{wrong}");
+        }
         let again: Filter = serde_json::from_str(&serde_json::to_string(&filter).unwrap()).unwrap();
         assert_eq!(again, filter);
     }

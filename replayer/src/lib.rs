@@ -4,6 +4,7 @@
 pub mod allocations;
 pub mod blame;
 pub mod engine;
+pub mod excerpt;
 pub mod explore;
 pub mod export;
 pub mod fidelity;

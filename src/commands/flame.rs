@@ -53,9 +53,8 @@ pub struct Args {
     /// Count only these records: 1000..2000, 1000.. or ..2000
     #[arg(long, value_name = "A..B")]
     range: Option<Range>,
-    /// In a tree, leave functions out that caused less than this, in percent of all
-    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
-    least: f64,
+    #[command(flatten)]
+    tree: TreeArgs,
     #[command(flatten)]
     only: FilterArgs,
     #[command(flatten)]
@@ -66,6 +65,17 @@ pub struct Args {
     release: ReleaseArg,
     #[command(flatten)]
     trial: TrialArgs,
+}
+
+/// What a tree shows.
+#[derive(Debug, clap::Args)]
+struct TreeArgs {
+    /// In a tree, leave functions out that caused less than this, in percent of all
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
+    least: f64,
+    /// In a tree, show what stands in the source, where the file is at hand
+    #[arg(long)]
+    source: bool,
 }
 
 /// How stacks are put together.
@@ -175,7 +185,7 @@ pub fn run(args: Args) -> Outcome {
         if second.is_some() {
             bail!("a difference is drawn or folded: say `--format svg` or `--format folded`");
         }
-        return print_tree(&first, &args.shape, args.least, args.output.as_deref());
+        return print_tree(&first, &args.shape, &args.tree, args.output.as_deref());
     }
     let drawn = second.as_ref().unwrap_or(&first);
     let scale = match args.format {
@@ -305,12 +315,12 @@ impl Charged {
 }
 
 /// Prints the tree as a table.
-fn print_tree(charged: &Charged, shape: &ShapeArgs, least: f64, output: Option<&Path>) -> Outcome {
+fn print_tree(charged: &Charged, shape: &ShapeArgs, shown: &TreeArgs, output: Option<&Path>) -> Outcome {
     let (legend, tree) = charged.tree(shape)?;
     warn(&charged.blame);
     let of = of_how_much(&charged.blame, &charged.filter);
     let title = format!("{}: {}{of}", charged.blame.what.title(), tree.unit.shown(tree.root().total.first));
-    let section = calls::section(&tree, &legend, &title, least / 100.0);
+    let section = calls::section(&tree, &legend, &title, shown.least / 100.0, shown.source);
     output::print_for_people_into(&[section], output)?;
     Ok(ExitCode::SUCCESS)
 }

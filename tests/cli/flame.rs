@@ -1,6 +1,6 @@
 //! Flamegraphs, folded stacks, and the stacks of reports, of a program recorded with all its stacks.
 
-use super::run::{answer, folder, malloscope, program, said, trace};
+use super::run::{answer, built, folder, malloscope, program, said, trace};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -72,6 +72,26 @@ fn everything_can_be_drawn_and_inferno_reads_what_is_folded() {
             assert!(lines.keys().any(|line| line.split(';').any(|name| name == "main")), "{folded}");
         }
     }
+}
+
+#[test]
+fn a_tree_shows_the_source_where_it_is_at_hand() {
+    let trace = folder().join("debuggable.mscope").display().to_string();
+    let mut command = malloscope(["record", "--stacks", "all", "-o", &trace, "--"]);
+    assert_eq!(said(command.arg(built("debuggable", &["-g"]))).code, Some(0));
+    let tree = answer(["flame", "--format", "tree", "--source", "--least", "0", &trace]);
+    let program =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/program.c")).unwrap();
+    let mut lines = 0;
+    for row in tree.lines() {
+        let Some((_, place)) = row.split_once("program.c:") else { continue };
+        let (line, text) = place.trim_end().split_once("  ").unwrap();
+        let line: usize = line.parse().unwrap();
+        assert_eq!(text, program.lines().nth(line - 1).unwrap().trim(), "{row}");
+        lines += 1;
+    }
+    assert!(lines > 2, "{tree}");
+    assert!(!answer(["flame", "--format", "tree", &trace]).contains("program.c"));
 }
 
 #[test]

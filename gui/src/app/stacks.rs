@@ -3,7 +3,7 @@
 use crate::jobs::stacks::{Charge, Grow, List, News, Only, Scan, Slot, Sort, Source, Work};
 use crate::model::allocations::{AllocationsCommand, Asked};
 use crate::model::flame::picture::{Picture, Totals};
-use crate::model::flame::{FlameCommand, Recipe};
+use crate::model::flame::{FlameCommand, Recipe, Source as FlameSource};
 use crate::model::sites::{Order, SitesCommand, Sorted};
 use crate::model::stacks::sources;
 use crate::model::{Model, Tile};
@@ -55,6 +55,7 @@ pub fn flame(model: &mut Model, command: FlameCommand) -> Todo {
             Some(picture) => picture.reveal(stack),
             None => flame.reveal = Some(stack),
         },
+        FlameCommand::Source(shows) => flame.shows_source = shows,
         FlameCommand::Cancel => return cancel_flame(model),
         FlameCommand::Zoom(node) => in_picture(model, |picture| picture.zoom_to(node)),
         FlameCommand::Back => in_picture(model, Picture::zoom_back),
@@ -82,6 +83,7 @@ fn cancel_flame(model: &mut Model) -> Todo {
         }
     }
     model.sites.wants_pinned = false;
+    stop_serving(model, &mut todo);
     // What is shown is what is wanted; without anything, nothing is.
     match &model.flame.picture {
         Some(picture) => model.flame.recipe = picture.recipe.clone(),
@@ -108,10 +110,20 @@ pub fn sites(model: &mut Model, command: SitesCommand) -> Todo {
         SitesCommand::Cancel => {
             (sites.is_wanted, sites.is_stopped) = (false, true);
             sites.table = Tile::Missing;
-            return Todo { stop: vec![Slot::List], start: Vec::new() };
+            let mut todo = Todo { stop: vec![Slot::List], start: Vec::new() };
+            stop_serving(model, &mut todo);
+            return todo;
         }
     }
     pursue(model)
+}
+
+/// Stops finding out who served the requests, if that is under way.
+fn stop_serving(model: &mut Model, todo: &mut Todo) {
+    if model.stacks.servings.is_loading() {
+        model.stacks.servings = Tile::Missing;
+        todo.stop.push(Slot::Serve);
+    }
 }
 
 /// A user does something to the table of single allocations.
@@ -120,12 +132,15 @@ pub fn allocations(model: &mut Model, command: AllocationsCommand) -> Todo {
     match command {
         AllocationsCommand::Want => (allocations.is_wanted, allocations.is_stopped) = (true, false),
         AllocationsCommand::Sort(order) => allocations.sorting = allocations.sorting.clicked(order),
-        AllocationsCommand::Choose(record) => allocations.chosen = Some(record),
+        AllocationsCommand::Choose(one) => allocations.chosen = Some(one),
         AllocationsCommand::Places => allocations.wants_places = true,
         AllocationsCommand::Cancel => {
             (allocations.is_wanted, allocations.is_stopped) = (false, true);
             (allocations.asked, allocations.state) = (None, Tile::Missing);
-            return Todo { stop: vec![Slot::Scan], start: Vec::new() };
+            allocations.wants_places = false;
+            let mut todo = Todo { stop: vec![Slot::Scan], start: Vec::new() };
+            stop_serving(model, &mut todo);
+            return todo;
         }
     }
     pursue(model)
@@ -155,6 +170,7 @@ pub fn heard(model: &mut Model, slot: Slot, news: News) -> Todo {
         (Slot::Serve, News::Served(servings)) => model.stacks.servings = Tile::Ready(servings),
         (Slot::Serve, News::Failed(failure)) => model.stacks.servings = Tile::Failed(failure),
         (Slot::Scan, news) => model.allocations.heard(news),
+        (Slot::Read, News::Read(text)) => model.flame.source.text = Tile::Ready(text),
         (Slot::Grow, News::Grown(tree)) => grown(model, tree),
         (Slot::Sort, News::Sorted(rows, sum)) => {
             if let Some((table, order)) = model.sites.asked.clone() {
@@ -282,9 +298,25 @@ fn pursue(model: &mut Model) -> Todo {
         todo.start.push(Work::List(Box::new(List { trace, range: as_range(model.range), only })));
     }
     todo.start.extend(grow(model).map(Box::new).map(Work::Grow));
+    todo.start.extend(read(model));
     pin(model);
     todo.start.extend(sort(model).map(Box::new).map(Work::Sort));
     todo
+}
+
+/// The source of the function that is looked at, if it is wanted and not there.
+fn read(model: &mut Model) -> Option<Work> {
+    let flame = &mut model.flame;
+    let picture = flame.picture.as_ref().filter(|_| flame.shows_source)?;
+    let line = &picture.tree.node(picture.chosen()).line;
+    let place = picture.legend.place_in_source(line).filter(|_| picture.chosen() != 0);
+    let of = place.and_then(|(file, line)| Some((file.to_owned(), line?)));
+    if flame.source.of == of {
+        return None;
+    }
+    let text = if of.is_some() { Tile::Loading(None) } else { Tile::Missing };
+    flame.source = FlameSource { of: of.clone(), text };
+    of.map(|(file, line)| Work::Read(file, line))
 }
 
 fn needs_servings(filter: &Filter) -> bool {
@@ -458,6 +490,42 @@ mod tests {
         let list = List { trace: "a.mscope".into(), range: Some(range), only: Only::default() };
         let list = Work::List(Box::new(list));
         assert_eq!(sites(&mut model, SitesCommand::Want).start, [list]);
+    }
+
+    #[test]
+    fn another_filter_is_another_picture_and_places_are_found_out_once() {
+        let (mut model, _) = looked_at();
+        heard(&mut model, Slot::Charge(Source::Trace), News::Charged(blames(What::Bytes)));
+        let filter = Filter { thread: Some(2), ..Filter::default() };
+        let todo = look_at_filter(&mut model, filter);
+        let [Work::Charge(charge)] = &todo.start[..] else { panic!("{todo:?}") };
+        assert_eq!((charge.only.filter, todo.stop.contains(&Slot::Charge(Source::Trace))), (filter, true));
+        let places = Filter { places: "top".parse().ok(), ..filter };
+        assert_eq!(kinds(&look_at_filter(&mut model, places)), [Slot::Serve]);
+        assert_eq!(kinds(&sites(&mut model, SitesCommand::Want)), []);
+        assert_eq!(kinds(&allocations(&mut model, AllocationsCommand::Want)), []);
+        let todo = heard(&mut model, Slot::Serve, News::Served(Arc::default()));
+        let expected = [Slot::Charge(Source::Trace), Slot::List, Slot::Scan];
+        assert!(expected.iter().all(|slot| kinds(&todo).contains(slot)), "{todo:?}");
+        // What a replay says, it has seen itself.
+        model.stacks.servings = Tile::Missing;
+        flame(&mut model, FlameCommand::Of(What::Pinned));
+        assert_eq!(
+            kinds(&look_at_filter(&mut model, filter)),
+            [Slot::Scan, Slot::Charge(Source::Recorded), Slot::List]
+        );
+        assert_eq!(model.flame.recipe.filter, filter);
+    }
+
+    #[test]
+    fn places_that_take_too_long_are_not_waited_for() {
+        let (mut model, _) = looked_at();
+        allocations(&mut model, AllocationsCommand::Want);
+        allocations(&mut model, AllocationsCommand::Places);
+        assert!(model.stacks.servings.is_loading());
+        let todo = allocations(&mut model, AllocationsCommand::Cancel);
+        assert_eq!((todo.stop, todo.start), (vec![Slot::Scan, Slot::Serve], Vec::new()));
+        assert_eq!(kinds(&allocations(&mut model, AllocationsCommand::Want)), [Slot::Scan]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use malloscope_replayer::allocations::{self, Listing, allocations};
 use malloscope_replayer::blame::legend::Legend;
 use malloscope_replayer::blame::tree::{Shape, Tree};
 use malloscope_replayer::blame::{Blame, Of, What, recorded_within};
+use malloscope_replayer::excerpt::Excerpt;
 use malloscope_replayer::export::collect::{self, Wanted, collect};
 use malloscope_replayer::export::symbolized;
 use malloscope_replayer::filter::Filter;
@@ -22,6 +23,9 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// How many lines of source are shown before and behind the one that is looked at.
+const AROUND: u32 = 30;
 
 /// One kind of work; there is one of each at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +44,8 @@ pub enum Slot {
     Serve,
     /// Single allocations.
     Scan,
+    /// What stands in the source.
+    Read,
 }
 
 /// Who says what stacks are to blame for.
@@ -70,6 +76,8 @@ pub enum Work {
     Serve(PathBuf),
     /// List its single allocations.
     Scan(Box<Scan>),
+    /// Read this line of a file, and some around it.
+    Read(String, u32),
 }
 
 /// Sites to be listed.
@@ -171,6 +179,8 @@ pub enum News {
     Served(Arc<Servings>),
     /// Single allocations.
     Scanned(Arc<Listing>),
+    /// What stands in the source; nothing where the file is not at hand.
+    Read(Option<Arc<Excerpt>>),
     /// It came to nothing.
     Failed(Failure),
 }
@@ -186,6 +196,7 @@ impl Work {
             Work::Sort(_) => Slot::Sort,
             Work::Serve(_) => Slot::Serve,
             Work::Scan(_) => Slot::Scan,
+            Work::Read(..) => Slot::Read,
         }
     }
 
@@ -198,6 +209,7 @@ impl Work {
             Work::Sort(sort) => sort.rows(),
             Work::Serve(trace) => News::Served(Arc::new(serve(&trace, launcher, desk)?)),
             Work::Scan(scan) => News::Scanned(Arc::new(scan.listing(desk)?)),
+            Work::Read(file, line) => News::Read(Excerpt::read(&file, line, AROUND).ok().map(Arc::new)),
         })
     }
 }

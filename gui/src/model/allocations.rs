@@ -2,7 +2,7 @@
 
 use super::Tile;
 use crate::jobs::stacks::News;
-use malloscope_replayer::allocations::{Listing, Order};
+use malloscope_replayer::allocations::{Allocation, Listing, Order};
 use malloscope_replayer::filter::Filter;
 use std::sync::Arc;
 
@@ -64,8 +64,8 @@ pub struct Allocations {
     pub state: Tile<()>,
     /// The table that is there: while another is made, the one before.
     pub listed: Option<Listed>,
-    /// The record that made the allocation that is looked at.
-    pub chosen: Option<u64>,
+    /// The allocation that is looked at.
+    pub chosen: Option<Allocation>,
 }
 
 impl Allocations {
@@ -102,8 +102,8 @@ pub enum AllocationsCommand {
     Want,
     /// The title of a column was clicked.
     Sort(Order),
-    /// Look at the allocation that this record made.
-    Choose(u64),
+    /// Look at this allocation.
+    Choose(Allocation),
     /// Replay the trace to know who served them.
     Places,
     /// Stop what is being done for it.

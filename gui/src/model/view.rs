@@ -49,7 +49,7 @@ impl View {
             View::Served => "Served from",
             View::Flame => "Flamegraph",
             View::Sites => "Sites",
-            View::Allocations => "Allocations",
+            View::Allocations => "Single allocations",
             View::Map => "Heap map",
             View::Runs => "What if",
             View::Report => "Report",

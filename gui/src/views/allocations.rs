@@ -69,10 +69,7 @@ fn table(ui: &mut Ui, model: &Model, listed: &Listed, commands: &mut Commands) {
         message::show(ui, damage, "What could be read is shown.");
     }
     let legend = model.stacks.legend.ready().map(|legend| &**legend);
-    let chosen = model.allocations.chosen.and_then(|record| {
-        let place = listing.rows.made_by(record)?;
-        listing.rows.get(place)
-    });
+    let chosen = model.allocations.chosen;
     if let Some(chosen) = chosen {
         let height = ui.available_height();
         let frame = egui::Frame::new().inner_margin(theme::GAP / 2.0);
@@ -87,10 +84,7 @@ fn table(ui: &mut Ui, model: &Model, listed: &Listed, commands: &mut Commands) {
         name: "Allocations",
         columns: &columns,
         rows: listing.rows.len(),
-        is_chosen: &|number| {
-            model.allocations.chosen.is_some()
-                && row(number).map(|one| one.made.record) == model.allocations.chosen
-        },
+        is_chosen: &|number| chosen.zip(row(number)).is_some_and(|(chosen, one)| chosen.made == one.made),
         scroll_to: None,
         is_sortable: true,
     };
@@ -108,8 +102,7 @@ fn table(ui: &mut Ui, model: &Model, listed: &Listed, commands: &mut Commands) {
             commands.extend(row(number).into_iter().flat_map(|one| to_the_map(&one)));
         }
         Some(Clicked::Row(number) | Clicked::Triangle(number)) => {
-            let choose = |one: Allocation| AllocationsCommand::Choose(one.made.record);
-            commands.extend(row(number).map(choose).map(Command::Allocations));
+            commands.extend(row(number).map(AllocationsCommand::Choose).map(Command::Allocations));
         }
         None => {}
     }

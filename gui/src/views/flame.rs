@@ -2,6 +2,7 @@
 
 mod chart;
 mod rows;
+mod source;
 mod tools;
 
 use super::filter::FilterBar;
@@ -29,6 +30,7 @@ pub struct FlameView {
     filter: FilterBar,
     chart: chart::Chart,
     rows: rows::Rows,
+    source: source::SourceView,
 }
 
 impl FlameView {
@@ -79,6 +81,14 @@ impl FlameView {
         let frame = egui::Frame::new().inner_margin(crate::theme::GAP / 2.0);
         if width >= WIDE || height >= HIGH {
             rows.resizable(true).frame(frame).show(ui, |ui| self.rows.ui(ui, picture, commands));
+        }
+        if model.flame.shows_source && height >= HIGH {
+            let panel =
+                Panel::bottom("flame source").default_size(height * 0.35).size_range(60.0..=height * 0.8);
+            panel
+                .resizable(true)
+                .frame(frame)
+                .show(ui, |ui| self.source.ui(ui, picture, &model.flame.source));
         }
         self.chart.ui(ui, picture, model.flame.grows_upward, commands);
     }

@@ -266,7 +266,7 @@ pub(super) fn own(legend: &Legend, stack: Stack) -> String {
 
 /// What leads to the single allocations of a stack.
 fn its_allocations(ui: &mut Ui, model: &Model, stack: Stack, commands: &mut Commands) {
-    if ui.link("Its allocations").on_hover_text(View::Allocations.meaning()).clicked() {
+    if ui.link("Its single allocations").on_hover_text(View::Allocations.meaning()).clicked() {
         commands.push(Command::Filter(Filter { stack: Some(stack.0), ..model.filter }));
         commands.push(Command::Look(View::Allocations));
     }

@@ -231,7 +231,11 @@ mod tests {
     use std::io::Cursor;
 
     fn listing(wanted: Wanted<'_>) -> Listing {
-        let heap = Heap { placements: true, ..Heap::default() };
+        listing_of(true, wanted)
+    }
+
+    fn listing_of(placements: bool, wanted: Wanted<'_>) -> Listing {
+        let heap = Heap { placements, ..Heap::default() };
         let mut writer = Writer::new(Vec::new(), &Header { heap, ..Header::default() }).unwrap();
         let malloc = |address, request| Call::Malloc {
             request,
@@ -290,6 +294,12 @@ mod tests {
         let one = listing(Wanted { filter: Filter { thread: Some(1), ..Filter::default() }, ..ALL });
         assert_eq!((one.matching, one.matching_bytes, one.all, one.all_bytes), (2, 1050, 4, 2150));
         assert_eq!(made(Wanted { range: Range::new(1, 4).unwrap(), ..ALL }), [1, 3]);
+    }
+
+    #[test]
+    fn where_a_trace_does_not_say_where_chunks_were_nobody_does() {
+        let rows = listing_of(false, ALL).rows;
+        assert!(rows.len() == 4 && rows.iter().all(|one| one.address.is_none()));
     }
 
     #[test]

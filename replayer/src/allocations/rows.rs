@@ -126,12 +126,6 @@ impl Rows {
     pub fn iter(&self) -> impl Iterator<Item = Allocation> + '_ {
         self.rows.iter().map(|row| row.allocation())
     }
-
-    /// Where the allocation is that this record made, if it is among them.
-    pub fn made_by(&self, record: u64) -> Option<usize> {
-        let made = packed(record);
-        self.rows.iter().position(|row| row.made == made)
-    }
 }
 
 /// Those that come first in an order, of all that are added.

@@ -79,7 +79,8 @@ pub(crate) fn each<R: Read + Seek>(
     let whole = Range::new(range.first(), u64::MAX).unwrap_or(Range::ALL);
     let total = whole.begin(reader)?;
     let end = End { has_clock, ..End::default() };
-    let mut walk = Walk { range, slots: Vec::new(), endless: Vec::new(), end, found };
+    let has_places = reader.header().heap.placements;
+    let mut walk = Walk { range, has_places, slots: Vec::new(), endless: Vec::new(), end, found };
     let mut batch = Vec::new();
     loop {
         let first = match reader.next_batch(&mut batch) {
@@ -105,6 +106,8 @@ pub(crate) fn each<R: Read + Seek>(
 
 struct Walk<'a> {
     range: Range,
+    /// Whether the trace says where chunks were placed: otherwise addresses only tell them apart.
+    has_places: bool,
     slots: Vec<Living>,
     /// What has no slot: nobody will see it end.
     endless: Vec<Living>,
@@ -142,6 +145,7 @@ impl Walk<'_> {
             return;
         }
         let Pointer { address, slot: Slot(slot) } = to.pointer;
+        let address = if self.has_places { address } else { Pointer::UNKNOWN };
         let living = Living { made, request, address, chunk: to.head & !FLAGS, thread, stack };
         let counts = self.range.contains(made.record);
         if to.pointer.slot == Slot::NONE {

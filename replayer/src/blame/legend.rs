@@ -195,10 +195,16 @@ impl Legend {
         }
     }
 
+    /// The file that a line is in, and its number there, as far as they are known.
+    pub fn place_in_source(&self, line: &Line) -> Option<(&str, Option<u32>)> {
+        let file = self.files.get(line.file? as usize)?;
+        Some((file, line.line))
+    }
+
     /// `file:line` of a line, as far as it is known.
     pub fn source(&self, line: &Line) -> Option<String> {
-        let file = self.files.get(line.file? as usize)?;
-        Some(line.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}")))
+        let (file, line) = self.place_in_source(line)?;
+        Some(line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")))
     }
 
     /// The function of this name, as it is shown; of several, the first that was met.

@@ -3,14 +3,17 @@
 pub mod layout;
 pub mod picture;
 
+use super::Tile;
 use malloscope_replayer::blame::What;
 use malloscope_replayer::blame::legend::{FunctionId, Legend};
 use malloscope_replayer::blame::tree::Shape;
+use malloscope_replayer::excerpt::Excerpt;
 use malloscope_replayer::filter::Filter;
 use malloscope_replayer::trial::Trial;
 use malloscope_traces::Stack;
 use picture::Picture;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What a flamegraph is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +68,19 @@ pub struct Flame {
     pub picture: Option<Picture>,
     /// A stack to be shown as soon as there is a picture.
     pub reveal: Option<Stack>,
+    /// Whether the source of the function that is looked at is shown.
+    pub shows_source: bool,
+    /// What is there of it: nothing where the file is not at hand.
+    pub source: Source,
+}
+
+/// The source of the function that is looked at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Source {
+    /// The file and the line.
+    pub of: Option<(String, u32)>,
+    /// What stands there.
+    pub text: Tile<Option<Arc<Excerpt>>>,
 }
 
 /// What a user does to it.
@@ -102,6 +118,8 @@ pub enum FlameCommand {
     Toggle(u32),
     /// Show this stack.
     Reveal(Stack),
+    /// Show the source of the function that is looked at, or do not.
+    Source(bool),
     /// Stop what is being done for it.
     Cancel,
 }

@@ -47,6 +47,14 @@ impl Tools {
             "Put the root below and let what it calls grow upward, instead of hanging down like icicles.",
         )
         .then(|| ask(FlameCommand::GrowUpward(!upward)));
+        let shows = model.flame.shows_source;
+        toggle(
+            ui,
+            shows,
+            "Source",
+            "Show the source of the function that is looked at, where the file is at hand.",
+        )
+        .then(|| ask(FlameCommand::Source(!shows)));
         self.compare(ui, model, &mut ask);
         ui.add_space(theme::GAP);
         let label = ui.label("Search").on_hover_text(

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod allocations;
+
 use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -85,7 +87,11 @@ impl Window {
             });
             let has_pinned = sites.table.ready().is_some_and(|table| table.pinned.is_some());
             let is_named = model.stacks.legend.ready().is_some();
+            let is_served = model.stacks.servings.is_loading();
+            let is_listed = !model.allocations.state.is_loading();
             model.runs.is_any_loading()
+                || is_served
+                || !is_listed
                 || model.stacks.legend.is_loading()
                 || flame.is_wanted && is_named && !is_drawn
                 || sites.is_wanted && is_named && (!is_sorted || sites.wants_pinned && !has_pinned)
@@ -156,6 +162,11 @@ fn launcher() -> Launcher {
 ///       └─ draw                 20 × 100,000 bytes, half of them freed
 /// ```
 fn trace(directory: &Path) -> PathBuf {
+    trace_of(directory, "/src/made/up.c")
+}
+
+/// The same, with its functions in this file.
+fn trace_of(directory: &Path, file: &str) -> PathBuf {
     let mut header = Header::default();
     header.program.path = "/usr/bin/made-up".to_owned();
     let mut writer = Writer::new(Vec::new(), &header).unwrap();
@@ -192,7 +203,7 @@ fn trace(directory: &Path) -> PathBuf {
     for (address, name, line) in
         [(0x10, "main", 7), (0x20, "parse", 17), (0x30, "read_line", 27), (0x40, "draw", 37)]
     {
-        let function = Function { name, file: Some("/src/made/up.c"), line: Some(line) };
+        let function = Function { name, file: Some(file), line: Some(line) };
         symbols.put(ModuleId(0), address, [function]);
     }
     let bytes = embed(Cursor::new(bytes), &symbols.finish(), Vec::new()).unwrap();
@@ -284,6 +295,25 @@ fn what_is_searched_for_has_a_share() {
     window.press("×");
     assert!(!window.says("% of bytes"));
     assert!(!window.picture().is_searched());
+}
+
+#[test]
+fn the_source_of_a_function_is_shown_where_the_file_is_at_hand() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("up.c");
+    let text: String = (1..=40).map(|line| format!("line {line} of it\n")).collect();
+    std::fs::write(&source, text).unwrap();
+    let trace = trace_of(directory.path(), source.to_str().unwrap());
+    let mut window = Window::open(launcher(), &trace, View::Flame);
+    window.settle();
+    window.press("Source");
+    window.must_say(&["Click a function to see its source."]);
+    window.press_role(Role::TreeItem, "draw,");
+    window.must_say(&["up.c:37", "   37  line 37 of it", "line 40 of it"]);
+    std::fs::remove_file(&source).unwrap();
+    window.key(egui::Key::Escape);
+    window.press_role(Role::TreeItem, "read_line,");
+    window.must_say(&["up.c:27", "This file is not at hand"]);
 }
 
 #[test]
