@@ -6,7 +6,7 @@ use crate::app::command::{Command, Commands};
 use crate::model::Model;
 use crate::model::view::View;
 use crate::theme;
-use egui::{ComboBox, Frame, Margin, RichText, TextEdit, Ui};
+use egui::{Button, ComboBox, Frame, Margin, RichText, TextEdit, Ui};
 use malloscope_replayer::filter::{Filter, Places};
 use malloscope_replayer::flows::SOURCES;
 
@@ -150,7 +150,7 @@ pub fn chips(ui: &mut Ui, model: &Model, commands: &mut Commands) {
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = theme::GAP / 2.0;
                 ui.label(RichText::new(&said).strong());
-                let button = ui.add(egui::Button::new("×").frame(false).small());
+                let button = ui.add(Button::new("×").frame(false).small());
                 let name = format!("Take away: {said}");
                 button.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Button, true, &name));
                 if button.on_hover_text("Count others again too").clicked() {
@@ -170,7 +170,10 @@ pub fn links(ui: &mut Ui, model: &Model, panel: View, commands: &mut Commands) {
         return;
     }
     for view in PANELS.into_iter().filter(|view| *view != panel) {
-        if ui.link(format!("Its {}", view.title().to_lowercase())).on_hover_text(view.meaning()).clicked() {
+        // In one piece: the words of a link would be parted at the end of a line.
+        let name = format!("Its {}", view.title().to_lowercase());
+        let name = RichText::new(name).color(ui.visuals().hyperlink_color);
+        if ui.add(Button::new(name).frame(false)).on_hover_text(view.meaning()).clicked() {
             commands.push(Command::Look(view));
         }
     }
