@@ -10,6 +10,7 @@ use malloscope_gui::app::command::Command;
 use malloscope_gui::jobs::WORK;
 use malloscope_gui::model::view::View;
 use malloscope_gui::model::{Model, Tile};
+use malloscope_replayer::report::units;
 use malloscope_replayer::worker::Launcher;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
@@ -184,12 +185,26 @@ fn a_bin_is_chosen_by_a_click_and_says_what_it_did() {
         "In records ",
     ]);
     assert!(window.model().cursor.is_some(), "the records are pointed at");
+    // What it served is what counts now, and what waits in it is listed.
+    assert_eq!(window.model().filter.places.unwrap().said(), row.name);
+    window.press("Show its free list");
+    while window.model().exploring.under_way.is_some() {
+        window.woken.recv().unwrap();
+        window.harness.step();
+    }
+    window.harness.run_steps(3);
+    let heap = &window.model().exploring.moment.as_ref().unwrap().heap;
+    let waiting = heap.pieces.iter().filter(|piece| piece.bin_name() == row.name.replace(' ', " bin "));
+    let (chunks, bytes) = waiting.fold((0, 0), |(chunks, bytes), piece| (chunks + 1, bytes + piece.size));
+    let said = format!(": {} chunks, {}", units::count(chunks), units::bytes(bytes));
+    let when = format!("Free list after record {}", units::count(window.model().cursor.unwrap()));
+    window.must_say(&[&(when + &said)]);
     window.press("Only these records");
     window.settle();
     assert!(window.model().ranged.ready().is_some());
     window.must_say(&["Clear range"]);
     window.press("Close bin");
-    assert!(!window.says("Share of bins"));
+    assert!(!window.says("Share of bins") && window.model().filter.is_all());
     for measure in ["Requests", "Misses", "Bytes", "Hit rate"] {
         window.harness.get_all_by_label(measure).next().unwrap().click();
         window.harness.run_steps(2);

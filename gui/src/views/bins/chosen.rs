@@ -19,7 +19,7 @@ use malloscope_replayer::report::units::{bytes, count, percent};
 use malloscope_replayer::trial::WordWidth;
 
 /// Chunks of a free list that are shown.
-const LISTED: usize = 50;
+const LISTED: usize = 12;
 /// The height of the picture of its requests.
 const PICTURE: f32 = 56.0;
 
@@ -53,10 +53,10 @@ impl BinsView {
         ui.add_space(theme::GAP);
         over_time(ui, heat, number);
         in_records(ui, heat, number, chosen.records, commands);
+        free_list(ui, model, &row.row, commands);
         ui.add_space(theme::GAP);
         numbers(ui, heat, row);
         sizes(ui, replayed, &row.row);
-        free_list(ui, model, &row.row, commands);
     }
 }
 
