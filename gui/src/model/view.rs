@@ -36,9 +36,9 @@ impl View {
         View::Map,
         View::Flame,
         View::Sites,
-        View::Allocations,
         View::Runs,
         View::Report,
+        View::Allocations,
     ];
 
     /// What stands on its tab.
