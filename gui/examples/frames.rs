@@ -1,12 +1,12 @@
 //! What a frame costs in the real window, panel by panel: at rest, while the mouse drags over it, and while
 //! the wheel turns. `benches/window.sh` gives it a screen and a long trace.
 //!
-//!     frames TRACE [WIDTHxHEIGHT [opening]]
+//!     frames TRACE [WIDTHxHEIGHT [PANEL]]
 //!
-//! Every panel is shown alone, and frames are asked for one after the other. The time of the
+//! Every panel, or the one that is named, is shown alone, and frames are asked for one after the other. The time of the
 //! processor counts what drawing without a graphics processor costs, on all threads; waiting for a
 //! screen's next picture is switched off. At last it says how many frames are shown while nothing
-//! happens: there should be none. With `opening` it ends with the first curves.
+//! happens: there should be none.
 
 use egui::{Event, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, TouchPhase, Vec2};
 use malloscope_gui::app::App;
@@ -114,6 +114,7 @@ struct Bench {
     last: Option<Clocks>,
     costs: Costs,
     size: Vec2,
+    panels: Vec<View>,
 }
 
 impl Bench {
@@ -183,7 +184,7 @@ impl Bench {
                         "panel", "median", "99 %", "median", "99 %", "median", "99 %"
                     );
                     self.app.apply(Command::Alone(true));
-                    self.app.apply(Command::Look(View::ALL[0]));
+                    self.app.apply(Command::Look(self.panels[0]));
                     self.stage = Stage::Frames { view: 0, deed: 0, left: FRAMES + BEFORE };
                 } else {
                     // Whoever works says when there is news.
@@ -225,7 +226,7 @@ impl Bench {
 
     fn next(&mut self, view: usize, deed: usize) {
         let (view, deed) = if deed + 1 < Deed::ALL.len() { (view, deed + 1) } else { (view + 1, 0) };
-        match View::ALL.get(view) {
+        match self.panels.get(view) {
             Some(&next) => {
                 // What dragging has selected is not the next one's business.
                 self.app.apply(Command::Select(None));
@@ -239,7 +240,7 @@ impl Bench {
     fn print(&mut self, view: usize, deed: usize) {
         let costs = std::mem::take(&mut self.costs);
         let Costs { mut wall, mut process, mut thread } = costs;
-        let name = format!("{}, {}", View::ALL[view].title(), Deed::ALL[deed].name());
+        let name = format!("{}, {}", self.panels[view].title(), Deed::ALL[deed].name());
         let [a, b] = median_and_worst(&mut wall);
         let [c, d] = median_and_worst(&mut process);
         let [e, f] = median_and_worst(&mut thread);
@@ -286,6 +287,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         words.next().and_then(|size| size.into_string().ok()).unwrap_or_else(|| "1600x1000".to_owned());
     let (width, height) = size.split_once('x').ok_or("a size is WIDTHxHEIGHT")?;
     let size = Vec2::new(width.parse()?, height.parse()?);
+    let panel = words.next().and_then(|panel| panel.into_string().ok());
+    let is_wanted = |view: &View| panel.as_deref().is_none_or(|panel| panel == view.word());
+    let panels: Vec<View> = View::ALL.into_iter().filter(is_wanted).collect();
+    if panels.is_empty() {
+        return Err("there is no such panel".into());
+    }
     let launcher = Launcher { program: "/proc/self/exe".into(), arguments: vec![WORK.into()] };
     let mut options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
@@ -309,6 +316,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             last: None,
             costs,
             size,
+            panels,
         };
         Ok(Box::new(bench) as Box<dyn eframe::App>)
     };

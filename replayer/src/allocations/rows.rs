@@ -197,11 +197,11 @@ mod tests {
         let sources = [Source::Tcache(3), Source::Top, Source::Mapped];
         Allocation {
             made,
-            freed: (mixed % 5 > 0).then_some(freed),
+            freed: (!mixed.is_multiple_of(5)).then_some(freed),
             thread: u32::try_from(mixed % 3).unwrap(),
             request: mixed % 50,
-            address: (mixed % 7 > 0).then_some(mixed * 16),
-            chunk: (mixed % 11 > 0).then_some(mixed % 50 + 16),
+            address: (!mixed.is_multiple_of(7)).then_some(mixed * 16),
+            chunk: (!mixed.is_multiple_of(11)).then_some(mixed % 50 + 16),
             served_from: sources
                 .get(usize::try_from(mixed % 4).unwrap())
                 .map(|&source| ServedFrom::of(source)),

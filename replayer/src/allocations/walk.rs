@@ -177,7 +177,7 @@ impl Walk<'_> {
             if let Some(allocation) = living.allocation(None) {
                 (self.found)(allocation, self.end.at);
             }
-            if self.slots.len() % GIVE_BACK == 0 {
+            if self.slots.len().is_multiple_of(GIVE_BACK) {
                 self.slots.shrink_to_fit();
             }
         }
