@@ -249,7 +249,7 @@ impl Arena {
     ) -> Result<Chunk, Corruption> {
         let mut chunk = padded;
         if let Some((aligned, lead)) = aligned_inside(&cx.memory, padded, alignment) {
-            let rest = ChunkSize(M::Layout::cut((padded.size(&cx.memory) - lead).0));
+            let rest = ChunkSize(M::Layout::cut(padded.size(&cx.memory).0.wrapping_sub(lead.0)));
             aligned.set_head(&mut cx.memory, Head::new(rest, PREVIOUS_IN_USE | self.flag));
             aligned.mark_in_use(&mut cx.memory, rest);
             padded.resize(&mut cx.memory, lead, self.flag);
@@ -281,7 +281,7 @@ impl Arena {
         let above = chunk.at(whole);
         let remainder = chunk.at(size);
         let is_cut = match cx.release.memalign.remainders {
-            Remainders::Freed => whole.0 > M::Layout::cut((size + M::Layout::SMALLEST_CHUNK).0),
+            Remainders::Freed => whole.0 > M::Layout::cut(size.0.wrapping_add(M::Layout::SMALLEST_CHUNK.0)),
             Remainders::Merged => {
                 whole > size
                     && (rest >= M::Layout::SMALLEST_CHUNK

@@ -188,7 +188,8 @@ impl Counters {
     fn note_served(&mut self, from: Source, size: ChunkSize) {
         let served = &mut self.served[SourceKind::of(from) as usize];
         served.requests += 1;
-        served.bytes += size.bytes();
+        // Chunks that were cut by requests which wrapped round may be as long as the address space.
+        served.bytes = served.bytes.wrapping_add(size.bytes());
         let bin = match from {
             Source::Tcache(number) => Bin::Tcache(number),
             Source::Fast(number) => Bin::Fast(number),
@@ -202,7 +203,7 @@ impl Counters {
         };
         let counts = &mut self.bins[bin.index()];
         counts.hits += 1;
-        counts.hit_bytes += size.bytes();
+        counts.hit_bytes = counts.hit_bytes.wrapping_add(size.bytes());
     }
 
     #[cold]

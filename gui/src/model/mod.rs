@@ -197,7 +197,7 @@ impl Model {
                 View::Timeline | View::Bins | View::Served | View::Report => false,
                 View::Runs => self.is_growing(),
                 View::Map => self.is_growing() || self.cursor.is_none(),
-                View::Flame | View::Sites => true,
+                View::Flame | View::Sites | View::Allocations => true,
             }
     }
 
