@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[path = "common/says.rs"]
+mod says;
+#[path = "common/waking.rs"]
+mod waking;
+
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use malloscope_gui::app::App;
@@ -16,10 +21,12 @@ use malloscope_replayer::explore::map::{HeapMap, State};
 use malloscope_replayer::explore::{Explorer, Watched};
 use malloscope_replayer::trial::Trial;
 use malloscope_replayer::worker::Launcher;
+use says::Says;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
+use waking::waking;
 
 fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/samples").join(name)
@@ -87,6 +94,12 @@ struct Window {
     woken: Receiver<()>,
 }
 
+impl Says for Window {
+    fn harness(&self) -> &Harness<'static, Option<App>> {
+        &self.harness
+    }
+}
+
 impl Window {
     fn open(trace: PathBuf) -> Window {
         let program = env!("CARGO_BIN_EXE_malloscope-gui").into();
@@ -94,15 +107,7 @@ impl Window {
         let show = move |ui: &mut egui::Ui, app: &mut Option<App>| {
             app.get_or_insert_with(|| App::new(ui.ctx(), launcher.clone(), Some(trace.clone()))).ui(ui);
         };
-        let (wake, woken) = mpsc::channel();
-        let harness = Harness::builder()
-            .with_size([1600.0, 1000.0])
-            .with_context_setup(move |context| {
-                context.set_request_repaint_callback(move |_| {
-                    let _ = wake.send(());
-                });
-            })
-            .build_ui_state(show, None);
+        let (harness, woken) = waking([1600.0, 1000.0], show);
         let mut window = Window { harness, woken };
         window.until(|app| app.model().recorded().ready().is_some());
         window.apply(Command::Look(View::Map));
@@ -138,14 +143,6 @@ impl Window {
 
     fn record(&self) -> u64 {
         self.app().model().exploring.moment.as_ref().unwrap().record().unwrap()
-    }
-
-    #[track_caller]
-    fn must_say(&self, texts: &[&str]) {
-        for text in texts {
-            let says = self.harness.query_all_by_label_contains(text).next().is_some();
-            assert!(says, "{text:?} is not in\n{:?}", self.harness.root());
-        }
     }
 }
 

@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[path = "common/says.rs"]
+mod says;
+#[path = "common/waking.rs"]
+mod waking;
+
 use egui::{Key, Pos2, pos2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -12,13 +17,21 @@ use malloscope_gui::model::view::View;
 use malloscope_gui::model::{Model, Tile};
 use malloscope_replayer::report::units;
 use malloscope_replayer::worker::Launcher;
+use says::Says;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
+use waking::waking;
 
 /// A window on a sample, and who wakes it.
 struct Window {
     harness: Harness<'static, Option<App>>,
     woken: Receiver<()>,
+}
+
+impl Says for Window {
+    fn harness(&self) -> &Harness<'static, Option<App>> {
+        &self.harness
+    }
 }
 
 impl Window {
@@ -29,15 +42,7 @@ impl Window {
         let show = move |ui: &mut egui::Ui, app: &mut Option<App>| {
             app.get_or_insert_with(|| App::new(ui.ctx(), launcher.clone(), Some(trace.clone()))).ui(ui);
         };
-        let (wake, woken) = mpsc::channel();
-        let harness = Harness::builder()
-            .with_size([1400.0, 900.0])
-            .with_context_setup(move |context| {
-                context.set_request_repaint_callback(move |_| {
-                    let _ = wake.send(());
-                });
-            })
-            .build_ui_state(show, None);
+        let (harness, woken) = waking([1400.0, 900.0], show);
         let mut window = Window { harness, woken };
         window.settle();
         window
@@ -60,18 +65,6 @@ impl Window {
             self.harness.step();
         }
         self.harness.run_steps(3);
-    }
-
-    #[track_caller]
-    fn must_say(&self, texts: &[&str]) {
-        for text in texts {
-            let found = self.harness.query_all_by_label_contains(text).next().is_some();
-            assert!(found, "{text:?} is not in\n{:?}", self.harness.root());
-        }
-    }
-
-    fn says(&self, text: &str) -> bool {
-        self.harness.query_all_by_label_contains(text).next().is_some()
     }
 
     fn press(&mut self, name: &str) {

@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod allocations;
+#[path = "../common/says.rs"]
+mod says;
+#[path = "../common/waking.rs"]
+mod waking;
 
 use egui::accesskit::Role;
 use egui_kittest::Harness;
@@ -25,14 +29,22 @@ use malloscope_traces::symbols::{Builder, Function};
 use malloscope_traces::{
     Call, Ending, Header, Nanos, Placed, Pointer, Reader, Record, Stack, Thread, Writer, embed,
 };
+use says::Says;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
+use waking::waking;
 
 /// A window with a trace, and who wakes it.
 struct Window {
     harness: Harness<'static, Option<App>>,
     woken: Receiver<()>,
+}
+
+impl Says for Window {
+    fn harness(&self) -> &Harness<'static, Option<App>> {
+        &self.harness
+    }
 }
 
 impl Window {
@@ -42,15 +54,7 @@ impl Window {
             let open = || App::new(ui.ctx(), launcher.clone(), Some(trace.clone()));
             app.get_or_insert_with(open).ui(ui);
         };
-        let (wake, woken) = mpsc::channel();
-        let harness = Harness::builder()
-            .with_size([1600.0, 1000.0])
-            .with_context_setup(move |context| {
-                context.set_request_repaint_callback(move |_| {
-                    let _ = wake.send(());
-                });
-            })
-            .build_ui_state(show, None);
+        let (harness, woken) = waking([1600.0, 1000.0], show);
         let mut window = Window { harness, woken };
         window.wait(|app| app.model().recorded().is_loading());
         window.send(Command::Look(view));
@@ -109,17 +113,6 @@ impl Window {
 
     fn picture(&self) -> &Picture {
         self.app().model().flame.picture.as_ref().unwrap()
-    }
-
-    fn says(&self, text: &str) -> bool {
-        self.harness.query_all_by_label_contains(text).next().is_some()
-    }
-
-    #[track_caller]
-    fn must_say(&self, texts: &[&str]) {
-        for text in texts {
-            assert!(self.says(text), "{text:?} is not in\n{:?}", self.harness.root());
-        }
     }
 
     /// Presses what has this label.

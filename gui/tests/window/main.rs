@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[path = "../common/says.rs"]
+mod says;
 mod screen;
 mod shell;
+#[path = "../common/waking.rs"]
+mod waking;
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
@@ -17,14 +21,22 @@ use malloscope_gui::model::view::View;
 use malloscope_replayer::trial::Trial;
 use malloscope_replayer::worker::Launcher;
 use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer};
+use says::Says;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
+use waking::waking;
 
 /// A window, and who wakes it.
 struct Window {
     harness: Harness<'static, Option<App>>,
     woken: Receiver<()>,
+}
+
+impl Says for Window {
+    fn harness(&self) -> &Harness<'static, Option<App>> {
+        &self.harness
+    }
 }
 
 impl Window {
@@ -65,15 +77,7 @@ impl Window {
                 app.ui(ui);
             });
         };
-        let (wake, woken) = mpsc::channel();
-        let harness = Harness::builder()
-            .with_size(size)
-            .with_context_setup(move |context| {
-                context.set_request_repaint_callback(move |_| {
-                    let _ = wake.send(());
-                });
-            })
-            .build_ui_state(show, None);
+        let (harness, woken) = waking(size, show);
         Window { harness, woken }
     }
 
@@ -93,17 +97,6 @@ impl Window {
             self.harness.step();
         }
         self.harness.run_steps(3);
-    }
-
-    fn says(&self, text: &str) -> bool {
-        self.harness.query_all_by_label_contains(text).next().is_some()
-    }
-
-    #[track_caller]
-    fn must_say(&self, texts: &[&str]) {
-        for text in texts {
-            assert!(self.says(text), "{text:?} is not in\n{:?}", self.harness.root());
-        }
     }
 
     /// Presses the button of this name.
