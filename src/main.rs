@@ -3,6 +3,7 @@
 //! One file per subcommand in `commands/`: its arguments, and a call of plain data. What they do is
 //! in the packages below; here is only what a person types and sees.
 
+mod choice;
 mod commands;
 mod filter;
 mod memory;

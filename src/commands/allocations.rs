@@ -1,11 +1,10 @@
 //! `malloscope allocations`: single allocations, one a line.
 
+use crate::choice::choice;
 use crate::filter::{FilterArgs, servings};
 use crate::progress::Meter;
 use crate::{Outcome, names, output};
 use anyhow::Context;
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
 use malloscope_replayer::allocations::{Order, Wanted, allocations};
 use malloscope_replayer::blame::legend::Legend;
 use malloscope_replayer::filter::{Filter, Lifetime, Sizes};
@@ -52,27 +51,9 @@ pub struct Args {
     format: output::Format,
 }
 
-/// What comes first.
-#[derive(Clone, Copy, Debug)]
-struct OrderArg(Order);
-
-impl ValueEnum for OrderArg {
-    fn value_variants<'a>() -> &'a [OrderArg] {
-        const ALL: [OrderArg; Order::ALL.len()] = {
-            let mut all = [OrderArg(Order::Size); Order::ALL.len()];
-            let mut number = 0;
-            while number < all.len() {
-                all[number] = OrderArg(Order::ALL[number]);
-                number += 1;
-            }
-            all
-        };
-        &ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.0.name()).help(self.0.meaning()))
-    }
+choice! {
+    /// What comes first.
+    OrderArg of Order, Order::meaning
 }
 
 impl Args {

@@ -2,13 +2,13 @@
 
 use super::replay;
 use crate::Outcome;
+use crate::choice::choice;
 use crate::filter::{self, FilterArgs};
 use crate::progress::Meter;
 use crate::trial::{ReleaseArg, TrialArgs};
 use crate::{names, output};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use clap::builder::PossibleValue;
 use inferno::flamegraph::color::{BackgroundColor, BasicPalette, Color, Palette};
 use inferno::flamegraph::{self, Direction};
 use malloscope_replayer::blame::fold::{self, Scale};
@@ -139,27 +139,9 @@ enum FlameFormat {
     Tree,
 }
 
-/// What to draw; see the table in `malloscope_replayer::blame`.
-#[derive(Clone, Copy, Debug)]
-struct WhatArg(What);
-
-impl ValueEnum for WhatArg {
-    fn value_variants<'a>() -> &'a [WhatArg] {
-        const ALL: [WhatArg; What::ALL.len()] = {
-            let mut all = [WhatArg(What::Bytes); What::ALL.len()];
-            let mut number = 0;
-            while number < all.len() {
-                all[number] = WhatArg(What::ALL[number]);
-                number += 1;
-            }
-            all
-        };
-        &ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.0.name()).help(self.0.help()))
-    }
+choice! {
+    /// What to draw; see the table in `malloscope_replayer::blame`.
+    WhatArg of What, What::help
 }
 
 /// One side of a picture.

@@ -1,12 +1,11 @@
 //! `malloscope sites`: what each call stack allocated, as a table.
 
 use super::replay;
+use crate::choice::choice;
 use crate::filter::{self, FilterArgs};
 use crate::progress::Meter;
 use crate::{Outcome, names, output};
 use anyhow::{Context, bail};
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
 use malloscope_replayer::blame::What;
 use malloscope_replayer::blame::legend::Legend;
 use malloscope_replayer::export::collect::{Wanted, collect};
@@ -54,27 +53,9 @@ pub struct Args {
     format: output::Format,
 }
 
-/// A column to sort by.
-#[derive(Clone, Copy, Debug)]
-struct ColumnArg(Column);
-
-impl ValueEnum for ColumnArg {
-    fn value_variants<'a>() -> &'a [ColumnArg] {
-        const ALL: [ColumnArg; Column::ALL.len()] = {
-            let mut all = [ColumnArg(Column::Bytes); Column::ALL.len()];
-            let mut number = 0;
-            while number < all.len() {
-                all[number] = ColumnArg(Column::ALL[number]);
-                number += 1;
-            }
-            all
-        };
-        &ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.0.name()).help(self.0.meaning().trim_end_matches('.')))
-    }
+choice! {
+    /// A column to sort by.
+    ColumnArg of Column, |column| column.meaning().trim_end_matches('.')
 }
 
 pub fn run(args: Args) -> Outcome {
