@@ -13,6 +13,7 @@ use crate::model::runs::{Run, RunId};
 use crate::model::timeline::{Curve, Strip, Timeline, readout};
 use crate::model::{Model, Replayed};
 use crate::theme;
+use crate::widgets::grid;
 use crate::widgets::scale::{Scale, Seen, whole};
 use crate::widgets::swatch;
 use egui::{
@@ -409,7 +410,7 @@ fn records_axis(painter: &Painter, ui: &Ui, across: Scale, all: Rect, height: f3
     let weak = visuals.weak_text_color();
     for record in across.tens(APART) {
         let x = across.place(record);
-        painter.vline(x, all.y_range(), Stroke::new(0.5, theme::grid(visuals)));
+        grid::upright(ui, painter, x, all.y_range());
         let number = whole(record);
         // Nobody knows when records are made that are still awaited.
         let known = |timeline: &&Timeline| timeline.end().is_some_and(|end| number <= end.record);

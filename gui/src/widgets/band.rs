@@ -1,9 +1,9 @@
-//! A line with more points than there are pixels: of each column of pixels what it covers, in one mesh.
+//! A line with more points than there are pixels: of each column of pixels what it covers.
 //!
 //! A stroke through every point of such a line paints the same pixels many times over, and takes several vertices
 //! a point. Here a frame costs as much as the line is wide, however many points there are, and less where it is level.
 
-use egui::{Color32, Mesh, Pos2, Rangef, Rect};
+use egui::{Pos2, Rangef, Rect};
 
 /// Whether a line has so many points that it should be drawn by columns, each so wide.
 pub fn is_dense(line: &[Pos2], column: f32) -> bool {
@@ -13,12 +13,12 @@ pub fn is_dense(line: &[Pos2], column: f32) -> bool {
     line.len() as f64 > f64::from(columns) / 2.0
 }
 
-/// A line, whose points go from left to right, by columns of this width; `thickness` is that of a level one.
-pub fn mesh(line: &[Pos2], column: f32, thickness: f32, colour: Color32) -> Mesh {
-    let mut mesh = Mesh::default();
+/// Paints a line, whose points go from left to right, by columns of this width, with rectangles as high as what
+/// it covers of them and `thickness` more.
+pub fn paint(line: &[Pos2], column: f32, thickness: f32, mut rectangle: impl FnMut(Rect)) {
     let mut paint = |from: f32, to: f32, covered: Rangef| {
         let covered = covered.expand(thickness / 2.0);
-        mesh.add_colored_rect(Rect::from_x_y_ranges(from * column..=(to + 1.0) * column, covered), colour);
+        rectangle(Rect::from_x_y_ranges(from * column..=(to + 1.0) * column, covered));
     };
     // Columns that are covered alike, side by side, are one rectangle; behind them the column that is still open.
     let mut alike: Option<(f32, f32, Rangef)> = None;
@@ -64,7 +64,6 @@ pub fn mesh(line: &[Pos2], column: f32, thickness: f32, colour: Color32) -> Mesh
     if let Some((number, covered)) = open {
         close(number, covered, true);
     }
-    mesh
 }
 
 #[cfg(test)]
@@ -72,25 +71,23 @@ mod tests {
     use super::*;
     use egui::pos2;
 
-    /// What a mesh of rectangles covers: left, right, top and bottom of each.
-    fn covered(mesh: &Mesh) -> Vec<[f32; 4]> {
-        let sides = |corners: &[egui::epaint::Vertex]| {
-            let (first, last) = (corners[0].pos, corners[3].pos);
-            [first.x, last.x, first.y, last.y]
-        };
-        mesh.vertices.chunks(4).map(sides).collect()
+    /// What a line by columns covers: left, right, top and bottom of each rectangle.
+    fn covered(line: &[Pos2], thickness: f32) -> Vec<[f32; 4]> {
+        let mut covered = Vec::new();
+        paint(line, 1.0, thickness, |rect| {
+            covered.push([rect.left(), rect.right(), rect.top(), rect.bottom()]);
+        });
+        covered
     }
 
     #[test]
     fn every_column_is_covered_from_the_highest_to_the_lowest_once() {
         let line = [pos2(0.2, 5.0), pos2(0.4, 9.0), pos2(0.6, 1.0), pos2(2.5, 1.0), pos2(2.6, 3.0)];
-        let mesh = mesh(&line, 1.0, 2.0, Color32::WHITE);
-        assert_eq!(covered(&mesh), [[0.0, 1.0, 0.0, 10.0], [1.0, 2.0, 0.0, 2.0], [2.0, 3.0, 0.0, 4.0]]);
+        assert_eq!(covered(&line, 2.0), [[0.0, 1.0, 0.0, 10.0], [1.0, 2.0, 0.0, 2.0], [2.0, 3.0, 0.0, 4.0]]);
     }
 
     #[test]
     fn a_slope_is_cut_at_the_borders_of_columns() {
-        let mesh = mesh(&[pos2(0.0, 0.0), pos2(4.0, 8.0)], 1.0, 0.0, Color32::WHITE);
         let expected = [
             [0.0, 1.0, 0.0, 2.0],
             [1.0, 2.0, 2.0, 4.0],
@@ -98,15 +95,14 @@ mod tests {
             [3.0, 4.0, 6.0, 8.0],
             [4.0, 5.0, 8.0, 8.0],
         ];
-        assert_eq!(covered(&mesh), expected);
+        assert_eq!(covered(&[pos2(0.0, 0.0), pos2(4.0, 8.0)], 0.0), expected);
     }
 
     #[test]
     fn what_is_level_is_one_rectangle() {
         let line = [pos2(0.5, 4.0), pos2(90.5, 4.0), pos2(90.5, 8.0), pos2(99.5, 8.0)];
-        let mesh = mesh(&line, 1.0, 0.0, Color32::WHITE);
         let expected = [[0.0, 90.0, 4.0, 4.0], [90.0, 91.0, 4.0, 8.0], [91.0, 100.0, 8.0, 8.0]];
-        assert_eq!(covered(&mesh), expected);
+        assert_eq!(covered(&line, 0.0), expected);
     }
 
     #[test]
@@ -116,8 +112,8 @@ mod tests {
         };
         let line: Vec<Pos2> = (0..1000).flat_map(|x| (0..1000).map(move |n| at(x, n))).collect();
         assert!(is_dense(&line, 1.0) && !is_dense(&line[..2], 1.0 / 20_000.0));
-        let mesh = mesh(&line, 1.0, 1.0, Color32::WHITE);
-        assert!(mesh.vertices.len() <= 4 * 1000);
-        assert_eq!(covered(&mesh).iter().map(|[left, right, ..]| right - left).sum::<f32>(), 1000.0);
+        let covered = covered(&line, 1.0);
+        assert!(covered.len() <= 1000);
+        assert_eq!(covered.iter().map(|[left, right, ..]| right - left).sum::<f32>(), 1000.0);
     }
 }

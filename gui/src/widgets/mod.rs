@@ -4,6 +4,8 @@ pub mod band;
 pub mod bars;
 pub mod cells;
 pub mod csv;
+pub mod grid;
+pub mod layer;
 pub mod long_table;
 pub mod matrix;
 pub mod message;

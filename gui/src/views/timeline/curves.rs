@@ -4,11 +4,13 @@ use super::Drawn;
 use crate::model::timeline::{Curve, Timeline};
 use crate::theme;
 use crate::widgets::band;
+use crate::widgets::grid;
+use crate::widgets::layer::Layer;
 use crate::widgets::scale::{Scale, Seen, whole};
 use crate::widgets::swatch;
 use egui::{
-    Align2, Color32, Mesh, Painter, Pos2, Rangef, Rect, Sense, Shape, Stroke, TextStyle, Ui, Visuals,
-    WidgetInfo, accesskit::Role, pos2, vec2,
+    Align2, Color32, Mesh, Painter, Pos2, Rangef, Rect, Sense, Stroke, TextStyle, Ui, Visuals, WidgetInfo,
+    accesskit::Role, pos2, vec2,
 };
 use malloscope_replayer::metrics::series::Sample;
 use malloscope_replayer::report::units::{bytes, count};
@@ -55,27 +57,33 @@ pub(super) fn show(
     let up = Scale::up(Seen { from: 0.0, to: greatest as f64 * ABOVE }, plot.y_range());
     bytes_axis(ui, painter, plot, up);
     let visuals = ui.visuals();
-    for part in &drawn.parts {
+    for (number, part) in drawn.parts.iter().enumerate() {
         let range = Rangef::new(across.place(part.from.max(from)), across.place(part.to.min(to)));
         if part.from >= to || part.to <= from || range.span() <= 0.0 {
             continue;
         }
         let inside = painter.with_clip_rect(Rect::from_x_y_ranges(range, plot.y_range().expand(MARGIN)));
         let samples = part.timeline.between(from.max(part.from), to.min(part.to));
+        let mut layer = Layer::over(ui, inside.clip_rect());
         // What matters most is drawn last.
         for &curve in Curve::ALL.iter().rev().filter(|curve| curves.contains(curve)) {
             let line = through(curve, samples, across, up);
-            if curve == Curve::Live {
-                inside.add(area(&line, plot.bottom(), colour(visuals, curve).gamma_multiply(0.22)));
-            }
+            let colour = colour(visuals, curve);
             let width = if curve == Curve::Break { 2.0 } else { 1.2 };
+            let below = (curve == Curve::Live).then(|| colour.gamma_multiply(0.22));
             let pixel = 1.0 / ui.ctx().pixels_per_point();
-            inside.add(if band::is_dense(&line, pixel) {
-                Shape::mesh(band::mesh(&line, pixel, width, colour(visuals, curve)))
+            if let Some(below) = below {
+                band::paint(&line, pixel, 0.0, |covered| {
+                    layer.fill(covered.with_min_y(covered.center().y).with_max_y(plot.bottom()), below);
+                });
+            }
+            if band::is_dense(&line, pixel) {
+                band::paint(&line, pixel, width, |covered| layer.fill(covered, colour));
             } else {
-                Shape::line(line, Stroke::new(width, colour(visuals, curve)))
-            });
+                layer.line(line, width, colour);
+            }
         }
+        layer.show(ui, &inside, &format!("curves {number}"));
         if curves.contains(&Curve::Break) {
             marks(ui, &inside, samples, across, up);
         }
@@ -96,7 +104,7 @@ fn bytes_axis(ui: &Ui, painter: &Painter, plot: Rect, up: Scale) {
     let font = TextStyle::Small.resolve(ui.style());
     for value in up.twos(28.0) {
         let y = up.place(value);
-        painter.hline(plot.x_range(), y, Stroke::new(0.5, theme::grid(ui.visuals())));
+        grid::level(ui, painter, plot.x_range(), y);
         let at = pos2(plot.left() - 8.0, y);
         let text = bytes(whole(value));
         painter.text(at, Align2::RIGHT_CENTER, text, font.clone(), ui.visuals().weak_text_color());
@@ -133,22 +141,6 @@ fn through(curve: Curve, samples: &[Sample], across: Scale, up: Scale) -> Vec<Po
         before = Some(now);
     }
     points
-}
-
-/// What lies below a line.
-fn area(line: &[Pos2], bottom: f32, colour: Color32) -> Mesh {
-    let mut mesh = Mesh::default();
-    let mut last = None;
-    for point in line {
-        let Ok(index) = u32::try_from(mesh.vertices.len()) else { break };
-        mesh.colored_vertex(*point, colour);
-        mesh.colored_vertex(pos2(point.x, bottom), colour);
-        if let Some(before) = last.replace(index) {
-            mesh.add_triangle(before, before + 1, index);
-            mesh.add_triangle(before + 1, index, index + 1);
-        }
-    }
-    mesh
 }
 
 /// The mmap threshold, in steps.

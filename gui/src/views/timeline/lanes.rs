@@ -2,9 +2,11 @@
 
 use crate::model::timeline::{Lane, Timeline};
 use crate::theme;
+use crate::widgets::grid;
+use crate::widgets::layer::Layer;
 use crate::widgets::scale::{Scale, narrow};
 use egui::{
-    Align2, Color32, Mesh, Rect, ScrollArea, Sense, TextStyle, Ui, WidgetInfo, accesskit::Role, pos2, vec2,
+    Align2, Color32, Rect, ScrollArea, Sense, TextStyle, Ui, WidgetInfo, accesskit::Role, pos2, vec2,
 };
 use malloscope_replayer::report::units::{bytes, count};
 
@@ -42,15 +44,19 @@ pub(super) fn ui(ui: &mut Ui, height: f32, across: Scale, timeline: &Timeline) {
         ui.spacing_mut().item_spacing.y = 0.0;
         let area = ScrollArea::vertical().id_salt("lanes").max_height(height).min_scrolled_height(height);
         area.auto_shrink([false, true]).show_rows(ui, LANE, lanes.len(), |ui, rows| {
+            let seen = vec2(ui.available_width(), LANE * rows.len() as f32);
+            let mut layer = Layer::over(ui, Rect::from_min_size(ui.cursor().min, seen));
             for (lane, most, colour, said) in &lanes[rows] {
-                show(ui, across, timeline, lane, *most, *colour, said);
+                show(ui, &mut layer, across, timeline, lane, *most, *colour, said);
             }
+            layer.show(ui, &ui.painter().clone(), "lanes");
         });
     });
 }
 
 fn show(
     ui: &mut Ui,
+    layer: &mut Layer,
     across: Scale,
     timeline: &Timeline,
     lane: &Lane,
@@ -64,8 +70,7 @@ fn show(
     let painter = ui.painter_at(row);
     let at = pos2(place.left() - 8.0, place.center().y);
     painter.text(at, Align2::RIGHT_CENTER, &lane.name, font, ui.visuals().weak_text_color());
-    painter.hline(place.x_range(), place.bottom(), (0.5, theme::grid(ui.visuals())));
-    let mut mesh = Mesh::default();
+    grid::level(ui, &painter, place.x_range(), place.bottom());
     let seen = timeline.slices_between(across.seen.from, across.seen.to);
     for (slice, value) in timeline.slices[seen.clone()].iter().zip(lane.values.get(seen).unwrap_or_default())
     {
@@ -76,9 +81,8 @@ fn show(
         let (left, right) = (across.place(slice.first as f64), across.place(slice.end as f64));
         let top = place.bottom() - share * place.height();
         let bar = Rect::from_x_y_ranges(left..=right.max(left + 1.0), top..=place.bottom());
-        mesh.add_colored_rect(bar, colour);
+        layer.fill(bar, colour);
     }
-    painter.with_clip_rect(place).add(mesh);
     let said = format!("{}: {said}", lane.name);
     response.widget_info(|| WidgetInfo::labeled(Role::Row, true, said.clone()));
     response.on_hover_text(said);

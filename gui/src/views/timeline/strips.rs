@@ -3,9 +3,11 @@
 use super::Drawn;
 use crate::model::timeline::{Slice, Strip};
 use crate::theme;
+use crate::widgets::grid;
+use crate::widgets::layer::Layer;
 use crate::widgets::scale::whole;
 use crate::widgets::scale::{Scale, narrow};
-use egui::{Align2, Color32, Mesh, Painter, Rect, TextStyle, Ui, Visuals, pos2};
+use egui::{Align2, Color32, Painter, Rect, TextStyle, Ui, Visuals, pos2};
 use malloscope_replayer::report::units::count;
 
 /// What a slice has, in words.
@@ -56,10 +58,9 @@ pub(super) fn show(ui: &Ui, painter: &Painter, place: Rect, across: Scale, drawn
             bars.push((left, right.max(left + 1.0), up, down));
         }
     }
-    let grid = theme::grid(visuals);
     // Moves go both ways from the middle.
     let line = if strip == Strip::Moves { place.center().y } else { place.bottom() };
-    painter.hline(place.x_range(), line, (0.5, grid));
+    grid::level(ui, painter, place.x_range(), line);
     let greatest = most;
     // A few that tower above all others would make those invisible: they are cut, and say so.
     let most = bulk(&bars).unwrap_or(most);
@@ -77,17 +78,17 @@ pub(super) fn show(ui: &Ui, painter: &Painter, place: Rect, across: Scale, drawn
     let height = if strip == Strip::Moves { place.height() / 2.0 } else { place.height() };
     let colour = colour(visuals, strip);
     let tall = |value: f64| if value > 0.0 { narrow(value / most).clamp(0.08, 1.0) * height } else { 0.0 };
-    let mut mesh = Mesh::default();
+    let mut layer = Layer::over(ui, place);
     for (left, right, up, down) in bars {
         if up > 0.0 {
-            mesh.add_colored_rect(Rect::from_x_y_ranges(left..=right, line - tall(up)..=line), colour);
+            layer.fill(Rect::from_x_y_ranges(left..=right, line - tall(up)..=line), colour);
         }
         if down > 0.0 {
             let trimmed = theme::category(visuals, 2);
-            mesh.add_colored_rect(Rect::from_x_y_ranges(left..=right, line..=line + tall(down)), trimmed);
+            layer.fill(Rect::from_x_y_ranges(left..=right, line..=line + tall(down)), trimmed);
         }
     }
-    painter.with_clip_rect(place).add(mesh);
+    layer.show(ui, painter, strip.name());
     if greatest > most {
         let at = pos2(place.right() + 5.0, place.center().y);
         let text = format!("cut {}", short(whole(most)));
