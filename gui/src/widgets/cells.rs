@@ -1,6 +1,6 @@
 //! Cells in rows and columns, a colour each, as one texture: a cell costs a pixel of memory and nothing to draw.
 
-use egui::{Color32, ColorImage, Context, Mesh, Painter, Rect, TextureHandle, TextureOptions, Ui, pos2};
+use egui::{Color32, ColorImage, Context, Mesh, Painter, Rect, TextureHandle, TextureOptions, pos2};
 
 /// A picture of cells that is painted again only when what it shows has changed.
 #[derive(Clone)]
@@ -56,33 +56,4 @@ impl<K: PartialEq> Cells<K> {
         }
         painter.add(mesh);
     }
-}
-
-/// How far apart the lines of a hatching are.
-const HATCH: f32 = 6.0;
-
-/// Hatches a ground: here is nothing to say.
-pub fn hatch(ui: &Ui, painter: &Painter, place: Rect, colour: Color32) {
-    let mut mesh = Mesh::default();
-    let width = 1.0 / ui.ctx().pixels_per_point().max(1.0);
-    let mut left = place.left() - place.height();
-    // A line takes some points of a screen, so there are some hundreds at most.
-    for _ in 0..4000 {
-        if left > place.right() {
-            break;
-        }
-        let Ok(index) = u32::try_from(mesh.vertices.len()) else { break };
-        for (x, y) in [
-            (left, place.bottom()),
-            (left + width * 1.5, place.bottom()),
-            (left + place.height(), place.top()),
-            (left + place.height() + width * 1.5, place.top()),
-        ] {
-            mesh.colored_vertex(pos2(x, y), colour);
-        }
-        mesh.add_triangle(index, index + 1, index + 2);
-        mesh.add_triangle(index + 1, index + 2, index + 3);
-        left += HATCH;
-    }
-    painter.with_clip_rect(place.intersect(painter.clip_rect())).add(mesh);
 }

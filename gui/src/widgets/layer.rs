@@ -5,7 +5,11 @@
 //! the pixels it covers, and only when it changes; the picture costs its area.
 
 use egui::mutex::Mutex;
-use egui::{Color32, ColorImage, Painter, Pos2, Rect, TextureHandle, TextureOptions, Ui, Vec2, pos2, vec2};
+use egui::{
+    Color32, ColorImage, Painter, Pos2, Rangef, Rect, TextureHandle, TextureOptions, Ui, Vec2, pos2, vec2,
+};
+use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What is painted, in this order, on ground that is clear.
@@ -24,6 +28,16 @@ pub struct Layer {
 enum Stroke {
     Fill(Rect, Color32),
     Line(Vec<Pos2>, f32, Color32),
+    Ribbon(Vec<Section>, Color32),
+}
+
+/// Where a ribbon is cut from top to bottom.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Section {
+    /// How far from the left.
+    pub x: f32,
+    /// What it has there, from its top to its bottom.
+    pub y: Rangef,
 }
 
 /// What a layer showed last: the picture is painted again only if that has changed.
@@ -61,6 +75,12 @@ impl Layer {
     /// touches itself it is no darker.
     pub fn line(&mut self, points: Vec<Pos2>, width: f32, colour: Color32) {
         self.strokes.push(Stroke::Line(points, width, colour));
+    }
+
+    /// Paints what lies between two lines over what is there, straight from section to section, which go from left
+    /// to right.
+    pub fn ribbon(&mut self, sections: Vec<Section>, colour: Color32) {
+        self.strokes.push(Stroke::Ribbon(sections, colour));
     }
 
     /// Shows the layer, under a name that no other has in this part of the window.
@@ -101,39 +121,96 @@ impl Layer {
                     }
                     covered.paint(&mut image, *colour);
                 }
+                Stroke::Ribbon(sections, colour) => self.paint_ribbon(&mut image, sections, *colour),
             }
         }
         image
     }
 
-    fn paint_fill(&self, image: &mut ColorImage, rect: Rect, colour: Color32) {
-        let rect = rect.translate(-self.place.min.to_vec2());
-        let [columns, rows] = self.size;
-        let across = |x: f32| pixel((x * self.scale).round()).min(columns);
-        let down = |y: f32| (y * self.scale).clamp(0.0, rows as f32);
-        let (left, right) = (across(rect.left()), across(rect.right()));
-        let (top, bottom) = (down(rect.top()), down(rect.bottom()));
-        // Nothing, or not a number.
-        if left >= right || top.partial_cmp(&bottom) != Some(std::cmp::Ordering::Less) {
-            return;
-        }
-        for row in pixel(top.floor())..pixel(bottom.ceil()) {
-            let covered = bottom.min(row as f32 + 1.0) - top.max(row as f32);
-            let colour = if covered < 1.0 { colour.gamma_multiply(covered) } else { colour };
-            let first = row * columns;
-            let pixels = &mut image.pixels[first + left..first + right];
-            if colour.is_opaque() {
-                pixels.fill(colour);
-            } else {
-                pixels.iter_mut().for_each(|pixel| *pixel = over(*pixel, colour));
+    /// Paints every column of pixels whose middle lies between two sections, as high as the ribbon is there. Of some
+    /// columns side by side, what all of them cover is painted row by row, which is quicker.
+    fn paint_ribbon(&self, image: &mut ColorImage, sections: &[Section], colour: Color32) {
+        const TOGETHER: usize = 16;
+        let mut columns: Vec<(usize, Rangef)> = Vec::new();
+        for ends in sections.windows(2) {
+            let [first, last] = [ends[0], ends[1]];
+            for column in self.column(first.x)..self.column(last.x) {
+                let x = self.place.left() + (column as f32 + 0.5) / self.scale;
+                let share = ((x - first.x) / (last.x - first.x)).clamp(0.0, 1.0);
+                let row = |from: f32, to: f32| self.row(from + (to - from) * share);
+                columns
+                    .push((column, Rangef::new(row(first.y.min, last.y.min), row(first.y.max, last.y.max))));
             }
+        }
+        for columns in columns.chunks(TOGETHER) {
+            let top = columns.iter().map(|(_, y)| y.min.ceil()).fold(0.0, f32::max);
+            let bottom = columns.iter().map(|(_, y)| y.max.floor()).fold(f32::INFINITY, f32::min);
+            let ([(first, _), ..], [.., (last, _)]) = (columns, columns) else { continue };
+            let is_common = top < bottom && last - first + 1 == columns.len();
+            if is_common {
+                paint_rows(image, *first..last + 1, Rangef::new(top, bottom), colour);
+            }
+            for &(column, y) in columns {
+                let parts = if is_common {
+                    [Rangef::new(y.min, top), Rangef::new(bottom, y.max)]
+                } else {
+                    [y, Rangef::NOTHING]
+                };
+                parts.into_iter().for_each(|y| paint_rows(image, column..column + 1, y, colour));
+            }
+        }
+    }
+
+    fn paint_fill(&self, image: &mut ColorImage, rect: Rect, colour: Color32) {
+        let columns = self.column(rect.left())..self.column(rect.right());
+        let rows = Rangef::new(self.row(rect.top()), self.row(rect.bottom()));
+        paint_rows(image, columns, rows, colour);
+    }
+
+    /// The column of pixels at which something begins that covers only those whose middle it covers.
+    fn column(&self, x: f32) -> usize {
+        pixel(((x - self.place.left()) * self.scale).round()).min(self.size[0])
+    }
+
+    /// How many rows of pixels lie above a place.
+    fn row(&self, y: f32) -> f32 {
+        ((y - self.place.top()) * self.scale).clamp(0.0, self.size[1] as f32)
+    }
+}
+
+/// Paints these columns of a picture, of the rows at the ends only as much as is covered.
+fn paint_rows(image: &mut ColorImage, columns: Range<usize>, rows: Rangef, colour: Color32) {
+    // Nothing, or not a number.
+    if columns.is_empty() || rows.min.partial_cmp(&rows.max) != Some(Ordering::Less) {
+        return;
+    }
+    let (first, end) = (pixel(rows.min), pixel(rows.max.ceil()));
+    for row in first..end {
+        let covered = rows.max.min(row as f32 + 1.0) - rows.min.max(row as f32);
+        let colour = if covered < 1.0 { colour.gamma_multiply(covered) } else { colour };
+        let before = row * image.size[0];
+        let pixels = &mut image.pixels[before + columns.start..before + columns.end];
+        if colour.is_opaque() {
+            pixels.fill(colour);
+        } else {
+            pixels.iter_mut().for_each(|pixel| *pixel = over(*pixel, colour));
         }
     }
 }
 
-/// A colour on top of a pixel, which is clear more often than not.
+/// A colour on top of a pixel, as [`Color32::blend`] has it to the nearest, two channels at a time. No channel may be
+/// greater than the alpha: the colour is one that was made paler, not one that shines.
 fn over(pixel: Color32, colour: Color32) -> Color32 {
-    if pixel == Color32::TRANSPARENT || colour.is_opaque() { colour } else { pixel.blend(colour) }
+    const PAIR: u32 = 0x00ff_00ff;
+    let keep = 255 - u32::from(colour.a());
+    let paler = |pair: u32| {
+        let scaled = pair * keep + 0x0080_0080;
+        ((scaled + ((scaled >> 8) & PAIR)) >> 8) & PAIR
+    };
+    let below = u32::from_le_bytes(pixel.to_array());
+    let below = paler(below & PAIR) | (paler((below >> 8) & PAIR) << 8);
+    let [r, g, b, a] = below.wrapping_add(u32::from_le_bytes(colour.to_array())).to_le_bytes();
+    Color32::from_rgba_premultiplied(r, g, b, a)
 }
 
 /// What a line covers of each pixel, of 255.
@@ -168,18 +245,18 @@ impl Covered {
         let (first, last) = if first.x <= last.x { (first, last) } else { (last, first) };
         let slope = if last.x > first.x { (last.y - first.y) / (last.x - first.x) } else { 0.0 };
         let reach = half + 1.0;
-        let aside = reach * (1.0 + slope * slope).sqrt();
+        let aslant = (1.0 + slope * slope).sqrt();
         let [columns, rows] = self.size;
         let [along, across] = if is_steep { [rows, columns] } else { [columns, rows] };
-        let length = way.length_sq().max(f32::EPSILON);
         for x in pixel(first.x - reach)..pixel((last.x + reach).ceil()).min(along) {
             let middle = x as f32 + 0.5;
-            let y = first.y + slope * (middle.clamp(first.x, last.x) - first.x);
-            for y in pixel(y - aside)..pixel((y + aside).ceil()).min(across) {
-                let here = turned(vec2(middle, y as f32 + 0.5)) - from;
-                let share = (here.dot(way) / length).clamp(0.0, 1.0);
-                let distance = (here - way * share).length_sq().sqrt();
-                let covered = ((half + 0.5 - distance).min(2.0 * half) * 255.0).clamp(0.0, 255.0) as u8;
+            let nearest = middle.clamp(first.x, last.x);
+            let beyond = middle - nearest;
+            let on = first.y + slope * (nearest - first.x);
+            for y in pixel(on - reach * aslant)..pixel((on + reach * aslant).ceil()).min(across) {
+                let aside = (y as f32 + 0.5 - on) / aslant;
+                let distance = (aside * aside + beyond * beyond).sqrt();
+                let covered = of_255((half + 0.5 - distance).min(2.0 * half));
                 let [column, row] = if is_steep { [y, x] } else { [x, y] };
                 let number = row * columns + column;
                 let before = self.pixels[number];
@@ -192,6 +269,11 @@ impl Covered {
             }
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
+fn of_255(share: f32) -> u8 {
+    (share * 255.0).clamp(0.0, 255.0) as u8
 }
 
 /// The number of a pixel; 0 for what lies before the first.
@@ -215,12 +297,8 @@ mod tests {
     }
 
     fn alphas(layer: &Layer) -> Vec<Vec<u8>> {
-        layer
-            .image
-            .pixels
-            .chunks(layer.columns)
-            .map(|row| row.iter().map(|pixel| pixel.a()).collect())
-            .collect()
+        let alphas: Vec<u8> = layer.picture().pixels.iter().map(|pixel| pixel.a()).collect();
+        alphas.chunks(layer.size[0]).map(<[u8]>::to_vec).collect()
     }
 
     #[test]
@@ -256,6 +334,32 @@ mod tests {
     }
 
     #[test]
+    fn a_colour_is_blended_as_elsewhere() {
+        let grounds = [Color32::TRANSPARENT, Color32::WHITE, Color32::from_rgba_premultiplied(3, 90, 17, 90)];
+        for ground in grounds {
+            for strength in 0..=255 {
+                let colour = Color32::from_rgb(200, 10, 255).gamma_multiply_u8(strength);
+                let [ours, theirs] =
+                    [over(ground, colour), ground.blend(colour)].map(|colour| colour.to_array());
+                let differs = ours.iter().zip(theirs).any(|(ours, theirs)| ours.abs_diff(theirs) > 1);
+                assert!(!differs, "{ours:?} is not {theirs:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ribbon_is_painted_once_in_every_column() {
+        let mut layer = Layer::new(rect(0.0, 4.0, 0.0, 4.0), 1.0, 4096);
+        let section = |x, min, max| Section { x, y: Rangef::new(min, max) };
+        let half = RED.gamma_multiply(0.5);
+        layer.ribbon(vec![section(0.0, 0.0, 2.0), section(2.2, 0.0, 2.0), section(4.0, 0.0, 2.0)], half);
+        assert_eq!(alphas(&layer), [[128; 4], [128; 4], [0; 4], [0; 4]]);
+        let mut slanting = Layer::new(rect(0.0, 2.0, 0.0, 2.0), 1.0, 4096);
+        slanting.ribbon(vec![section(0.0, -0.5, 0.5), section(2.0, 1.5, 2.5)], RED);
+        assert_eq!(alphas(&slanting), [[255, 0], [0, 255]]);
+    }
+
+    #[test]
     fn a_line_covers_as_much_as_it_is_wide_whichever_way_it_goes() {
         for (from, to) in
             [((2.0, 10.0), (18.0, 10.0)), ((10.0, 18.0), (10.0, 2.0)), ((3.0, 4.0), (17.0, 15.0))]
@@ -272,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_line_over_itself_is_no_darker() {
-        let line = [pos2(1.5, 5.2), pos2(8.0, 5.2)];
+        let line = [pos2(1.5, 5.5), pos2(8.0, 5.5)];
         let mut once = Layer::new(rect(0.0, 10.0, 0.0, 10.0), 1.0, 4096);
         let mut thrice = Layer::new(rect(0.0, 10.0, 0.0, 10.0), 1.0, 4096);
         once.line(line.to_vec(), 1.2, RED);

@@ -5,6 +5,7 @@ pub mod bars;
 pub mod cells;
 pub mod csv;
 pub mod grid;
+pub mod hatch;
 pub mod layer;
 pub mod long_table;
 pub mod matrix;

@@ -1,8 +1,10 @@
 //! Flows between two columns of nodes: as wide as they are much, the widths of a node's flows side by side.
 
+use crate::widgets::layer::{Layer, Section};
 use crate::widgets::scale::narrow;
 use egui::{
-    Align2, Color32, Mesh, Painter, Pos2, Rect, Sense, TextStyle, Ui, WidgetInfo, accesskit::Role, pos2, vec2,
+    Align2, Color32, Mesh, Painter, Pos2, Rangef, Rect, Sense, TextStyle, Ui, WidgetInfo, accesskit::Role,
+    pos2, vec2,
 };
 
 /// A node.
@@ -155,6 +157,7 @@ impl Sankey {
             .and_then(|at| flows.iter().rposition(|flow| flow.contains(at)));
         let shown = pointed.or(chosen);
         let painter = ui.painter_at(area);
+        let mut layer = Layer::over(ui, area);
         for (number, placed) in flows.iter().enumerate() {
             let is_lit = match (flow, shown) {
                 (Some(flow), _) => flow == number,
@@ -170,8 +173,10 @@ impl Sankey {
                 (false, true) => 0.14,
                 (false, false) => 0.45 * placed.thickness.clamp(0.3, 1.0),
             };
-            painter.add(placed.mesh(self.right[self.flows[number].to].colour.gamma_multiply(strength)));
+            let colour = self.right[self.flows[number].to].colour;
+            layer.ribbon(placed.sections(), colour.gamma_multiply(strength));
         }
+        layer.show(ui, &painter, name);
         self.nodes(ui, &painter, &left, &right, x);
         if let Some(flow) = flow.filter(|_| clicked.is_none() && ground.clicked()) {
             clicked = Some(Chosen::Flow(flow));
@@ -251,21 +256,13 @@ impl Placed {
         (0.0..=1.0).contains(&share) && (top - 1.0..=bottom + 1.0).contains(&at.y)
     }
 
-    fn mesh(&self, colour: Color32) -> Mesh {
-        let mut mesh = Mesh::default();
-        for step in 0..=STEPS {
+    fn sections(&self) -> Vec<Section> {
+        let section = |step: u16| {
             let share = f32::from(step) / f32::from(STEPS);
-            let x = self.x.0 + (self.x.1 - self.x.0) * share;
             let (top, bottom) = self.at(share);
-            mesh.colored_vertex(pos2(x, top), colour);
-            mesh.colored_vertex(pos2(x, bottom), colour);
-            if let Some(before) = u32::from(step).checked_sub(1) {
-                let first = before * 2;
-                mesh.add_triangle(first, first + 1, first + 2);
-                mesh.add_triangle(first + 1, first + 2, first + 3);
-            }
-        }
-        mesh
+            Section { x: self.x.0 + (self.x.1 - self.x.0) * share, y: Rangef::new(top, bottom) }
+        };
+        (0..=STEPS).map(section).collect()
     }
 }
 

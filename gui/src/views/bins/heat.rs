@@ -5,7 +5,7 @@ use crate::app::command::{Command, Commands};
 use crate::model::heat::{Heat, Measure, Shade};
 use crate::model::{Model, Replayed};
 use crate::theme;
-use crate::widgets::cells::hatch;
+use crate::widgets::hatch;
 use crate::widgets::scale::{Scale, Seen, narrow, whole};
 use egui::{
     Align2, Color32, Mesh, Painter, Rangef, Rect, Response, ScrollArea, Sense, Stroke, TextStyle, Ui,
@@ -46,7 +46,7 @@ pub(super) fn legend(ui: &mut Ui, measure: Measure) {
     response.on_hover_text(measure.meaning());
     ui.label(weak(most).small());
     let (place, response) = ui.allocate_exact_size(vec2(18.0, 12.0), Sense::hover());
-    hatch(ui, ui.painter(), place, theme::nothing(ui.visuals()));
+    hatch::paint(ui, ui.painter(), place, theme::nothing(ui.visuals()));
     response.on_hover_text("In these records no request looked into the bin.");
     ui.label(weak("not asked").small());
 }
@@ -168,7 +168,7 @@ impl BinsView {
             Rect::from_x_y_ranges(map.cells(), y)
         };
         for band in map.bands {
-            hatch(ui, painter, ground(band), theme::nothing(visuals));
+            hatch::paint(ui, painter, ground(band), theme::nothing(visuals));
         }
         self.cells.draw(painter, map.bands.iter().map(|band| (band.rows.clone(), ground(band))));
         names(ui, painter, map);
@@ -333,19 +333,15 @@ fn records_axis(ui: &mut Ui, across: Scale, height: f32) {
     let font = TextStyle::Small.resolve(ui.style());
     let visuals = ui.visuals();
     let painter = ui.painter_at(place.expand(4.0));
+    let weak = visuals.weak_text_color();
     for record in across.tens(96.0) {
         let x = across.place(record);
         painter.vline(x, place.top() - 3.0..=place.top(), Stroke::new(1.0, theme::grid(visuals)));
-        let at = pos2(x, place.center().y);
-        painter.text(
-            at,
-            Align2::CENTER_CENTER,
-            count(whole(record)),
-            font.clone(),
-            visuals.weak_text_color(),
-        );
+        let galley = painter.layout_no_wrap(count(whole(record)), font.clone(), weak);
+        // The last stays clear of what stands behind it.
+        let left = (x - galley.size().x / 2.0).min(across.last - galley.size().x);
+        painter.galley(pos2(left, place.center().y - galley.size().y / 2.0), galley, weak);
     }
-    let weak = visuals.weak_text_color();
     let at = pos2(place.left(), place.center().y);
     painter.text(at, Align2::LEFT_CENTER, "chunk bytes", font.clone(), weak);
     let at = pos2(across.last + 8.0, place.center().y);

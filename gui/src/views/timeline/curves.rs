@@ -5,7 +5,7 @@ use crate::model::timeline::{Curve, Timeline};
 use crate::theme;
 use crate::widgets::band;
 use crate::widgets::grid;
-use crate::widgets::layer::Layer;
+use crate::widgets::layer::{Layer, Section};
 use crate::widgets::scale::{Scale, Seen, whole};
 use crate::widgets::swatch;
 use egui::{
@@ -73,9 +73,8 @@ pub(super) fn show(
             let below = (curve == Curve::Live).then(|| colour.gamma_multiply(0.22));
             let pixel = 1.0 / ui.ctx().pixels_per_point();
             if let Some(below) = below {
-                band::paint(&line, pixel, 0.0, |covered| {
-                    layer.fill(covered.with_min_y(covered.center().y).with_max_y(plot.bottom()), below);
-                });
+                let section = |at: &Pos2| Section { x: at.x, y: Rangef::new(at.y, plot.bottom()) };
+                layer.ribbon(line.iter().map(section).collect(), below);
             }
             if band::is_dense(&line, pixel) {
                 band::paint(&line, pixel, width, |covered| layer.fill(covered, colour));

@@ -47,30 +47,39 @@ pub(super) fn ui(ui: &mut Ui, height: f32, across: Scale, timeline: &Timeline) {
             let seen = vec2(ui.available_width(), LANE * rows.len() as f32);
             let mut layer = Layer::over(ui, Rect::from_min_size(ui.cursor().min, seen));
             for (lane, most, colour, said) in &lanes[rows] {
-                show(ui, &mut layer, across, timeline, lane, *most, *colour, said);
+                let place = row(ui, across, &lane.name, said);
+                bars(&mut layer, place, across, timeline, lane, *most, *colour);
             }
             layer.show(ui, &ui.painter().clone(), "lanes");
         });
     });
 }
 
-fn show(
-    ui: &mut Ui,
-    layer: &mut Layer,
-    across: Scale,
-    timeline: &Timeline,
-    lane: &Lane,
-    most: u64,
-    colour: Color32,
-    said: &str,
-) {
+/// A lane's row, without its bars: they belong where this says.
+fn row(ui: &mut Ui, across: Scale, name: &str, said: &str) -> Rect {
     let (row, response) = ui.allocate_exact_size(vec2(ui.available_width(), LANE), Sense::hover());
     let font = TextStyle::Small.resolve(ui.style());
     let place = Rect::from_x_y_ranges(across.first..=across.last, row.top() + 2.0..=row.bottom());
     let painter = ui.painter_at(row);
     let at = pos2(place.left() - 8.0, place.center().y);
-    painter.text(at, Align2::RIGHT_CENTER, &lane.name, font, ui.visuals().weak_text_color());
+    painter.text(at, Align2::RIGHT_CENTER, name, font, ui.visuals().weak_text_color());
     grid::level(ui, &painter, place.x_range(), place.bottom());
+    let said = format!("{name}: {said}");
+    response.widget_info(|| WidgetInfo::labeled(Role::Row, true, said.clone()));
+    response.on_hover_text(said);
+    place
+}
+
+/// What happened slice by slice.
+fn bars(
+    layer: &mut Layer,
+    place: Rect,
+    across: Scale,
+    timeline: &Timeline,
+    lane: &Lane,
+    most: u64,
+    colour: Color32,
+) {
     let seen = timeline.slices_between(across.seen.from, across.seen.to);
     for (slice, value) in timeline.slices[seen.clone()].iter().zip(lane.values.get(seen).unwrap_or_default())
     {
@@ -80,10 +89,7 @@ fn show(
         let share = narrow(*value as f64 / most.max(1) as f64).max(0.08);
         let (left, right) = (across.place(slice.first as f64), across.place(slice.end as f64));
         let top = place.bottom() - share * place.height();
-        let bar = Rect::from_x_y_ranges(left..=right.max(left + 1.0), top..=place.bottom());
-        layer.fill(bar, colour);
+        let right = right.max(left + 1.0).min(place.right());
+        layer.fill(Rect::from_x_y_ranges(left.max(place.left())..=right, top..=place.bottom()), colour);
     }
-    let said = format!("{}: {said}", lane.name);
-    response.widget_info(|| WidgetInfo::labeled(Role::Row, true, said.clone()));
-    response.on_hover_text(said);
 }
