@@ -55,12 +55,13 @@ pub fn line(painter: &Painter, points: &[Pos2], colour: Color32, number: usize) 
 /// A line with gaps ends here, wherever it leads: that is longer than a screen has room for.
 const MOST_VERTICES: usize = 40_000;
 /// And so does the way from one of its points to the next.
-const MOST_PIECES: usize = 20_000;
+const MOST_PIECES: u16 = 20_000;
 
 /// A line with gaps, as one mesh: pieces of a long line that were shapes of their own would be thousands.
 pub fn interrupted(line: &[Pos2], piece: f32, gap: f32, stroke: Stroke) -> Mesh {
     let mut mesh = Mesh::default();
-    // How far it is since the last gap.
+    let period = piece + gap;
+    // How far it is since the last piece began.
     let mut along = 0.0;
     for pair in line.windows(2) {
         let (from, to) = (pair[0], pair[1]);
@@ -70,29 +71,23 @@ pub fn interrupted(line: &[Pos2], piece: f32, gap: f32, stroke: Stroke) -> Mesh 
         }
         let step = (to - from) / length;
         let across = step.rot90() * (stroke.width / 2.0);
-        let mut at = 0.0;
-        for _ in 0..MOST_PIECES {
-            if at >= length || mesh.vertices.len() >= MOST_VERTICES {
+        for number in 0..MOST_PIECES {
+            let begins = f32::from(number) * period - along;
+            if begins >= length || mesh.vertices.len() >= MOST_VERTICES {
                 break;
             }
-            let is_piece = along < piece;
-            let left = if is_piece { piece - along } else { piece + gap - along };
-            let end = (at + left).min(length);
-            if is_piece {
-                let Ok(index) = u32::try_from(mesh.vertices.len()) else { return mesh };
-                let (begin, stop) = (from + step * at, from + step * end);
+            let (begin, stop) = (begins.max(0.0), (begins + piece).min(length));
+            let Ok(index) = u32::try_from(mesh.vertices.len()) else { return mesh };
+            if begin < stop {
+                let (begin, stop) = (from + step * begin, from + step * stop);
                 for corner in [begin - across, begin + across, stop - across, stop + across] {
                     mesh.colored_vertex(corner, stroke.color);
                 }
                 mesh.add_triangle(index, index + 1, index + 2);
                 mesh.add_triangle(index + 1, index + 2, index + 3);
             }
-            along += end - at;
-            if along >= piece + gap - 1e-3 {
-                along = 0.0;
-            }
-            at = end;
         }
+        along = (along + length) % period;
     }
     mesh
 }
@@ -135,5 +130,16 @@ mod tests {
         assert!((length - 12.0).abs() < 0.05, "{length}");
         let far = [pos2(0.0, 0.0), pos2(1e9, 0.0)];
         assert!(interrupted(&far, 1.0, 1.0, Stroke::NONE).vertices.len() <= MOST_VERTICES + 4);
+    }
+
+    #[test]
+    fn a_line_with_gaps_goes_on_to_its_end_wherever_it_begins() {
+        for begin in (0_u16..1000).map(|n| f32::from(n) * 0.37) {
+            let line = [pos2(begin, 700.0), pos2(begin + 3.3, 700.0), pos2(1543.7, 700.0)];
+            let mesh = interrupted(&line, 6.0, 4.0, Stroke::new(1.0, Color32::WHITE));
+            let last = mesh.vertices.iter().map(|vertex| vertex.pos.x).fold(0.0, f32::max);
+            assert!(last > 1539.0, "from {begin} it goes to {last}");
+            assert!(mesh.vertices.len() < 4 * 170, "{} vertices", mesh.vertices.len());
+        }
     }
 }
