@@ -9,6 +9,7 @@ mod formats;
 mod gui;
 mod heap;
 mod help;
+mod import;
 mod run;
 mod sites;
 mod symbolize;

@@ -47,12 +47,21 @@ pub fn folder() -> &'static Path {
 
 /// The program of `program.c`, built with these flags.
 pub fn built(name: &str, flags: &[&str]) -> PathBuf {
+    compiled("program.c", name, flags)
+}
+
+/// A program of this folder, compiled.
+pub fn compiled(source: &str, name: &str, flags: &[&str]) -> PathBuf {
     let path = folder().join(name);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/program.c");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli");
     let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-fno-builtin", "-Wall", "-Wextra", "-o"]).arg(&path).arg(source).args(flags);
+    compiler
+        .args(["-O1", "-fno-builtin", "-Wall", "-Wextra", "-o"])
+        .arg(&path)
+        .arg(folder.join(source))
+        .args(flags);
     let status = compiler.status().expect("there is a C compiler");
-    assert!(status.success(), "program.c does not compile");
+    assert!(status.success(), "{source} does not compile");
     path
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use malloscope_traces::foreign::Format;
 use malloscope_traces::*;
 
 /// What a trace and a frame begin with, and the version.
@@ -21,6 +22,10 @@ pub fn run(bytes: &[u8]) {
     read(&with_checksums(bytes));
     if let Some(trace) = import(bytes) {
         export(&trace);
+    }
+    for format in [Format::Aosp, Format::Mtrace, Format::MallocTrace] {
+        let mut writer = Writer::new(Vec::new(), &format.header()).expect("memory takes everything");
+        let _ = format.import(bytes, &mut writer);
     }
 }
 

@@ -64,6 +64,7 @@ mod embed;
 mod encoding;
 mod ending;
 mod error;
+pub mod foreign;
 mod frame;
 pub mod growing;
 mod growth;

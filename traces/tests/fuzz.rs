@@ -43,6 +43,11 @@ proptest! {
     }
 
     #[test]
+    fn files_of_other_tools_with_some_bytes_changed_are_survived(mutations in mutations()) {
+        body::run(&mutated(FOREIGN.to_vec(), &mutations));
+    }
+
+    #[test]
     fn bytes_that_are_nothing_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         body::run(&bytes);
     }
@@ -50,6 +55,10 @@ proptest! {
 
 const SCRIPT: &[u8] = b"0 malloc 0 24\n0 calloc 1 48 2\n0 spawn 1\n1 realloc 0 100 # a\n1 memalign 2 64 7\n\
 1 free 1\n0 free 5\n0 mallopt -8 1\n0 sbrk -4096\n0 join 1\n0 trim 0\n0 usable 2\n0 realloc 0 0\n0 pvalloc 0 1\n";
+
+const FOREIGN: &[u8] =
+    b"1: malloc 0x20 48 5 6\n1: realloc 0x40 0x20 9 5 6\n2: free 0x40\n2: thread_done 0x0\n\
+@ a:[0x1] + 0x20 0x18\n@ a:[0x1] < 0x20\n@ a:[0x1] > 0x40 0x30\n@ a:[0x1] ! 0x40 0x8\n@ a:[0x1] - 0x40\n";
 
 #[test]
 fn the_script_is_one() {

@@ -118,10 +118,7 @@ fn what_is_wrong_with_a_script_is_said_with_its_place() {
     };
     assert_eq!(error(b"0 malloc 1 24\n0 fre 1\n"), "line 2, column 3: there is no call `fre`");
     assert_eq!(error(b"0 malloc 1 \xff\n"), "line 1, column 12: this is not text");
-    assert_eq!(
-        error(b"MOPSCRP1\0\0\0\0\0\0\0\0\x99"),
-        "call 0 of the binary script, at byte 16, cannot be understood"
-    );
+    assert_eq!(error(b"MOPSCRP1\0\0\0\0\0\0\0\0\x99"), "record 0, at byte 16, cannot be understood");
 }
 
 #[test]

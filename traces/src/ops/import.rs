@@ -1,10 +1,10 @@
 //! A script into records.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{BufRead, Read, Write};
 
-use super::line::{Line, Problem, Verb};
-use crate::error::Error;
+use super::line::{Line, Verb};
+use crate::foreign::{ImportError, lines};
 use crate::header::{Clock, Header, Origin};
 use crate::record::{Call, Nanos, Placed, Pointer, Record, Thread};
 use crate::write::Writer;
@@ -14,35 +14,6 @@ const MAGIC: &[u8; 8] = b"MOPSCRP1";
 
 /// The alignment of a binary call that asked for none.
 const UNALIGNED: u8 = 0xff;
-
-/// Why a script could not be imported.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// A line that is no call.
-    #[error("line {line}, column {column}: {problem}")]
-    Line {
-        /// Which line, from 1.
-        line: u64,
-        /// Which column, from 1.
-        column: usize,
-        /// What is wrong.
-        problem: Problem,
-    },
-    /// A call of a binary script that is none.
-    #[error("call {index} of the binary script, at byte {at}, cannot be understood")]
-    Call {
-        /// Which call, from 0.
-        index: u64,
-        /// Where it begins.
-        at: u64,
-    },
-    /// The script cannot be read.
-    #[error("the script cannot be read: {0}")]
-    Reading(#[from] io::Error),
-    /// The trace cannot be written.
-    #[error(transparent)]
-    Writing(#[from] Error),
-}
 
 /// The header of a trace that is imported from a script.
 pub fn header() -> Header {
@@ -63,28 +34,16 @@ pub fn import<W: Write>(script: impl BufRead, trace: &mut Writer<W>) -> Result<(
 }
 
 fn import_text<W: Write>(
-    mut script: impl BufRead,
+    script: impl BufRead,
     slots: &mut Slots,
     trace: &mut Writer<W>,
 ) -> Result<(), ImportError> {
-    let mut bytes = Vec::new();
-    for line in 1.. {
-        bytes.clear();
-        if script.read_until(b'\n', &mut bytes)? == 0 {
-            break;
+    lines(script, |text| {
+        if let Some(line) = Line::parse(text)? {
+            trace.record(&slots.record(line))?;
         }
-        let text = str::from_utf8(&bytes).map_err(|error| ImportError::Line {
-            line,
-            column: error.valid_up_to() + 1,
-            problem: Problem::NotText,
-        })?;
-        let parsed =
-            Line::parse(text).map_err(|(column, problem)| ImportError::Line { line, column, problem })?;
-        if let Some(parsed) = parsed {
-            trace.record(&slots.record(parsed))?;
-        }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn import_binary<W: Write>(
@@ -100,7 +59,11 @@ fn import_binary<W: Write>(
         if bytes.is_empty() {
             break;
         }
-        let line = decode(&bytes).ok_or(ImportError::Call { index, at: 16 + 16 * index })?;
+        let line = decode(&bytes).ok_or(ImportError::Record {
+            index,
+            at: 16 + 16 * index,
+            problem: "cannot be understood",
+        })?;
         trace.record(&slots.record(line))?;
     }
     Ok(())

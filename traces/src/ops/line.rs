@@ -1,5 +1,6 @@
 //! One line of a script: a thread, the name of a call, and up to three numbers.
 
+use crate::foreign::{Problem, Words, narrow, number};
 use std::fmt;
 
 /// What a call's number is. An address space has 64 bits, a table of slots or threads 32.
@@ -68,43 +69,20 @@ pub(super) struct Line {
     pub numbers: [u64; 3],
 }
 
-/// What is wrong with a line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// A word that should be a number.
-    #[error("`{0}` is not a number")]
-    NotANumber(String),
-    /// A number that does not fit where it belongs.
-    #[error("{0} is too large")]
-    TooLarge(String),
-    /// A name no call has.
-    #[error("there is no call `{0}`")]
-    UnknownCall(String),
-    /// A line that ends early.
-    #[error("something is missing here")]
-    Missing,
-    /// A line that goes on.
-    #[error("`{0}` is one word too many")]
-    TooMuch(String),
-    /// A line that is not text.
-    #[error("this is not text")]
-    NotText,
-}
-
 impl Line {
     /// Reads a line, unless there is nothing in it. An error comes with the column where it is, from 1.
     pub fn parse(text: &str) -> Result<Option<Line>, (usize, Problem)> {
         let code = text.split('#').next().unwrap_or_default();
-        let mut words = Words { text: code, at: 0 };
+        let mut words = Words::of(code);
         let Some((at, thread)) = words.next() else {
             return Ok(None);
         };
-        let thread = word(at, thread)?;
+        let thread = narrow(at, thread)?;
         let (at, name) = words.expect()?;
         let verb = Verb::from_name(name).ok_or_else(|| (at, Problem::UnknownCall(name.to_owned())))?;
         let mut numbers = [0; 3];
         for (number, argument) in numbers.iter_mut().zip(verb.arguments()) {
-            *number = words.argument(*argument)?;
+            *number = self::argument(&mut words, *argument)?;
         }
         match words.next() {
             None => Ok(Some(Line { thread, verb, numbers })),
@@ -128,51 +106,14 @@ impl fmt::Display for Line {
     }
 }
 
-/// The words of a line, each with its column.
-struct Words<'text> {
-    text: &'text str,
-    at: usize,
-}
-
-impl<'text> Words<'text> {
-    fn next(&mut self) -> Option<(usize, &'text str)> {
-        let rest = self.text[self.at..].trim_start();
-        let from = self.text.len() - rest.len();
-        let word = rest.split_whitespace().next();
-        self.at = from + word.map_or(0, str::len);
-        word.map(|word| (from + 1, word))
+fn argument(words: &mut Words<'_>, argument: Argument) -> Result<u64, (usize, Problem)> {
+    if argument == Argument::Ignored {
+        return words.next().map_or(Ok(0), |(at, text)| number(at, text));
     }
-
-    fn expect(&mut self) -> Result<(usize, &'text str), (usize, Problem)> {
-        self.next().ok_or((self.text.trim_end().len() + 1, Problem::Missing))
-    }
-
-    fn argument(&mut self, argument: Argument) -> Result<u64, (usize, Problem)> {
-        if argument == Argument::Ignored {
-            return self.next().map_or(Ok(0), |(at, text)| number(at, text));
-        }
-        let (at, text) = self.expect()?;
-        match argument {
-            Argument::Slot | Argument::Thread => Ok(word(at, text)?.into()),
-            _ => number(at, text),
-        }
-    }
-}
-
-fn word(at: usize, text: &str) -> Result<u32, (usize, Problem)> {
-    u32::try_from(number(at, text)?).map_err(|_| (at, Problem::TooLarge(text.to_owned())))
-}
-
-fn number(at: usize, text: &str) -> Result<u64, (usize, Problem)> {
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
-    let hexadecimal = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
-    let (digits, radix) = hexadecimal.map_or((digits, 10), |digits| (digits, 16));
-    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
-        return Err((at, Problem::NotANumber(text.to_owned())));
-    }
-    match u64::from_str_radix(digits, radix) {
-        Ok(number) => Ok(if negative { number.wrapping_neg() } else { number }),
-        Err(_) => Err((at, Problem::TooLarge(text.to_owned()))),
+    let (at, text) = words.expect()?;
+    match argument {
+        Argument::Slot | Argument::Thread => Ok(narrow(at, text)?.into()),
+        _ => number(at, text),
     }
 }
 

@@ -39,5 +39,4 @@ mod import;
 mod line;
 
 pub use export::{ExportError, export};
-pub use import::{ImportError, header, import};
-pub use line::Problem;
+pub use import::{header, import};

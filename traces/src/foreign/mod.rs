@@ -1,0 +1,125 @@
+//! Recordings of other tools, as traces.
+//!
+//! | format | tool | threads | times | what a trace of it lacks |
+//! |---|---|---|---|---|
+//! | [`aosp`] | Android's `memory_replay` | yes, and their ends | if they are there | |
+//! | [`mtrace`] | `mtrace(3)` of glibc | no | no | alignments; what `calloc` was asked for |
+//! | [`malloc_trace`] | glibc-malloc-trace-utils, glibc's branch `dj/malloc` | yes | no | ends of threads |
+//!
+//! None of them says where glibc put a chunk, or it was another malloc: the addresses only tell which
+//! allocation is given back. A trace of them has none of its own, and no fidelity.
+//!
+//! What is given back without having been allocated there was allocated before the recording began, and the trace
+//! says that; see [`Oddities`] for what an import counts.
+
+mod addresses;
+mod aosp;
+mod lines;
+mod malloc_trace;
+mod mtrace;
+mod threads;
+mod words;
+
+pub use addresses::Oddities;
+pub(crate) use lines::{Trouble, lines};
+pub use words::Problem;
+pub(crate) use words::{Words, narrow, number};
+
+use crate::error::Error;
+use crate::header::{Clock, Header, Origin};
+use crate::record::{Call, Nanos, Record, Thread};
+use crate::write::Writer;
+use std::io::{self, BufRead, Write};
+
+/// The format of another tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The text of Android's `memory_replay`: `TID: malloc POINTER SIZE`.
+    Aosp,
+    /// The text of `mtrace(3)`: `@ FILE:[CALLER] + POINTER SIZE`.
+    Mtrace,
+    /// The records of glibc-malloc-trace-utils, 64 bytes each.
+    MallocTrace,
+}
+
+/// Why another tool's file could not become a trace.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A line that says nothing.
+    #[error("line {line}, column {column}: {problem}")]
+    Line {
+        /// Its number, from 1.
+        line: u64,
+        /// Where in it, from 1.
+        column: usize,
+        /// What is wrong there.
+        problem: Problem,
+    },
+    /// A record that says nothing.
+    #[error("record {index}, at byte {at}, {problem}")]
+    Record {
+        /// Its number, from 0.
+        index: u64,
+        /// Where it begins.
+        at: u64,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The file cannot be read.
+    #[error("it cannot be read: {0}")]
+    Reading(#[from] io::Error),
+    /// The trace cannot be written.
+    #[error(transparent)]
+    Writing(#[from] Error),
+}
+
+impl Format {
+    /// The name of the format, as a trace's header has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Aosp => "aosp",
+            Format::Mtrace => "mtrace",
+            Format::MallocTrace => "malloc-trace",
+        }
+    }
+
+    /// What the format does not say, and a replay therefore cannot know; a sentence each.
+    pub fn lacks(self) -> &'static [&'static str] {
+        match self {
+            Format::Aosp => &["The calls of all threads are in the order in which they were written down."],
+            Format::Mtrace => &[
+                "All calls are taken for one thread's: mtrace(3) does not say whose they were.",
+                "Aligned allocations and those of calloc are taken for malloc's: mtrace(3) writes the same of them.",
+            ],
+            Format::MallocTrace => &["No thread ends before the trace does: its ends are not written down."],
+        }
+    }
+
+    /// The header of a trace of such a file.
+    pub fn header(self) -> Header {
+        let clock = Clock { resolution: 1, ..Clock::default() };
+        Header { origin: Origin::Imported(self.name().to_owned()), clock, ..Header::default() }
+    }
+
+    /// Writes the calls of a file to a trace, and says what was odd about them.
+    ///
+    /// # Errors
+    ///
+    /// The first line or record that cannot be understood, and those of reading and writing.
+    pub fn import<W: Write>(
+        self,
+        file: impl BufRead,
+        trace: &mut Writer<W>,
+    ) -> Result<Oddities, ImportError> {
+        match self {
+            Format::Aosp => aosp::import(file, trace),
+            Format::Mtrace => mtrace::import(file, trace),
+            Format::MallocTrace => malloc_trace::import(file, trace),
+        }
+    }
+}
+
+/// A record without a program break.
+fn record(time: u64, thread: Thread, call: Call) -> Record {
+    Record { time: Nanos(time), thread, program_break: 0, call }
+}
