@@ -57,6 +57,14 @@ pub enum Error {
         /// What is wrong with the first of them.
         damage: Damage,
     },
+    /// The heap as it stood before the first record is damaged, and what follows makes no sense without it.
+    #[error("{file}: the heap as it stood before the first record cannot be read: {damage}")]
+    Snapshot {
+        /// Which file.
+        file: Name,
+        /// What is wrong with it.
+        damage: Damage,
+    },
     /// A part of the trace cannot be read. This is not the end: reading goes on behind it.
     #[error("{file}: {damage}")]
     Damaged {

@@ -47,11 +47,13 @@ pub(crate) enum Kind {
     Stacks,
     /// The names of the frames of stacks.
     Symbols,
+    /// The heap as it stood before the first record.
+    Snapshot,
     Unknown(u32),
 }
 
 /// The kinds there are, their codes, and what they are called in messages.
-const KINDS: [(Kind, u32, &str); 8] = [
+const KINDS: [(Kind, u32, &str); 9] = [
     (Kind::Header, 1, "header"),
     (Kind::Records, 2, "batch"),
     (Kind::Index, 3, "index"),
@@ -60,6 +62,7 @@ const KINDS: [(Kind, u32, &str); 8] = [
     (Kind::Probe, 6, "probe"),
     (Kind::Stacks, 7, "part of the stacks"),
     (Kind::Symbols, 8, "symbols"),
+    (Kind::Snapshot, 9, "snapshot of the heap"),
 ];
 
 impl Kind {

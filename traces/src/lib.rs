@@ -77,6 +77,7 @@ mod probe;
 mod read;
 pub mod record;
 mod salvage;
+pub mod snapshot;
 mod source;
 pub mod stacks;
 pub mod symbols;

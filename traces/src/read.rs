@@ -16,6 +16,7 @@ use crate::header::Header;
 use crate::index::{Entry, Index};
 use crate::preamble;
 use crate::record::Record;
+use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::stacks::{Stack, Stacks};
 use crate::symbols::Symbols;
@@ -119,6 +120,23 @@ impl<R: Read + Seek> Reader<R> {
     pub fn symbols(&mut self) -> Result<Option<Symbols>, Error> {
         let from = self.last_parts()?;
         self.source.symbols(from)
+    }
+
+    /// The heap as it stood before the first record; `None` of a process that was recorded from its first call on.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and cannot be read: without it nothing that follows makes sense.
+    pub fn snapshot(&mut self) -> Result<Option<Snapshot>, Error> {
+        match self.source.snapshot()? {
+            None => Ok(None),
+            Some(Ok(snapshot)) => Ok(Some(snapshot)),
+            Some(Err(fault)) => {
+                let damage =
+                    Damage { batch: 0, at: preamble::LENGTH, length: 0, first: 0, records: None, fault };
+                Err(Error::Snapshot { file: self.source.file(), damage })
+            }
+        }
     }
 
     /// How many bytes each column takes in what was read so far.

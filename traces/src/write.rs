@@ -18,6 +18,7 @@ use crate::index::{Entry, Index};
 use crate::preamble;
 use crate::probe;
 use crate::record::{Nanos, Record, Slot};
+use crate::snapshot::Snapshot;
 use crate::stacks::{self, Capture, Module, ModuleId, Stack};
 
 /// Writes one trace.
@@ -62,6 +63,18 @@ impl<W: Write> Writer<W> {
         };
         writer.begin(header)?;
         Ok(writer)
+    }
+
+    /// Says how the heap stood before the first record. To be called before that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLong`] if there are more chunks than a reader can be asked to believe: some twenty million.
+    pub fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        self.frame.clear();
+        self.frame.resize(frame::LENGTH, 0);
+        let unpacked = snapshot.pack(&mut self.packer, &mut self.frame)?;
+        self.send_frame(frame::Kind::Snapshot, 0, unpacked)
     }
 
     /// Appends a record. If that fails because the file takes no more, the record is kept, and can
