@@ -68,6 +68,7 @@
 extern crate alloc;
 
 pub mod address;
+pub mod adopt;
 pub mod arena;
 pub mod bins;
 pub mod check;

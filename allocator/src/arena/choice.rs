@@ -39,6 +39,11 @@ impl Default for Choice {
 }
 
 impl Choice {
+    /// Goes on with so many arenas, of which these are the first on the free list and the next in turn.
+    pub(crate) fn resume(&mut self, free: Option<ArenaId>, count: u64, turn: ArenaId) {
+        *self = Choice { free, count, limit: 0, turn };
+    }
+
     /// The arena whose `malloc_state` lies at `state`. Its number is kept there, in the room of the
     /// lock, which an allocator that makes one call at a time has no use for.
     pub(crate) fn arena_at<W: Words>(&self, words: &W, arenas: &[Arena], state: Address) -> Option<ArenaId> {

@@ -64,6 +64,14 @@ pub struct Arena {
     attached_threads: u64,
 }
 
+/// An arena's place among the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links {
+    pub(crate) next: ArenaId,
+    pub(crate) next_free: Option<ArenaId>,
+    pub(crate) attached_threads: u64,
+}
+
 impl Arena {
     /// An arena with nothing in it, whose `malloc_state` lies at `state` in zeroed memory.
     pub(crate) fn new<W: Words>(words: &mut W, release: &Release, id: ArenaId, state: Address) -> Arena {
@@ -126,6 +134,12 @@ impl Arena {
     /// How many threads allocate here.
     pub fn attached_threads(&self) -> u64 {
         self.attached_threads
+    }
+
+    /// Takes its place among the others.
+    pub(crate) fn link(&mut self, links: Links) {
+        (self.next, self.next_free) = (links.next, links.next_free);
+        self.attached_threads = links.attached_threads;
     }
 
     /// The arena that follows in the ring of all arenas.

@@ -89,6 +89,16 @@ impl Segment {
         self.set_word(words, PREVIOUS, previous.map_or(0, |segment| segment.0.0));
     }
 
+    /// Has this length, of which so much has been made accessible; its pages are ordinary ones.
+    pub(crate) fn resume<M: Memory, O>(self, cx: &mut Context<M, O>, length: u64, accessible: u64) {
+        self.set_word(&mut cx.memory, SIZE, length);
+        self.set_word(&mut cx.memory, ACCESSIBLE, accessible.max(length));
+        if has_page_size(&cx.release) {
+            let page = cx.memory.page_size();
+            self.set_word(&mut cx.memory, PAGE_SIZE, page);
+        }
+    }
+
     /// The lowest chunk of a segment that is not its arena's first.
     fn first_chunk<M, O>(self, cx: &Context<M, O>) -> Chunk {
         Chunk(self.0 + cx.release.heap_info())

@@ -37,6 +37,11 @@ impl Fastbins {
         core::mem::take(&mut self.tops[number])
     }
 
+    /// A stack has this top chunk.
+    pub(crate) fn set_top(&mut self, number: usize, top: Chunk) {
+        self.tops[number] = top;
+    }
+
     /// The top chunk of every stack.
     pub(crate) fn tops(&self) -> &[Chunk; STACKS] {
         &self.tops

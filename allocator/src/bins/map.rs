@@ -21,6 +21,17 @@ const BITS: usize = u64::BITS as usize;
 pub(crate) struct BinMap([u64; LISTS / BITS]);
 
 impl BinMap {
+    /// With these bits, the lowest list's the lowest.
+    pub(crate) fn from_bits(bits: [u64; LISTS / BITS]) -> BinMap {
+        BinMap(bits)
+    }
+
+    /// Its bits, the lowest list's the lowest.
+    #[cfg(test)]
+    pub(crate) fn bits(&self) -> [u64; LISTS / BITS] {
+        self.0
+    }
+
     /// Notes that the list may hold something.
     #[inline]
     pub(crate) fn mark(&mut self, number: usize) {

@@ -521,6 +521,16 @@ impl<L: Layout> Simulated<L> {
         }
     }
 
+    /// Maps whole pages that nothing is mapped to; returns whether that is so.
+    pub fn occupy_free(&mut self, at: Address, length: u64) -> bool {
+        let is_free =
+            at.is_aligned(PAGE) && length.is_multiple_of(PAGE) && length != 0 && self.is_free(at, length);
+        if is_free {
+            self.occupy(at, length);
+        }
+        is_free
+    }
+
     /// Maps addresses that were unmapped, where they were.
     pub(crate) fn map_at(&mut self, at: Address, length: u64) {
         let length = align_up(length, PAGE);
