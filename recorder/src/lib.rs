@@ -13,6 +13,7 @@
 pub mod agent;
 pub mod clock;
 pub mod collect;
+pub mod heap;
 pub mod host;
 mod launch;
 pub mod memory;
