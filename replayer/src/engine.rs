@@ -84,6 +84,10 @@ pub struct Engine<M, O> {
     inherited: HashMap<u64, Held>,
     /// After a fork: the heap's number for the child's first thread, and for its next.
     threads: Threads,
+    /// Where the heap stood already: threads of it that the trace has not spoken of yet, by the kernel's names.
+    standing: HashMap<u32, ThreadId>,
+    /// And those that it has spoken of, by its numbers for them.
+    met: HashMap<Thread, ThreadId>,
 }
 
 /// How a trace's threads are numbered in the heap.
@@ -120,7 +124,17 @@ impl<M: Machine, O: Observer> Engine<M, O> {
             unborn: HashSet::new(),
             inherited: HashMap::new(),
             threads: Threads::default(),
+            standing: HashMap::new(),
+            met: HashMap::new(),
         }
+    }
+
+    /// The heap stood already: these are its allocations, by their addresses, and its threads, by the kernel's
+    /// names for them.
+    pub(crate) fn inherit(&mut self, allocations: HashMap<u64, Held>, threads: HashMap<u32, ThreadId>) {
+        self.inherited = allocations;
+        self.threads.others = u32::try_from(threads.len()).unwrap_or(0);
+        self.standing = threads;
     }
 
     /// The heap.
@@ -174,6 +188,9 @@ impl<M: Machine, O: Observer> Engine<M, O> {
 
     /// The trace's number for a thread of the heap; `None` if it is one of a parent's.
     pub(crate) fn traced_thread(&self, thread: ThreadId) -> Option<Thread> {
+        if let Some((&met, _)) = self.met.iter().find(|(_, met)| **met == thread) {
+            return Some(met);
+        }
         match thread.0 {
             first if first == self.threads.first => Some(Thread(0)),
             other => other.checked_sub(self.threads.others).filter(|&other| other > 0).map(Thread),
@@ -291,8 +308,10 @@ impl<M: Machine, O: Observer> Engine<M, O> {
                 Answer::Number(self.heap.usable_size(payload)?)
             }
             Call::MoveBreak { by } => Answer::Number(self.heap.move_foreign_break(by).is_none().into()),
-            Call::ThreadStart { .. } => {
-                if thread != ThreadId::MAIN {
+            Call::ThreadStart { id } => {
+                if !self.standing.is_empty() || !self.met.is_empty() {
+                    self.meet_standing(record.thread, id);
+                } else if thread != ThreadId::MAIN {
                     self.heap.thread_created(thread);
                 }
                 Answer::Nothing
@@ -320,7 +339,22 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         Ok(answer)
     }
 
+    /// A thread that calls for the first time in the trace: one that there was already, or a new one.
+    #[cold]
+    fn meet_standing(&mut self, thread: Thread, id: u32) {
+        let is_new = !self.standing.contains_key(&id);
+        let number =
+            self.standing.remove(&id).unwrap_or(ThreadId(self.threads.others.wrapping_add(thread.0)));
+        self.met.insert(thread, number);
+        if is_new {
+            self.heap.thread_created(number);
+        }
+    }
+
     fn thread(&self, thread: Thread) -> ThreadId {
+        if let Some(&met) = self.met.get(&thread) {
+            return met;
+        }
         match thread.0 {
             0 => ThreadId(self.threads.first),
             other => ThreadId(self.threads.others.wrapping_add(other)),

@@ -21,7 +21,9 @@ use malloscope_allocator::release::Release;
 use malloscope_allocator::tunables::environment;
 use malloscope_traces::Record;
 use malloscope_traces::header::Header;
+use malloscope_traces::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What a libc behaves as.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,13 +49,15 @@ pub struct Recording {
     pub header: Header,
     /// What the libc of the header behaves as.
     pub recognition: Recognition,
+    /// The heap as it stood before the first call, if that was not the process's first.
+    pub snapshot: Option<Arc<Snapshot>>,
 }
 
 impl From<Header> for Recording {
     /// Makes the calls of the header's probe to every release: about a millisecond.
     fn from(header: Header) -> Recording {
         let recognition = recognize(&header);
-        Recording { header, recognition }
+        Recording { header, recognition, snapshot: None }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::recognition::Recording;
 use crate::selection::Selection;
 use crate::served::{self, ServedFrom};
 use crate::source::{Batch, Source};
+use crate::standing::{self, Unusable};
 use crate::trial::{BadTrial, MemoryKind, Trial, WordWidth};
 use crate::turn::{Extent, Turn};
 use crate::watch::Watch;
@@ -33,12 +34,14 @@ use malloscope_allocator::observe::Observer;
 use malloscope_allocator::release::Release;
 use malloscope_allocator::tunables::Tunables;
 use malloscope_traces::header::{Clock, Origin};
+use malloscope_traces::snapshot::Snapshot;
 use malloscope_traces::{Call, Error as TraceError, Header, Reader, Record, Slot, Stack, Thread};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What to replay, and what is wanted of it.
@@ -113,6 +116,9 @@ pub enum RunError {
         /// What was to be called.
         function: &'static str,
     },
+    /// The heap that the trace begins with cannot be begun with.
+    #[error(transparent)]
+    Standing(#[from] Unusable),
     /// This process has words of 64 bits.
     #[error("words of 32 bits are only simulated: say `--memory simulated`")]
     NarrowProcess,
@@ -180,6 +186,10 @@ pub fn run_before(
     audience: &mut dyn Audience,
 ) -> Result<Outcome, RunError> {
     let line = Lineage::open(&job.trace, job.follow)?;
+    if let Some(snapshot) = &line.eldest.snapshot {
+        let machine = standing_machine(&job.trial, &line.eldest, snapshot)?;
+        return drive(machine, job, line, lines, audience);
+    }
     match (job.trial.memory, job.trial.words) {
         (MemoryKind::Simulated, WordWidth::Bits64) => {
             let machine = simulated(Bits64, &job.trial, &line.eldest)?;
@@ -230,7 +240,8 @@ impl Lineage {
             until = Some(after);
         }
         traces.reverse();
-        Ok(Lineage { eldest: Recording::from(traces[0].0.clone()), traces })
+        let snapshot = Reader::open_file(&path)?.snapshot()?.map(Arc::new);
+        Ok(Lineage { eldest: Recording { snapshot, ..Recording::from(traces[0].0.clone()) }, traces })
     }
 }
 
@@ -283,13 +294,47 @@ pub(crate) fn simulated<L: Layout>(
     let header = &recording.header;
     let start = start_above(L::SPACE.default_break, trial.break_offset(recording)?);
     let mut machine = Simulated::of(layout, start, processors(trial, header));
-    machine.charge_for_every_page(header.host.overcommit == 2);
-    machine.offer_huge_pages(trial.huge_pages(header));
-    limit(&mut machine, header);
+    furnish(&mut machine, trial, header);
     if let Some(limit) = trial.break_limit {
         machine.limit_break(start + limit);
     }
     Ok(machine)
+}
+
+/// What a simulated machine has besides its addresses.
+fn furnish<L: Layout>(machine: &mut Simulated<L>, trial: &Trial, header: &Header) {
+    machine.charge_for_every_page(header.host.overcommit == 2);
+    machine.offer_huge_pages(trial.huge_pages(header));
+    limit(machine, header);
+}
+
+/// The machine of a trial for a trace that begins with a heap that stood already.
+pub(crate) fn standing_machine(
+    trial: &Trial,
+    recording: &Recording,
+    snapshot: &Snapshot,
+) -> Result<Simulated, Unusable> {
+    if (trial.memory, trial.words) != (MemoryKind::Simulated, WordWidth::Bits64) {
+        return Err(Unusable::NotSimulated);
+    }
+    let header = &recording.header;
+    let mut machine = standing::machine(snapshot, header.heap.initial_break, processors(trial, header))?;
+    furnish(&mut machine, trial, header);
+    Ok(machine)
+}
+
+/// The heap a trace begins with: one that nobody has called yet, or one that stood already.
+pub(crate) fn beginning<M: Machine, O: Observer>(
+    machine: M,
+    observer: O,
+    release: Release,
+    tunables: &Tunables,
+    recording: &Recording,
+) -> Result<Heap<M, O>, Unusable> {
+    match &recording.snapshot {
+        None => Ok(Heap::new(machine, observer, release, tunables)),
+        Some(snapshot) => standing::heap(machine, observer, release, tunables, snapshot),
+    }
 }
 
 fn real(job: &Job, recording: &Recording) -> Result<Metered, RunError> {
@@ -316,7 +361,8 @@ fn real(job: &Job, recording: &Recording) -> Result<Metered, RunError> {
 /// enough, or the heap began as another process's.
 pub(crate) fn twin(recording: &Recording, ancestors: &[Ancestor]) -> Option<Twin> {
     let header = &recording.header;
-    if !header.heap.placements || header.heap.initial_break == 0 || !ancestors.is_empty() {
+    let began_anew = ancestors.is_empty() && recording.snapshot.is_none();
+    if !header.heap.placements || header.heap.initial_break == 0 || !began_anew {
         return None;
     }
     let as_recorded = Trial::default();
@@ -390,8 +436,10 @@ fn drive<M: Machine>(
     let release = job.trial.release(eldest)?;
     let questions = questions(job, &release)?;
     let (tunables, ignored) = job.trial.tunables(eldest)?;
-    let initial_break = machine.program_break();
     let recorded_break = eldest.header.heap.initial_break;
+    // A heap that stood already stands where it stood.
+    let stood_at = eldest.snapshot.as_ref().map(|_| Address(recorded_break));
+    let initial_break = stood_at.unwrap_or_else(|| machine.program_break());
     let exact = job.trial.memory == MemoryKind::Simulated;
     let metrics = Metrics::new(&machine, exact);
     machine.disown_faults_since(mark);
@@ -402,7 +450,7 @@ fn drive<M: Machine>(
         Some(twin) => source.ordered(&job.trace, twin, recorded_break),
         None => source,
     };
-    let heap = Heap::new(machine, Watch::default(), release, &tunables);
+    let heap = beginning(machine, Watch::default(), release, &tunables, eldest)?;
     let first_mmap_threshold = heap.parameters().mmap_threshold;
     let longest_segment = heap.parameters().huge.longest_segment;
     let settings = Settings {
@@ -431,6 +479,9 @@ fn drive<M: Machine>(
             .map_or(u64::MAX, |range| if range.first() > 0 { range.first() } else { range.end() }),
         before: Before::default(),
     };
+    if let Some(snapshot) = &eldest.snapshot {
+        standing::introduce(&mut run.engine, snapshot);
+    }
     if run.comparison.is_some() || run.kernel_calls.is_some() {
         run.engine.heap_mut().observer_mut().calls = Some(Vec::new());
     }

@@ -15,6 +15,7 @@ pub mod profile;
 pub mod record;
 pub mod replay;
 pub mod sites;
+pub mod snapshot;
 pub mod symbolize;
 pub mod tunables;
 pub mod verify;

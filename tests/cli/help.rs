@@ -4,7 +4,7 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 18] = [
+pub const SUBCOMMANDS: [&str; 19] = [
     "profile",
     "record",
     "replay",
@@ -14,6 +14,7 @@ pub const SUBCOMMANDS: [&str; 18] = [
     "sites",
     "allocations",
     "heap",
+    "snapshot",
     "explain",
     "info",
     "symbolize",

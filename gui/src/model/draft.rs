@@ -114,7 +114,11 @@ impl Effect {
     ///
     /// What no release has.
     pub fn of(trial: &Trial, trace: &TraceInfo) -> Result<Effect, String> {
-        let recording = Recording { header: trace.header.clone(), recognition: trace.recognition.clone() };
+        let recording = Recording {
+            header: trace.header.clone(),
+            recognition: trace.recognition.clone(),
+            ..Recording::default()
+        };
         let release = trial.release(&recording).map_err(|bad| bad.to_string())?;
         let (tunables, ignored) = trial.tunables(&recording).map_err(|bad| bad.to_string())?;
         let taken =

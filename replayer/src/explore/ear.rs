@@ -5,7 +5,7 @@ use malloscope_allocator::observe::{Event, KernelCall, Observer, Source};
 
 /// Listens to one call after the other.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ear {
+pub(crate) struct Ear {
     /// What the latest call did, where somebody listens.
     heard: Vec<Event>,
     listens: bool,

@@ -4,7 +4,9 @@
 //! [`Piece`]: so the sizes of the pieces add up to the region's, and what is added up by [`State`] to both.
 
 use super::Moment;
-use super::births::Birth;
+use super::births::{Birth, Births};
+use super::ear::Ear;
+use crate::engine::Engine;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::arena::ArenaId;
 use malloscope_allocator::bins::Bin;
@@ -412,6 +414,17 @@ pub(super) fn draw(now: &Moment, initial_break: Address) -> HeapMap {
     }
     map.foreign = arenas.saturating_sub(in_arenas);
     map
+}
+
+/// The map of a heap that is not explored.
+pub(crate) fn of(engine: &Engine<Simulated, Ear>, initial_break: u64) -> HeapMap {
+    let now = Moment { engine: engine.clone(), births: Births::default(), made: 0, time: Nanos(0) };
+    draw(&now, Address(initial_break))
+}
+
+/// Who listens to a heap that is not explored.
+pub(crate) fn nobody() -> Ear {
+    Ear::default()
 }
 
 /// Every chunk that somebody knows of, and what it is.

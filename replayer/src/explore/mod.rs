@@ -24,14 +24,14 @@ mod tape;
 mod tests;
 
 use crate::engine::{Answer, Engine, Held};
-use crate::run::{Fork, Lineage, Progress, simulated, twin};
+use crate::run::{Fork, Lineage, Progress, beginning, simulated, standing_machine, twin};
+use crate::standing::{self, Unusable};
 use crate::trial::{BadTrial, MemoryKind, Trial, WordWidth};
 use crate::turn::Extent;
 use births::Births;
 use ear::Ear;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::chunk::Chunk;
-use malloscope_allocator::heap::Heap;
 use malloscope_allocator::layout::Bits64;
 use malloscope_allocator::memory::simulated::Simulated;
 use malloscope_traces::{Error as TraceError, Nanos, Record, Stack};
@@ -51,6 +51,9 @@ pub enum ExploreError {
     /// The settings make no sense.
     #[error(transparent)]
     Trial(#[from] BadTrial),
+    /// The heap that the trace begins with cannot be begun with.
+    #[error(transparent)]
+    Standing(#[from] Unusable),
     /// Only the simulated machine can go back.
     #[error("only a heap in simulated memory can be explored: leave out `--memory real`")]
     Real,
@@ -417,14 +420,26 @@ fn begin(trace: &Path, trial: &Trial) -> Result<Beginning, ExploreError> {
     let eldest = &line.eldest;
     let release = trial.release(eldest)?;
     let (tunables, _) = trial.tunables(eldest)?;
-    let machine = simulated(Bits64, trial, eldest)?;
-    let initial_break = machine.program_break();
+    let (machine, initial_break) = match &eldest.snapshot {
+        Some(snapshot) => {
+            let machine = standing_machine(trial, eldest, snapshot)?;
+            (machine, Address(eldest.header.heap.initial_break))
+        }
+        None => {
+            let machine = simulated(Bits64, trial, eldest)?;
+            let initial_break = machine.program_break();
+            (machine, initial_break)
+        }
+    };
     let source = match twin(eldest, &line.traces) {
         Some(twin) => source.ordered(trace, twin, eldest.header.heap.initial_break),
         None => source,
     };
-    let heap = Heap::new(machine, Ear::default(), release, &tunables);
+    let heap = beginning(machine, Ear::default(), release, &tunables, eldest)?;
     let mut engine = Engine::new(heap, trial.touch, header.heap.placements);
+    if let Some(snapshot) = &eldest.snapshot {
+        standing::introduce(&mut engine, snapshot);
+    }
     let mut damage = Vec::new();
     for (_, source, _, until) in line.traces {
         let until = until.unwrap_or(u64::MAX);

@@ -14,6 +14,7 @@ pub mod json;
 pub mod markdown;
 mod single;
 pub mod sites;
+pub mod snapshot;
 pub mod so_far;
 pub mod stacks;
 pub mod terminal;
