@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Show the heap of a running process: what is held, free, pinned, and could be given back
+/// Show the heap of a running process, as it stands: held, free, pinned
 ///
 /// The process is stopped while what its heap is made of is copied, and goes on while that is looked at. Nothing
 /// in it is changed. It takes the rights to trace the process: the same user, or CAP_SYS_PTRACE.
