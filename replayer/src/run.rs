@@ -441,7 +441,7 @@ fn drive<M: Machine>(
     let stood_at = eldest.snapshot.as_ref().map(|_| Address(recorded_break));
     let initial_break = stood_at.unwrap_or_else(|| machine.program_break());
     let exact = job.trial.memory == MemoryKind::Simulated;
-    let metrics = Metrics::new(&machine, exact);
+    let metrics = Metrics::new(&machine, initial_break, exact);
     machine.disown_faults_since(mark);
     let tally = tally(job, &mut machine, header.clock)?;
     let mark = machine.faults_so_far();
@@ -481,6 +481,7 @@ fn drive<M: Machine>(
     };
     if let Some(snapshot) = &eldest.snapshot {
         standing::introduce(&mut run.engine, snapshot);
+        run.metrics.inherit(&mut run.engine, standing::foreign_bytes(snapshot));
     }
     if run.comparison.is_some() || run.kernel_calls.is_some() {
         run.engine.heap_mut().observer_mut().calls = Some(Vec::new());

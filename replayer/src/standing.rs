@@ -15,14 +15,14 @@ use malloscope_allocator::check::Violation;
 use malloscope_allocator::chunk::{Chunk, Head};
 use malloscope_allocator::heap::Heap;
 use malloscope_allocator::layout::Bits64;
-use malloscope_allocator::memory::simulated::{DEFAULT_BREAK, PAGE, Simulated};
+use malloscope_allocator::memory::simulated::{AddressSpace, DEFAULT_BREAK, PAGE, Simulated};
 use malloscope_allocator::memory::{Kernel, Memory, Processors};
 use malloscope_allocator::observe::Observer;
 use malloscope_allocator::parameters::Parameters;
 use malloscope_allocator::release::Release;
 use malloscope_allocator::thread::ThreadId;
 use malloscope_allocator::tunables::Tunables;
-use malloscope_traces::snapshot::{Arena, Region, Snapshot, Stack};
+use malloscope_traces::snapshot::{Arena, Mapping, Region, Snapshot, Stack};
 use std::collections::{HashMap, HashSet};
 
 /// Why a heap cannot be begun with.
@@ -74,11 +74,29 @@ pub(crate) fn machine(
             occupy(&mut machine, at, length)?;
         }
     }
-    snapshot.mappings.iter().try_for_each(|one| occupy(&mut machine, one.start, one.length))?;
+    mappings(snapshot).iter().try_for_each(|one| occupy(&mut machine, one.start, one.length))?;
     for &(from, to) in snapshot.resident.iter().flatten() {
         touch(&mut machine, snapshot, from, to);
     }
     Ok(machine)
+}
+
+/// The mappings of single chunks, where the simulated machine has them: those that lie where it has no memory to
+/// give, as they do without randomized addresses, are moved. Of such a chunk its place within a page counts alone.
+fn mappings(snapshot: &Snapshot) -> Vec<Mapping> {
+    let room = AddressSpace::OF_64_BITS.mappings();
+    let mut free = room.start;
+    let place = |one: &Mapping| {
+        let fits =
+            one.start >= room.start && one.start.checked_add(one.length).is_some_and(|end| end <= room.end);
+        if fits {
+            return *one;
+        }
+        let start = free;
+        free = free.saturating_add(one.length);
+        Mapping { start, chunk: start.wrapping_add(one.chunk.wrapping_sub(one.start)), ..*one }
+    };
+    snapshot.mappings.iter().map(place).collect()
 }
 
 /// The pages that hold a range: where they begin, and their bytes.
@@ -100,11 +118,16 @@ pub(crate) fn touch_all(machine: &mut Simulated, snapshot: &Snapshot) {
 fn touch(machine: &mut Simulated, snapshot: &Snapshot, from: u64, to: u64) {
     let regions = snapshot.arenas.iter().flat_map(|arena| &arena.regions);
     let parts = regions.map(|region| (region.start, region.end));
-    let mappings = snapshot.mappings.iter().map(|one| (one.start, one.start.saturating_add(one.length)));
-    for (start, end) in parts.chain(mappings) {
+    let mapped = snapshot.mappings.iter().map(|one| (one.start, one.start.saturating_add(one.length)));
+    let moved = mappings(snapshot)
+        .into_iter()
+        .zip(&snapshot.mappings)
+        .map(|(here, there)| here.start.wrapping_sub(there.start));
+    let parts = parts.map(|part| (part, 0)).chain(mapped.zip(moved));
+    for ((start, end), by) in parts {
         let (start, end) = (start.max(from), end.min(to));
         if start < end {
-            machine.touch(Address(start), end - start);
+            machine.touch(Address(start.wrapping_add(by)), end - start);
         }
     }
 }
@@ -162,8 +185,7 @@ fn standing(snapshot: &Snapshot, parameters: Parameters) -> Standing {
         threads: snapshot.threads.iter().map(thread).collect(),
         turn: id(snapshot.turn),
         threaded: snapshot.threaded,
-        mapped: snapshot
-            .mappings
+        mapped: mappings(snapshot)
             .iter()
             .map(|one| (chunk(one.chunk), one.chunk.wrapping_sub(one.start), Head(one.head)))
             .collect(),
@@ -208,7 +230,17 @@ fn arena(one: &Arena, id: impl Fn(u32) -> ArenaId) -> StandingArena {
     }
 }
 
-/// The chunks in use by the program, those with mappings of their own among them.
+/// Bytes between the parts of the main arena: others have taken them, and malloc takes them for its own.
+pub(crate) fn foreign_bytes(snapshot: &Snapshot) -> u64 {
+    let regions = snapshot.arenas.first().map(|arena| arena.regions.as_slice()).unwrap_or_default();
+    let gap = |pair: &[Region]| match pair {
+        [below, above] => above.start.saturating_sub(below.end),
+        _ => 0,
+    };
+    regions.windows(2).map(gap).fold(0, u64::saturating_add)
+}
+
+/// The chunks of arenas in use by the program.
 fn live(snapshot: &Snapshot) -> Vec<u64> {
     let bins = snapshot.arenas.iter().flat_map(|arena| arena.fast.iter().chain(&arena.lists));
     let caches = snapshot.threads.iter().filter_map(|thread| thread.cache.as_ref());
@@ -219,19 +251,22 @@ fn live(snapshot: &Snapshot) -> Vec<u64> {
     let regions = snapshot.arenas.iter().flat_map(|arena| &arena.regions);
     let is_chunk = |head: u64| Head(head).size().bytes() > HEADER;
     let chunks = regions.flat_map(Region::chunks).filter(|&(_, head)| is_chunk(head)).map(|(at, _)| at);
-    let mapped = snapshot.mappings.iter().map(|one| one.chunk);
-    chunks.filter(|at| !others.contains(at)).chain(mapped).collect()
+    chunks.filter(|at| !others.contains(at)).collect()
 }
 
 /// Has an engine over the heap of a snapshot know its allocations and its threads.
 pub(crate) fn introduce<M: Machine, O: Observer>(engine: &mut Engine<M, O>, snapshot: &Snapshot) {
     let heap = engine.heap();
+    let mapped =
+        mappings(snapshot).into_iter().zip(&snapshot.mappings).map(|(here, there)| (there.chunk, here.chunk));
     let allocations: HashMap<u64, Held> = live(snapshot)
         .into_iter()
-        .map(|at| {
-            let payload = chunk(at).payload(heap.memory());
+        .map(|at| (at, at))
+        .chain(mapped)
+        .map(|(there, here)| {
+            let payload = chunk(here).payload(heap.memory());
             let request = heap.usable_size(payload).unwrap_or(0);
-            (payload.0, Held { payload, request })
+            (chunk(there).payload(heap.memory()).0, Held { payload, request })
         })
         .collect();
     let threads =

@@ -48,7 +48,7 @@ fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
     };
     row("file", format!("{}, {}", info.file, bytes(info.file_bytes)))?;
     row("recorder", header.recorder.clone())?;
-    row("origin", origin(&header.origin))?;
+    row("origin", origin(info))?;
     row("command", info.command())?;
     row("program", header.program.path.clone())?;
     if header.program.pid != 0 {
@@ -76,8 +76,18 @@ fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-fn origin(origin: &Origin) -> String {
-    match origin {
+fn origin(info: &TraceInfo) -> String {
+    if let Some(heap) = &info.begins_with {
+        let threads = if heap.threads == 1 { "thread" } else { "threads" };
+        return format!(
+            "begins with a heap that stood already: {} chunks, {} from the kernel, {} {threads}, stopped for {}",
+            count(heap.chunks),
+            bytes(heap.system_bytes),
+            count(heap.threads),
+            nanos(heap.stopped_nanos)
+        );
+    }
+    match &info.header.origin {
         Origin::Launched => "recorded from the first call".to_owned(),
         Origin::Forked { parent, trace, after } => {
             format!("forked from process {parent} after record {} of {trace}", count(*after))

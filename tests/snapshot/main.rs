@@ -92,7 +92,11 @@ fn what_a_program_does_later_is_replayed_exactly_from_the_heap_as_it_stood() {
         assert!(verified.starts_with("placements  100.0000 %"), "{verified}");
         assert!(verified.contains("0 differ in size or flags"), "{verified}");
         let report = json(&["replay", trace.to_str().unwrap(), "--format", "json"]);
-        assert_eq!(report["outcome"]["oddities"]["unknown_freed"], 0, "{}", report["outcome"]["oddities"]);
+        let outcome = &report["outcome"];
+        assert_eq!(outcome["oddities"]["unknown_freed"], 0, "{}", outcome["oddities"]);
+        // What lives in the end is what the heap then has in use.
+        let heap = json(&["heap", trace.to_str().unwrap(), "--format", "json"]);
+        assert_eq!(outcome["measured"]["held"], heap["totals"]["live"]["bytes"]);
     }
 }
 

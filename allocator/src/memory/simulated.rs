@@ -67,6 +67,11 @@ impl AddressSpace {
         statics: Address(0xf7c0_0000),
     };
 
+    /// What mappings lie in: from the lowest address to the end.
+    pub fn mappings(&self) -> core::ops::Range<u64> {
+        self.mappings_start..self.mappings_end
+    }
+
     /// The end of all memory.
     const fn ceiling(&self) -> u64 {
         self.statics.0 + SPAN

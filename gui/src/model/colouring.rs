@@ -132,7 +132,7 @@ impl Key {
             Colouring::State => {}
             Colouring::Age => {
                 let meaning =
-                    "Live, allocated so many records ago; what a parent left before the fork is older.";
+                    "Live, allocated so many records ago; what is from before the trace began is older.";
                 key.sequence(AGES.iter().map(|(_, name)| *name).chain(["older"]), meaning);
             }
             Colouring::Size => {

@@ -159,7 +159,7 @@ pub fn described(moment: &Moment, number: usize) -> Vec<(&'static str, String)> 
                 let age = map.made.saturating_sub(record + 1);
                 ("Made", format!("at record {}, {} records ago", count(record), count(age)))
             }
-            None => ("Made", "by the parent, before the fork".to_owned()),
+            None => ("Made", "before the trace began".to_owned()),
         });
         lines.push(("Thread", allocation.thread.to_string()));
     }

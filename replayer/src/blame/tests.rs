@@ -243,7 +243,7 @@ fn check(seed: u64, release: &str, sampling: Sampling, touch: Touch, filter: Fil
     let script = script(seed, 1500);
     let selection = selection(&script, &filter);
     let mut tally = Tally::new(&mut machine, &WHATS, STACKS as usize, Some(capture), CLOCK, selection);
-    let mut metrics = Metrics::new(&machine, true);
+    let mut metrics = Metrics::new(&machine, machine.program_break(), true);
     let heap = Heap::new(machine, Watch::default(), release, &Tunables::default());
     let mut engine = Engine::new(heap, touch, false);
     let nobody =

@@ -199,7 +199,8 @@ impl Piece {
 pub struct Allocation {
     /// Bytes asked for.
     pub request: u64,
-    /// The record that made it; `None` if a parent did, before the fork.
+    /// The record that made it; `None` if that was before the trace began: by a parent, or where the
+    /// heap stood already.
     pub record: Option<u64>,
     /// The thread that made it, by its number in the trace.
     pub thread: u32,

@@ -152,8 +152,7 @@ pub struct Ending {
 impl Metrics {
     /// Nothing has been replayed yet. `exact` is whether the machine's resident pages may be asked
     /// for after every record.
-    pub fn new<M: Machine>(machine: &M, exact: bool) -> Metrics {
-        let initial_break = machine.program_break();
+    pub fn new<M: Machine>(machine: &M, initial_break: Address, exact: bool) -> Metrics {
         Metrics {
             live: 0,
             held: 0,
@@ -166,6 +165,22 @@ impl Metrics {
             exact,
             uncounted: 0,
         }
+    }
+
+    /// The heap stood already: what the engine holds lives from before the first record, and so many bytes between
+    /// parts of the main heap are others'.
+    pub(crate) fn inherit<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, foreign: u64) {
+        let payloads: Vec<Held> = engine.all_held().map(|(_, held)| held).collect();
+        for held in payloads {
+            let chunk = Chunk::of(engine.heap().memory(), held.payload);
+            let head = chunk.head(engine.heap().memory());
+            if is_in_main_heap(head) && !self.live_map.has_room(chunk.0) {
+                self.make_room(engine, chunk);
+            }
+            self.began(chunk, head, held.request);
+        }
+        self.foreign = foreign;
+        self.begin(engine, 0, 0);
     }
 
     /// Looks at the allocation that a call is about to end.

@@ -250,7 +250,7 @@ fn described(allocation: &Allocation) -> String {
     let asked = format!("{} bytes asked for", count(allocation.request));
     match allocation.record {
         Some(record) => format!("{asked} at record {} by thread {}", count(record), allocation.thread),
-        None => format!("{asked} before the fork"),
+        None => format!("{asked} before the trace began"),
     }
 }
 

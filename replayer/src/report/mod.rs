@@ -23,6 +23,7 @@ pub mod units;
 
 use crate::outcome::Outcome;
 use crate::recognition::{self, Recognition};
+use malloscope_traces::snapshot::Snapshot;
 use malloscope_traces::{Ending, Header, Reader};
 use serde::Serialize;
 use stacks::Blamed;
@@ -56,6 +57,36 @@ pub struct TraceInfo {
     pub ending: Option<Ending>,
     /// Records in it, if the recording was finished.
     pub records: Option<u64>,
+    /// The heap that it begins with, if its process was not recorded from its first call on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begins_with: Option<BeginsWith>,
+}
+
+/// The heap that a trace begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BeginsWith {
+    /// Bytes from the kernel, by malloc's own count.
+    pub system_bytes: u64,
+    /// Chunks in arenas, and those with mappings of their own.
+    pub chunks: u64,
+    /// Threads that the process had.
+    pub threads: u64,
+    /// For how long the process was stopped, in nanoseconds.
+    pub stopped_nanos: u64,
+}
+
+impl BeginsWith {
+    fn of(snapshot: &Snapshot) -> BeginsWith {
+        let arenas = &snapshot.arenas;
+        let heads = arenas.iter().flat_map(|arena| &arena.regions).map(|region| region.heads.len());
+        let in_arenas: u64 = arenas.iter().map(|arena| arena.system_bytes).fold(0, u64::saturating_add);
+        BeginsWith {
+            system_bytes: in_arenas.saturating_add(snapshot.limits.mapped_bytes),
+            chunks: (heads.sum::<usize>() + snapshot.mappings.len()) as u64,
+            threads: snapshot.threads.len() as u64,
+            stopped_nanos: snapshot.stopped,
+        }
+    }
 }
 
 impl TraceInfo {
@@ -65,8 +96,11 @@ impl TraceInfo {
     ///
     /// When the file is no trace, or cannot be read.
     pub fn of(path: &Path) -> Result<TraceInfo, malloscope_traces::Error> {
-        let reader = Reader::open_file(path)?;
+        let mut reader = Reader::open_file(path)?;
+        // Whoever replays it is told if it cannot be read.
+        let snapshot = reader.snapshot().ok().flatten();
         Ok(TraceInfo {
+            begins_with: snapshot.as_ref().map(BeginsWith::of),
             file: path.display().to_string(),
             file_bytes: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
             header: reader.header().clone(),
