@@ -2,20 +2,22 @@
 //!
 //! How far a process has come is kept in memory that is wiped in a forked child, so a child arrives
 //! by itself, even one made by a bare `clone`. What a child needs to know of its parent is kept in
-//! memory that is not.
+//! memory that is not. Where a recorder [attached](attachment), it has taken the entry for the process.
 
 use core::ffi::CStr;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use malloscope_wire::Shared;
+use malloscope_wire::attachment::SEATED;
 use malloscope_wire::process::{Label, Process, State, Text, Verdict};
+use malloscope_wire::{Control, Shared};
 
+use crate::attachment::{self, ATTACHMENT};
 use crate::objects::{self, Object};
 use crate::stack::Stack;
 use crate::system::{self, Advice, Undisturbed};
 use crate::threads::WIPED;
-use crate::{callers, calls, clock, fork, memory, real};
+use crate::{callers, calls, clock, fork, memory, real, room};
 
 /// How far a process has come.
 #[repr(u32)]
@@ -28,13 +30,15 @@ enum Progress {
     Recorded,
     /// It is not.
     Silent,
+    /// A recorder has attached to it, and it has not called since.
+    Seated = SEATED,
 }
+
+const RECORDED: u32 = Progress::Recorded as u32;
+const SILENT: u32 = Progress::Silent as u32;
 
 /// The entry of this process, or in a forked child that has not arrived that of its parent.
 static ENTRY: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
-
-/// What was the serial of that entry.
-static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 /// Whether process ids here are the recorder's: not so in a process id namespace of the target's own.
 static NAMES_ARE_SHARED: AtomicBool = AtomicBool::new(false);
@@ -54,7 +58,7 @@ pub struct Here {
 /// The process's place, which is found at its first call; `None` if it is not recorded.
 pub fn here() -> Option<Here> {
     let progress = WIPED.progress.load(Ordering::Acquire);
-    if progress == Progress::New as u32 {
+    if progress == Progress::New as u32 || progress == Progress::Seated as u32 {
         arrive();
     } else if progress != Progress::Recorded as u32 {
         return None;
@@ -80,7 +84,7 @@ pub fn fall_silent() {
 
 /// Whether this process is recorded, or is known not to be.
 pub fn has_been() -> bool {
-    WIPED.progress.load(Ordering::Relaxed) > Progress::Arriving as u32
+    matches!(WIPED.progress.load(Ordering::Relaxed), RECORDED | SILENT)
 }
 
 /// Whether the recorder means the same by a process id as we do.
@@ -90,21 +94,44 @@ pub fn names_are_shared() -> bool {
 
 fn arrive() {
     let _undisturbed = Undisturbed::begin();
-    let [new, arriving] = [Progress::New, Progress::Arriving].map(|progress| progress as u32);
-    if WIPED.progress.compare_exchange(new, arriving, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+    let arrives = |from: Progress| {
+        let arriving = Progress::Arriving as u32;
+        WIPED.progress.compare_exchange(from as u32, arriving, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    };
+    let is_seated = arrives(Progress::Seated);
+    if !is_seated && !arrives(Progress::New) {
         return;
     }
     real::find_all();
-    let progress = if take_place().is_some() { Progress::Recorded } else { Progress::Silent };
+    let place = if is_seated { take_seat() } else { take_place() };
+    let progress = if place.is_some() { Progress::Recorded } else { Progress::Silent };
     if matches!(progress, Progress::Silent) {
         callers::choose(0, 0);
     }
     WIPED.progress.store(progress as u32, Ordering::Release);
 }
 
+/// Takes the entry that the recorder has filled in. `None` if it has left.
+fn take_seat() -> Option<()> {
+    let shared = memory::shared()?;
+    heed(&shared.control)?;
+    room::begin_anew();
+    let process = shared.processes.get(ATTACHMENT.process.load(Ordering::Relaxed) as usize)?;
+    NAMES_ARE_SHARED.store(!attachment::hides_copies(), Ordering::Relaxed);
+    ENTRY.store(ptr::from_ref(process).cast_mut(), Ordering::Release);
+    Some(())
+}
+
+/// Does as the recorder wants. `None` if it has left.
+fn heed(control: &Control) -> Option<()> {
+    clock::choose(control.clock.load(Ordering::Relaxed));
+    callers::choose(control.stack_depth.load(Ordering::Relaxed), control.stack_every.load(Ordering::Relaxed));
+    (control.ended.load(Ordering::Relaxed) == 0).then_some(())
+}
+
 /// Finds the recorder and takes an entry. `None` if the process is not to be recorded.
 fn take_place() -> Option<()> {
-    if TURNED_AWAY.load(Ordering::Relaxed) {
+    if TURNED_AWAY.load(Ordering::Relaxed) || attachment::hides_copies() {
         return None;
     }
     let copied = memory::shared().is_some();
@@ -112,19 +139,14 @@ fn take_place() -> Option<()> {
         TURNED_AWAY.store(true, Ordering::Relaxed);
         return None;
     };
-    if shared.control.ended.load(Ordering::Relaxed) != 0 {
-        return None;
-    }
-    clock::choose(shared.control.clock.load(Ordering::Relaxed));
-    let control = &shared.control;
-    callers::choose(control.stack_depth.load(Ordering::Relaxed), control.stack_every.load(Ordering::Relaxed));
+    heed(&shared.control)?;
     let verdict = judge();
     let Some(process) = take_entry(shared) else {
         shared.control.turned_away.fetch_add(1, Ordering::Relaxed);
         return None;
     };
     describe(process, copied, verdict);
-    SERIAL.store(take_serial(shared, process), Ordering::Relaxed);
+    ATTACHMENT.serial.store(take_serial(shared, process), Ordering::Relaxed);
     ENTRY.store(ptr::from_ref(process).cast_mut(), Ordering::Release);
     process.state.store(State::Ready as u32, Ordering::Release);
     shared.control.arrivals.fetch_add(1, Ordering::Release);
@@ -177,7 +199,7 @@ fn describe(process: &Process, copied: bool, verdict: Verdict) {
     process.program_break.store(calls::program_break() as u64, Ordering::Relaxed);
     process.lost.store(0, Ordering::Relaxed);
     process.verdict.store(verdict as u32, Ordering::Relaxed);
-    let parent_serial = if copied { SERIAL.load(Ordering::Relaxed) } else { 0 };
+    let parent_serial = if copied { ATTACHMENT.serial.load(Ordering::Relaxed) } else { 0 };
     process.copy_of.store(parent_serial, Ordering::Relaxed);
     process.ticket.store(fork::take_ticket(), Ordering::Relaxed);
     // A copy may have written over its arguments, and is what its parent said it was.

@@ -9,9 +9,11 @@
 
 use core::arch::asm;
 use core::cell::Cell;
+use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use malloscope_wire::attachment::Kept;
 use malloscope_wire::slot::Kind;
 
 use crate::cfi::EXACT;
@@ -20,7 +22,7 @@ use crate::system;
 use crate::threads::{Entry, thread_pointer};
 use crate::tree::Tree;
 use crate::walk::{DEEPEST, Frame, Terms, Walk};
-use crate::{arrival, enrol, modules, shortcut};
+use crate::{arrival, attachment, enrol, modules, shortcut};
 
 /// How many frames a stack has at most; 0 if none are wanted.
 static DEPTH: AtomicU32 = AtomicU32::new(UNKNOWN);
@@ -32,18 +34,21 @@ static EVERY: AtomicU64 = AtomicU64::new(0);
 const UNKNOWN: u32 = u32::MAX;
 
 /// What a thread keeps for its stacks. Its memory comes from the kernel, as zeros.
+#[repr(C)]
 pub struct Callers {
-    /// The stack pointer of whoever is at it; 0 if nobody is.
-    busy: Cell<usize>,
+    /// `busy` is the stack pointer of whoever is at it; 0 if nobody is.
+    kept: Kept,
+    tree: Tree,
     /// What it holds is of this generation of modules, plus one; 0 if it holds nothing.
     generation: Cell<u32>,
     /// How many bytes are asked for before the next sample.
     distance: Cell<f64>,
     /// The state of the generator of random numbers; 0 before it has one.
     random: Cell<u64>,
-    tree: Tree,
     walk: Walk,
 }
+
+const _: () = assert!(offset_of!(Callers, tree) == size_of::<Kept>());
 
 /// Takes what the recorder wants.
 pub fn choose(depth: u32, every: u64) {
@@ -55,7 +60,7 @@ pub fn choose(depth: u32, every: u64) {
 pub fn begin_anew(entry: &Entry) {
     if let Some(callers) = kept_by(entry) {
         callers.generation.set(0);
-        callers.busy.set(0);
+        callers.kept.busy.store(0, Ordering::Relaxed);
         callers.random.set(0);
     }
 }
@@ -157,26 +162,29 @@ fn make() -> Option<&'static Callers> {
     if taken.is_err() {
         // SAFETY: a handler was faster, and nobody has seen ours.
         unsafe { system::unmap(at, size_of::<Callers>()) };
+        return kept_by(entry);
     }
-    kept_by(entry)
+    let made = kept_by(entry)?;
+    attachment::keep(&made.kept, size_of::<Callers>());
+    Some(made)
 }
 
 impl Callers {
     /// The number of the stack whose innermost frame is this; 0 if it cannot be told.
     #[inline(always)]
     fn number(&self, innermost: Frame, reached: u32) -> u32 {
-        let busy = self.busy.get();
+        let busy = self.kept.busy.load(Ordering::Relaxed);
         if busy != 0 && !was_left(busy, innermost.sp) {
             return 0;
         }
-        self.busy.set(innermost.sp);
+        self.kept.busy.store(innermost.sp, Ordering::Relaxed);
         let number = self.walked(innermost, reached, busy != 0);
-        if self.busy.get() != innermost.sp {
+        if self.kept.busy.load(Ordering::Relaxed) != innermost.sp {
             // Somebody took over, who thought that we would never come back.
             self.generation.set(0);
             return 0;
         }
-        self.busy.set(0);
+        self.kept.busy.store(0, Ordering::Relaxed);
         number
     }
 

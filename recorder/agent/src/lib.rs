@@ -32,6 +32,7 @@
 )]
 
 pub mod arrival;
+pub mod attachment;
 pub mod callers;
 pub mod calls;
 pub mod cfi;

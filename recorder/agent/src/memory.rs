@@ -5,12 +5,13 @@
 //! same file (see [`system::map_again`]).
 
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 use core::{array, ptr};
 
 use malloscope_wire::ring;
-use malloscope_wire::{BANK_BYTES, BANK_RINGS, BANKS, BANKS_AT, Handover, PAGE, Shared, Slot, VERSION};
+use malloscope_wire::{BANK_BYTES, BANK_RINGS, BANKS_AT, Handover, PAGE, Shared, Slot, VERSION};
 
+use crate::attachment::ATTACHMENT;
 use crate::system::{self, Advice, File};
 
 /// What the recorder tells us. In a section that is in the file, and whole, so that it can.
@@ -18,16 +19,11 @@ use crate::system::{self, Advice, File};
 #[unsafe(link_section = ".data")]
 static HANDOVER: Handover = Handover::blank();
 
-/// The shared memory; null before it is mapped, and in a process that is not recorded.
-static SHARED: AtomicPtr<Shared> = AtomicPtr::new(ptr::null_mut());
-
-/// Where each bank is mapped; 0 where it is not.
-static BANK: [AtomicUsize; BANKS] = [const { AtomicUsize::new(0) }; BANKS];
-
 /// The shared memory, if this process has it.
 pub fn shared() -> Option<&'static Shared> {
+    let at = ATTACHMENT.memory.load(Ordering::Acquire) as *const Shared;
     // SAFETY: null, or a mapping of this length that is never given back, of nothing but atomics.
-    unsafe { SHARED.load(Ordering::Acquire).as_ref() }
+    unsafe { at.as_ref() }
 }
 
 /// Maps the shared memory. `None` if there is no recorder, or none of our kind.
@@ -40,7 +36,7 @@ pub fn map() -> Option<&'static Shared> {
     let at = File::open(path).ok()?.map(size_of::<Shared>()).ok()?;
     // Without it core files are larger, that is all.
     let _ = system::advise(at, size_of::<Shared>(), Advice::DontDump);
-    SHARED.store(at as *mut Shared, Ordering::Release);
+    ATTACHMENT.memory.store(at, Ordering::Release);
     shared().filter(|shared| shared.control.version.load(Ordering::Relaxed) == VERSION)
 }
 
@@ -52,7 +48,7 @@ pub fn slots(shared: &'static Shared, number: usize) -> Option<*const Slot> {
 
 /// Where a bank is mapped, mapping it if need be.
 fn bank(shared: &'static Shared, number: usize) -> Option<usize> {
-    let kept = BANK.get(number)?;
+    let kept = ATTACHMENT.banks.get(number)?;
     let mapped = kept.load(Ordering::Acquire);
     if mapped != 0 {
         return Some(mapped);

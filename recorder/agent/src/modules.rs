@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use malloscope_wire::slot::{Kind, TEXT_BYTES};
 
+use crate::attachment;
 use crate::lane::Lane;
 use crate::objects::{self, Object};
 use crate::threads::WIPED;
@@ -104,7 +105,7 @@ pub fn find(address: usize) -> Result<Option<Module>, Untold> {
         return Ok(Some(module));
     }
     let mut found = Ok(None);
-    objects::each(|object| {
+    let mut look = |object: &Object| {
         if !object.contains(address) {
             return ControlFlow::Continue(());
         }
@@ -112,7 +113,10 @@ pub fn find(address: usize) -> Result<Option<Module>, Untold> {
         let module = Module { start, end, unwinding: object.unwinding() };
         found = tell(object, module).ok_or(Untold).map(|()| Some(module));
         ControlFlow::Break(())
-    });
+    };
+    if !attachment::is_ours() || look(&objects::own()).is_continue() {
+        objects::each(look);
+    }
     if let Ok(Some(module)) = found {
         keep(module);
     }

@@ -9,11 +9,11 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ops::ControlFlow;
 use core::{ptr, slice};
 
-use libc::{Elf64_Phdr, Elf64_Sym, dl_phdr_info};
+use libc::{Elf64_Ehdr, Elf64_Phdr, Elf64_Sym, dl_phdr_info};
 
 // The one symbol we want from others. Weak, so that no dynamic linker can refuse to load us for
 // want of it: an agent that stops a program from starting is worse than none.
-global_asm!(".weak dl_iterate_phdr");
+global_asm!(".weak dl_iterate_phdr", ".hidden __ehdr_start");
 
 type Visit = unsafe extern "C" fn(*mut dl_phdr_info, usize, *mut c_void) -> c_int;
 type Iterate = unsafe extern "C" fn(Visit, *mut c_void) -> c_int;
@@ -40,6 +40,36 @@ pub fn each(mut look: impl FnMut(&Object) -> ControlFlow<()>) {
     let mut look: &mut dyn FnMut(&Object) -> ControlFlow<()> = &mut look;
     // SAFETY: `visit` is given the closure, which lives until this returns.
     unsafe { iterate(visit, ptr::from_mut(&mut look).cast()) };
+}
+
+/// This object itself, which no table of the dynamic linker has if a recorder put it into a running process.
+pub fn own() -> Object {
+    let header: *const Elf64_Ehdr;
+    // SAFETY: reads nothing: where an object's file begins is where its first segment is.
+    unsafe {
+        asm!(
+            "lea {}, [rip + __ehdr_start]",
+            out(reg) header,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    // SAFETY: the linker put it there.
+    let &Elf64_Ehdr { e_phoff, e_phnum, .. } = unsafe { &*header };
+    let base = header as usize;
+    let headers = (base + e_phoff as usize) as *const Elf64_Phdr;
+    let info = dl_phdr_info {
+        dlpi_addr: base as u64,
+        dlpi_name: c"[malloscope]".as_ptr(),
+        dlpi_phdr: headers,
+        dlpi_phnum: e_phnum,
+        // What follows is not looked at.
+        dlpi_adds: 0,
+        dlpi_subs: 0,
+        dlpi_tls_modid: 0,
+        dlpi_tls_data: ptr::null_mut(),
+    };
+    // SAFETY: we are loaded.
+    unsafe { Object::described_by(&info) }
 }
 
 unsafe extern "C" fn visit(info: *mut dl_phdr_info, _size: usize, data: *mut c_void) -> c_int {

@@ -13,6 +13,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use crate::arrival;
+use crate::attachment;
 use crate::interruption;
 use crate::objects::{self, Object};
 use crate::system::Undisturbed;
@@ -22,6 +23,10 @@ macro_rules! real {
     ($($name:ident($($argument:ident: $type:ty),*) -> $returned:ty, or $otherwise:expr;)*) => {
         /// Where each function is.
         struct Real { $($name: AtomicPtr<()>),* }
+
+        /// The names of all of them, and of what else we need of others.
+        pub const NAMES: &[&str] =
+            &[$(stringify!($name),)* "__curbrk", "__rseq_offset", "__rseq_size"];
 
         static REAL: Real = Real { $($name: AtomicPtr::new(first::$name as *mut ())),* };
 
@@ -129,12 +134,34 @@ pub fn find_all() {
     if REAL.malloc.load(Ordering::Relaxed) != first::malloc as *mut () {
         return;
     }
-    find_missing();
+    if attachment::is_ours() {
+        take_told();
+    } else {
+        find_missing();
+    }
     REAL.each(|_, kept, first, missing| {
         if kept.load(Ordering::Relaxed) == first {
             kept.store(missing, Ordering::Relaxed);
         }
     });
+}
+
+/// Takes what the recorder found, who attached when all was loaded: no object is behind us then.
+fn take_told() {
+    REAL.each(|name, kept, _, _| {
+        if let Some(found) = attachment::function(name) {
+            kept.store(found, Ordering::Relaxed);
+        }
+    });
+    if let Some(found) = attachment::function(c"__curbrk") {
+        PROGRAM_BREAK.store(found.cast(), Ordering::Relaxed);
+    }
+    if let Some(offset) = attachment::function(c"__rseq_offset")
+        && let Some(size) = attachment::function(c"__rseq_size")
+    {
+        // SAFETY: names that begin so are libc's own.
+        unsafe { interruption::take(offset.cast(), size.cast()) };
+    }
 }
 
 /// Finds those that have not been found: the first of each among the objects behind us.

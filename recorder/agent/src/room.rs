@@ -33,6 +33,11 @@ const NAP: i64 = 50;
 /// The heartbeat of a recorder that was waited for in vain, plus one; 0 if there was none.
 static UNATTENDED: AtomicU64 = AtomicU64::new(0);
 
+/// Another recorder reads from now on.
+pub fn begin_anew() {
+    UNATTENDED.store(0, Ordering::Relaxed);
+}
+
 /// Sees to it that the thread with this entry can write a call. False if the call is not to be recorded.
 pub fn make(shared: &Shared, entry: &'static Entry) -> bool {
     make_if_possible(shared, entry).unwrap_or_else(|Full { ring }| {

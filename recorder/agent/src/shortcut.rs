@@ -8,8 +8,9 @@
 
 use core::arch::asm;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
+use crate::attachment::ATTACHMENT;
 use crate::threads::{Entry, thread_pointer};
 use crate::{exit, real};
 
@@ -28,13 +29,10 @@ const NONE: u32 = u32::MAX;
 /// Our key.
 static KEY: AtomicU32 = AtomicU32::new(NONE);
 
-/// How far from a thread pointer our key's value is; 0 if that is not known.
-static OFFSET: AtomicUsize = AtomicUsize::new(0);
-
 /// The entry of the thread that asks, if it was [set] and can be had so.
 #[inline(always)]
 pub fn entry() -> Option<&'static Entry> {
-    let offset = OFFSET.load(Ordering::Relaxed);
+    let offset = ATTACHMENT.shortcut.load(Ordering::Relaxed);
     if offset == 0 {
         return None;
     }
@@ -67,7 +65,7 @@ pub fn prepare() {
         delete(key);
         return;
     }
-    OFFSET.store(find(key).unwrap_or(0), Ordering::Relaxed);
+    ATTACHMENT.shortcut.store(find(key).unwrap_or(0), Ordering::Relaxed);
 }
 
 /// Sets the entry of the thread that asks.

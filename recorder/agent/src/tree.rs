@@ -3,8 +3,9 @@
 //! A frame is known by its caller's number and where it returns to. The table is this thread's own, so
 //! nothing is locked; it grows as there are more, and begins anew when there are too many.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
+use malloscope_wire::attachment::{ENTRY_BYTES, Table};
 use malloscope_wire::slot::Kind;
 
 use crate::lane::Lane;
@@ -18,14 +19,8 @@ const LAST_LOG2: u32 = 20;
 pub const NONE: u32 = 0;
 
 /// The frames a thread has told of.
-#[derive(Default)]
-pub struct Tree {
-    /// Where the table is; 0 before there is one.
-    at: AtomicUsize,
-    size_log2: AtomicU32,
-    /// How many frames are in it.
-    count: AtomicU32,
-}
+#[repr(transparent)]
+pub struct Tree(Table);
 
 /// A frame.
 #[repr(C)]
@@ -35,12 +30,14 @@ struct Entry {
     numbers: AtomicU64,
 }
 
+const _: () = assert!(size_of::<Entry>() == ENTRY_BYTES);
+
 impl Tree {
     /// The number of the frame that returns to `pc` and was called from the frame with that number. One that
     /// is not known is told; `None` if it cannot be.
     #[inline(always)]
     pub fn number(&self, caller: u32, pc: u64) -> Option<u32> {
-        let size_log2 = self.size_log2.load(Ordering::Relaxed);
+        let size_log2 = self.0.size_log2.load(Ordering::Relaxed);
         if size_log2 == 0 {
             return self.add(caller, pc);
         }
@@ -60,9 +57,9 @@ impl Tree {
 
     /// Forgets all frames. The recorder is to be told by whoever asks for this.
     pub fn clear(&self) {
-        let size_log2 = self.size_log2.swap(0, Ordering::Relaxed);
-        self.count.store(0, Ordering::Relaxed);
-        let at = self.at.swap(0, Ordering::Relaxed);
+        let size_log2 = self.0.size_log2.swap(0, Ordering::Relaxed);
+        self.0.count.store(0, Ordering::Relaxed);
+        let at = self.0.at.swap(0, Ordering::Relaxed);
         if at != 0 {
             // SAFETY: the table is this thread's own, and nobody looks at it any more.
             unsafe { system::unmap(at, bytes(size_log2)) };
@@ -71,7 +68,7 @@ impl Tree {
 
     /// Whether there are so many that the next one is the beginning of another tree.
     pub fn is_full(&self) -> bool {
-        self.count.load(Ordering::Relaxed) >= 1 << (LAST_LOG2 - 1)
+        self.0.count.load(Ordering::Relaxed) >= 1 << (LAST_LOG2 - 1)
     }
 
     /// Tells of a frame.
@@ -79,17 +76,17 @@ impl Tree {
     #[inline(never)]
     fn add(&self, caller: u32, pc: u64) -> Option<u32> {
         self.make_room()?;
-        let number = self.count.load(Ordering::Relaxed) + 1;
+        let number = self.0.count.load(Ordering::Relaxed) + 1;
         Lane::enrolled()?.write(Kind::Frame, caller.into(), pc, number.into());
-        self.count.store(number, Ordering::Relaxed);
+        self.0.count.store(number, Ordering::Relaxed);
         self.put(pc, u64::from(number) << 32 | u64::from(caller));
         Some(number)
     }
 
     /// Sees to it that at least half of the table is empty.
     fn make_room(&self) -> Option<()> {
-        let size_log2 = self.size_log2.load(Ordering::Relaxed);
-        if size_log2 != 0 && self.count.load(Ordering::Relaxed) < 1 << (size_log2 - 1) {
+        let size_log2 = self.0.size_log2.load(Ordering::Relaxed);
+        if size_log2 != 0 && self.0.count.load(Ordering::Relaxed) < 1 << (size_log2 - 1) {
             return Some(());
         }
         let larger = if size_log2 == 0 { FIRST_LOG2 } else { size_log2 + 1 };
@@ -97,8 +94,8 @@ impl Tree {
             return None;
         }
         let at = system::map(bytes(larger)).ok()?;
-        let old = self.at.swap(at, Ordering::Relaxed);
-        self.size_log2.store(larger, Ordering::Relaxed);
+        let old = self.0.at.swap(at, Ordering::Relaxed);
+        self.0.size_log2.store(larger, Ordering::Relaxed);
         if old != 0 {
             for place in 0..1 << size_log2 {
                 let entry = entry(old, place);
@@ -114,7 +111,7 @@ impl Tree {
     }
 
     fn put(&self, pc: u64, numbers: u64) {
-        let size_log2 = self.size_log2.load(Ordering::Relaxed);
+        let size_log2 = self.0.size_log2.load(Ordering::Relaxed);
         let mut place = home(numbers as u32, pc, size_log2);
         while self.entry(place).numbers.load(Ordering::Relaxed) != 0 {
             place = (place + 1) & ((1 << size_log2) - 1);
@@ -126,7 +123,7 @@ impl Tree {
 
     #[inline(always)]
     fn entry(&self, place: usize) -> &Entry {
-        entry(self.at.load(Ordering::Relaxed), place)
+        entry(self.0.at.load(Ordering::Relaxed), place)
     }
 }
 

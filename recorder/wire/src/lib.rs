@@ -21,6 +21,7 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+pub mod attachment;
 pub mod clock;
 pub mod handover;
 pub mod probe;
@@ -30,6 +31,7 @@ pub mod slot;
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
+pub use attachment::Attachment;
 pub use clock::Clock;
 pub use handover::Handover;
 pub use process::Process;
@@ -38,7 +40,7 @@ pub use slot::Slot;
 
 /// Changes with any change of this crate's meaning. Both sides come from one file, so they differ
 /// only when somebody mixes two.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// How many threads can be recorded at one time, over all processes.
 pub const RINGS: usize = 4096;
