@@ -50,6 +50,12 @@ enum Command {
     /// Run one replay for another malloscope process
     #[command(name = commands::WORK, hide = true)]
     Work,
+    /// Leave a process if the recorder that is attached to it is killed
+    #[command(name = commands::GUARD, hide = true)]
+    Guard {
+        /// The process
+        pid: u32,
+    },
 }
 
 /// What a subcommand ends with: the code for the shell, or why it could not.
@@ -77,6 +83,9 @@ fn main() -> ExitCode {
         Command::Gui(args) => commands::gui::run(args),
         Command::Tunables(args) => commands::tunables::run(args),
         Command::Generate(args) => commands::generate::run(args),
+        Command::Guard { pid } => {
+            malloscope_recorder::attach::guard::stand(pid).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Command::Work => malloscope_replayer::worker::work().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     match outcome {

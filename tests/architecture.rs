@@ -33,6 +33,7 @@ const UNSAFE: &[&str] = &[
     "allocator/dropin/src/",
     "allocator/src/memory/process.rs",
     "recorder/agent/src/",
+    "recorder/src/attach/ptrace.rs",
     "recorder/src/heap/stopped.rs",
     "recorder/src/memory.rs",
     "recorder/src/signals.rs",

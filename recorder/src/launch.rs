@@ -26,10 +26,10 @@ use crate::{Error, Options, Recorded, Target};
 const PRELOAD: &str = "LD_PRELOAD";
 
 /// From how many slots in a round on the next round follows without a pause: there are more by then.
-const BUSY: u64 = 1024;
+pub const BUSY: u64 = 1024;
 
 /// How often the caller hears of us.
-const REPORTS: Duration = Duration::from_millis(100);
+pub const REPORTS: Duration = Duration::from_millis(100);
 
 /// Runs a program to its end and records it.
 pub fn record(

@@ -11,6 +11,7 @@
 //! This crate prints nothing.
 
 pub mod agent;
+pub mod attach;
 pub mod clock;
 pub mod collect;
 pub mod heap;
@@ -76,6 +77,9 @@ pub enum Error {
     /// It cannot be recorded.
     #[error(transparent)]
     Refused(#[from] program::Refusal),
+    /// The process cannot be attached to, or not be left.
+    #[error(transparent)]
+    Attach(#[from] attach::refusal::Refusal),
     /// There is no memory to share.
     #[error("the memory shared with the program cannot be made")]
     Memory(#[source] io::Error),

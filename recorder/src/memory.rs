@@ -32,7 +32,11 @@ impl Memory {
     /// Makes the shared memory of a recording.
     pub fn new(clock: Clock, when_full: WhenFull) -> io::Result<Memory> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = File::from(memfd_create("malloscope", flags)?);
+        Memory::in_file(File::from(memfd_create("malloscope", flags)?), clock, when_full)
+    }
+
+    /// The same in this file, which is in memory, empty, and may be sealed.
+    pub fn in_file(file: File, clock: Clock, when_full: WhenFull) -> io::Result<Memory> {
         file.set_len(FILE_BYTES as u64)?;
         let file = OwnedFd::from(file);
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;

@@ -107,6 +107,16 @@ pub fn check(file: &Path) -> Result<PathBuf, Refusal> {
     Err(Refusal::NotAProgram(file))
 }
 
+/// Whether an agent can be put into a process that runs the program in this file, of which `name` is told.
+/// Returns the dynamic linker that loaded it.
+pub fn check_running(file: &Path, name: PathBuf) -> Result<PathBuf, Refusal> {
+    let unreadable = |source| Refusal::Unreadable { path: name.clone(), source };
+    let opened = File::open(file).map_err(unreadable)?;
+    let mut start = Vec::new();
+    (&opened).take(LINE as u64).read_to_end(&mut start).map_err(unreadable)?;
+    check_linker(name, &opened, &start)
+}
+
 /// Whether the kernel would run this file at all, whatever is in it.
 fn check_file(file: &Path) -> Result<(), Refusal> {
     match fs::metadata(file) {
@@ -129,6 +139,10 @@ fn check_binary(path: PathBuf, file: &File, start: &[u8]) -> Result<PathBuf, Ref
     if let Some(how) = rights(&path, file) {
         return Err(Refusal::Privileged { path, how });
     }
+    check_linker(path, file, start)
+}
+
+fn check_linker(path: PathBuf, file: &File, start: &[u8]) -> Result<PathBuf, Refusal> {
     match linker(file, start) {
         Linker::Named(linker) if is_glibcs(&linker) => Ok(linker.into()),
         Linker::Named(linker) => Err(Refusal::NotGlibc { path, linker }),
@@ -193,7 +207,7 @@ fn linker(file: &File, start: &[u8]) -> Linker {
 }
 
 /// The little-endian number of so many bytes that is there; 0 if it is not.
-fn number<const N: usize>(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn number<const N: usize>(bytes: &[u8], at: usize) -> u64 {
     let mut wide = [0; 8];
     if let Some(found) = bytes.get(at..at + N) {
         wide[..N].copy_from_slice(found);

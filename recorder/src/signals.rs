@@ -22,6 +22,12 @@ const PASSED_ON: [Signal; 6] =
 /// Set when a process has sent the signal of the same place to us.
 static SENT: [AtomicBool; PASSED_ON.len()] = [const { AtomicBool::new(false) }; PASSED_ON.len()];
 
+/// Those of them by which people ask a program to end.
+const ENDING: usize = 4;
+
+/// Set when we were asked to end, by whoever it was.
+static ASKED_TO_END: AtomicBool = AtomicBool::new(false);
+
 /// While this lives, signals do not end us.
 #[derive(Debug)]
 pub struct PassingOn {
@@ -32,6 +38,7 @@ impl PassingOn {
     /// From now on.
     pub fn begin() -> io::Result<PassingOn> {
         let mut passing = PassingOn { before: Vec::new() };
+        ASKED_TO_END.store(false, Ordering::Relaxed);
         for signal in PASSED_ON {
             let before = set(signal, &handled())?;
             // Who was told to ignore a signal goes on ignoring it, as programs under `nohup` do.
@@ -42,6 +49,11 @@ impl PassingOn {
             }
         }
         Ok(passing)
+    }
+
+    /// Whether somebody asked us to end, at the terminal or from another process.
+    pub fn asked_to_end(&self) -> bool {
+        ASKED_TO_END.load(Ordering::Relaxed)
     }
 
     /// Sends to this process what was sent to us.
@@ -74,6 +86,9 @@ fn handled() -> libc::sigaction {
 }
 
 extern "C" fn note(number: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    if PASSED_ON.iter().take(ENDING).any(|signal| signal.as_raw() == number) {
+        ASKED_TO_END.store(true, Ordering::Relaxed);
+    }
     // SAFETY: the kernel passes it to handlers that ask for it.
     let origin = unsafe { (*info).si_code };
     // Above 0 it is the kernel's own doing: the terminal's, hence the program's as well.

@@ -93,6 +93,10 @@ fn origin(info: &TraceInfo) -> String {
             format!("forked from process {parent} after record {} of {trace}", count(*after))
         }
         Origin::Imported(format) => format!("imported from {format}"),
+        Origin::Attached { age, stopped } => {
+            let (age, stopped) = (nanos(*age), nanos(*stopped));
+            format!("attached to when it had run for {age}, for which it was stopped for {stopped}")
+        }
     }
 }
 

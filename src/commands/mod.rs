@@ -25,6 +25,9 @@ use malloscope_replayer::worker::Launcher;
 /// The word that makes this executable a worker.
 pub const WORK: &str = "work-for-malloscope";
 
+/// The word that makes this executable the guard of a recorder.
+pub const GUARD: &str = "guard-for-malloscope";
+
 /// How to start a worker: ourselves, with one word.
 pub fn launcher() -> anyhow::Result<Launcher> {
     // Not `current_exe`, whose answer names a file that may have been replaced since.

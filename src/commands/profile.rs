@@ -43,7 +43,8 @@ pub fn run(args: Args) -> Outcome {
     let folder = tempfile::tempdir().context("while making a folder for the trace")?;
     let output = args.output.clone().unwrap_or_else(|| folder.path().join("profile.mscope"));
     let stacks = args.stacks.capture(Some(Sampling::All));
-    let recorded = record::run_and_show(&output, args.drop, stacks, &args.program)?;
+    let options = record::options(&output, args.drop, stacks);
+    let recorded = record::What::program(&args.program)?.record_and_show(&options)?;
     record::warn(&recorded);
     let busiest = recorded.traces.iter().max_by_key(|trace| trace.calls);
     let Some(busiest) = busiest else {

@@ -1,22 +1,39 @@
-//! `malloscope record`: run a program and write its trace.
+//! `malloscope record`: run a program, or attach to one that runs, and write its trace.
 
 use crate::Outcome;
 use crate::progress::{Lines, Meter};
 use crate::stacks::StackArgs;
 use anyhow::Context;
+use malloscope_recorder::attach::{self, Attach};
 use malloscope_recorder::{Capture, Options, Recorded, RecordedProcess, Target, WhenFull, record};
 use malloscope_replayer::report::units::{count, percent};
 use malloscope_replayer::run::Progress;
+use malloscope_replayer::sizes;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-/// Run a program and record every call it makes of malloc
+/// Run a program and record every call it makes of malloc; or attach to one that runs
 ///
 /// The exit status is the program's own; 128 and more if a signal ended it.
+///
+/// A process that is attached to with --pid is recorded until Ctrl-C, --for, --until-bytes or its end, and goes
+/// on as it was before. Its memory of calls is what a launched program's is not: it begins in the middle.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  malloscope record -o app.mscope -- python3 script.py")]
+#[command(
+    after_help = "Examples:\n  malloscope record -o app.mscope -- python3 script.py\n  malloscope record --pid 1234 --for 60s -o app.mscope"
+)]
 pub struct Args {
+    /// Attach to this process, instead of running a program
+    #[arg(long, value_name = "PID", conflicts_with = "program")]
+    pub pid: Option<u32>,
+    /// Leave the process after so long, such as 500ms, 60s or 5m
+    #[arg(long = "for", value_name = "TIME", requires = "pid", value_parser = duration)]
+    pub time: Option<Duration>,
+    /// Leave the process when the traces are so large, such as 2G
+    #[arg(long, value_name = "SIZE", requires = "pid", value_parser = sizes::parse)]
+    pub until_bytes: Option<u64>,
     /// Where the trace goes; those of other processes go beside it
     #[arg(short, long, value_name = "FILE", default_value = "malloscope.mscope")]
     pub output: PathBuf,
@@ -32,17 +49,24 @@ pub struct Args {
     #[arg(short, long)]
     pub quiet: bool,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+    #[arg(
+        required_unless_present = "pid",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROGRAM"
+    )]
     pub program: Vec<OsString>,
 }
 
 pub fn run(args: Args) -> Outcome {
     let stacks = args.stacks.capture(None);
+    let options = options(&args.output, args.drop, stacks);
+    let what = args.what()?;
     let recorded = if args.progress {
         let mut lines = Lines::new("recording");
-        run_program(&args.output, args.drop, stacks, &args.program, &mut |calls| lines.update(calls))?
+        what.record(&options, &mut |calls| lines.update(calls))?
     } else {
-        run_and_show(&args.output, args.drop, stacks, &args.program)?
+        what.record_and_show(&options)?
     };
     if !args.quiet {
         tell(&recorded);
@@ -50,35 +74,69 @@ pub fn run(args: Args) -> Outcome {
     Ok(ExitCode::from(recorded.exit_code()))
 }
 
-/// Runs and records a program, and shows on a terminal how far it is.
-pub fn run_and_show(
-    output: &Path,
-    drop: bool,
-    stacks: Option<Capture>,
-    program: &[OsString],
-) -> anyhow::Result<Recorded> {
-    let mut meter = Meter::new("recording");
-    let recorded = run_program(output, drop, stacks, program, &mut |calls| {
-        meter.update(Progress { done: calls, total: None });
-    });
-    meter.finish();
-    recorded
+/// How to record.
+pub fn options(output: &Path, drop: bool, stacks: Option<Capture>) -> Options {
+    let when_full = if drop { WhenFull::Drop } else { WhenFull::Wait };
+    Options { output: output.to_owned(), when_full, clock: None, stacks }
 }
 
-/// Runs and records a program; `progress` is told the calls so far.
-fn run_program(
-    output: &Path,
-    drop: bool,
-    stacks: Option<Capture>,
-    program: &[OsString],
-    progress: &mut dyn FnMut(u64),
-) -> anyhow::Result<Recorded> {
-    let (program, arguments) = program.split_first().context("no program was given")?;
-    let target = Target { program: program.clone(), arguments: arguments.to_vec() };
-    let when_full = if drop { WhenFull::Drop } else { WhenFull::Wait };
-    let options = Options { output: output.to_owned(), when_full, clock: None, stacks };
-    let recorded = record(&target, &options, &mut |at| progress(at.calls));
-    recorded.with_context(|| format!("while recording {}", program.display()))
+/// What is recorded.
+pub enum What {
+    /// A program that is run for it.
+    Program(Target),
+    /// A process that runs.
+    Process(Attach),
+}
+
+impl Args {
+    fn what(&self) -> anyhow::Result<What> {
+        let Some(pid) = self.pid else { return What::program(&self.program) };
+        let guard = Some(("/proc/self/exe".into(), super::GUARD.to_owned()));
+        Ok(What::Process(Attach { pid, time: self.time, bytes: self.until_bytes, guard }))
+    }
+}
+
+impl What {
+    /// A program and its arguments, as they are typed.
+    pub fn program(words: &[OsString]) -> anyhow::Result<What> {
+        let (program, arguments) = words.split_first().context("no program was given")?;
+        Ok(What::Program(Target { program: program.clone(), arguments: arguments.to_vec() }))
+    }
+
+    /// Records it, and shows on a terminal how far that is.
+    pub fn record_and_show(&self, options: &Options) -> anyhow::Result<Recorded> {
+        let mut meter = Meter::new("recording");
+        let recorded = self.record(options, &mut |calls| {
+            meter.update(Progress { done: calls, total: None });
+        });
+        meter.finish();
+        recorded
+    }
+
+    /// Records it; `progress` is told the calls so far.
+    fn record(&self, options: &Options, progress: &mut dyn FnMut(u64)) -> anyhow::Result<Recorded> {
+        let report = &mut |at: malloscope_recorder::Progress| progress(at.calls);
+        match self {
+            What::Program(target) => {
+                let recorded = record(target, options, report);
+                recorded.with_context(|| format!("while recording {}", target.program.display()))
+            }
+            What::Process(attach) => {
+                let recorded = attach::record(attach, options, &mut |_| (), report);
+                recorded.with_context(|| format!("while attaching to process {}", attach.pid))
+            }
+        }
+    }
+}
+
+/// A time as people write it: `500ms`, `60s`, `5m`, `1h`; seconds where no unit is named.
+fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)];
+    let found = units.into_iter().find_map(|(unit, seconds)| {
+        let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
+        Duration::try_from_secs_f64(number * seconds).ok()
+    });
+    found.ok_or_else(|| format!("{text} is no time such as 500ms, 60s or 5m"))
 }
 
 /// Says on standard error what was recorded, and what was not.

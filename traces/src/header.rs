@@ -43,6 +43,13 @@ pub enum Origin {
     },
     /// Read from another format; the name of that format.
     Imported(String),
+    /// The process was recorded from its middle on: it had run before somebody attached to it.
+    Attached {
+        /// For how long it had run, in nanoseconds; 0 where unknown.
+        age: u64,
+        /// For how long all its threads were stopped for it, in nanoseconds.
+        stopped: u64,
+    },
 }
 
 /// The file that sets tunables for all programs of a machine (glibc 2.44). Among the variables of a program its

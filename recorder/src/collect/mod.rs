@@ -119,6 +119,8 @@ pub struct Collector<'m> {
     names: Names,
     /// The process id of the launched process.
     launched: u32,
+    /// How its trace came to be.
+    origin: Origin,
     /// What the libc answered that the launched process should have.
     probed: Option<Probed>,
     rings: Rings<'m>,
@@ -164,6 +166,7 @@ impl<'m> Collector<'m> {
             scale,
             names: Names::beside(output),
             launched,
+            origin: Origin::Launched,
             probed,
             rings: Rings::new(memory),
             waiting: Vec::new(),
@@ -178,6 +181,29 @@ impl<'m> Collector<'m> {
             tidied: Instant::now(),
             is_ending: false,
         }
+    }
+
+    /// The launched process was not launched, but attached to.
+    pub fn attached(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    /// The processes that are being recorded.
+    pub fn recorded(&self) -> impl Iterator<Item = u32> + '_ {
+        self.traced.iter().map(|traced| traced.arrival.pid)
+    }
+
+    /// Whether the launched process has ended, as far as is known.
+    pub fn launched_has_ended(&self) -> bool {
+        let launched = self.traced.iter().find(|traced| traced.arrival.pid == self.launched);
+        launched.is_none_or(|launched| launched.arrival.has_ended())
+    }
+
+    /// How long the files of all traces are by now.
+    pub fn bytes(&self) -> u64 {
+        let files = self.traced.iter().map(|traced| &traced.path);
+        let files = files.chain(self.finished.iter().map(|finished| &finished.path));
+        files.map(|file| fs::metadata(file).map_or(0, |about| about.len())).sum()
     }
 
     /// Looks once at everything. Returns how many slots there were to read.
@@ -256,7 +282,9 @@ impl<'m> Collector<'m> {
             // A program does not begin before the one the process was before it.
             let is_next = self.waiting.iter().all(|earlier| earlier.pid != arrival.pid);
             if arrival.copy_of == 0 && is_next {
-                self.begin_trace(arrival, Origin::Launched)?;
+                let is_ours = arrival.pid == self.launched && self.finished.is_empty();
+                let origin = if is_ours { self.origin.clone() } else { Origin::Launched };
+                self.begin_trace(arrival, origin)?;
             } else if let Some(parent) = self.parent(&arrival)?.filter(|_| is_next) {
                 let Parent { facts, trace, point } = parent;
                 let origin = Origin::Forked { parent: arrival.parent, trace, after: point.records };

@@ -1,0 +1,201 @@
+//! Why a process cannot be attached to, said so that one knows what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+use rustix::process::getuid;
+
+use super::ptrace::Trouble;
+use super::target::{self, Target};
+use crate::program;
+
+/// Why a process cannot be attached to.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such process.
+    #[error("there is no process {0}")]
+    NoProcess(u32),
+    /// It is a thread of another.
+    #[error("{thread} is a thread of process {process}: attach to that")]
+    Thread {
+        /// What was asked for.
+        thread: u32,
+        /// Its process.
+        process: u32,
+    },
+    /// It is this one.
+    #[error("{0} is malloscope itself")]
+    Ourselves(u32),
+    /// It is the kernel's, or has ended.
+    #[error(
+        "process {0} runs no program: it is the kernel's own, or has ended and waits for its parent to notice"
+    )]
+    NoProgram(u32),
+    /// Its program is of a kind that cannot be recorded.
+    #[error("process {pid}: {source}")]
+    Program {
+        /// The process.
+        pid: u32,
+        /// What is wrong with it.
+        source: program::Refusal,
+    },
+    /// It is another user's.
+    #[error("process {pid} is of user {user}, and we are {us}: attach as that user, or as root")]
+    AnotherUser {
+        /// The process.
+        pid: u32,
+        /// Its user.
+        user: u32,
+        /// Ours.
+        us: u32,
+    },
+    /// Somebody traces it.
+    #[error(
+        "process {pid} is traced by process {tracer} (a debugger, or strace) and can have one tracer only: end that first"
+    )]
+    Traced {
+        /// The process.
+        pid: u32,
+        /// Its tracer.
+        tracer: u32,
+    },
+    /// The kernel does not let us.
+    #[error("the kernel does not let us trace process {pid}{hint}")]
+    Denied {
+        /// The process.
+        pid: u32,
+        /// What may have to be changed.
+        hint: String,
+    },
+    /// It has rights its user does not have.
+    #[error(
+        "process {0} was started with other rights than its user's (set-user-ID, or capabilities): such are not attached to"
+    )]
+    Privileged(u32),
+    /// It may make few system calls.
+    #[error(
+        "process {0} has a seccomp filter: it is ended, or errors are made up, when it makes a system call that is not \
+         foreseen, and an agent in it makes some. Attach to it without that filter (in a container: `--security-opt seccomp=unconfined`)"
+    )]
+    Filtered(u32),
+    /// Its malloc is not glibc's.
+    #[error("process {pid} has its malloc from {library}, and not from glibc")]
+    AnotherAllocator {
+        /// The process.
+        pid: u32,
+        /// Where it has it from.
+        library: String,
+    },
+    /// Another recorder is there.
+    #[error("process {pid} is being recorded already{by}")]
+    Recorded {
+        /// The process.
+        pid: u32,
+        /// By whom.
+        by: String,
+    },
+    /// Its modules cannot be made out.
+    #[error(
+        "process {0} has no list of modules that makes sense, or changes it all the time: nothing was changed"
+    )]
+    Unsettled(u32),
+    /// It did not come out of the dynamic linker or of what a recorder has left there.
+    #[error(
+        "process {0} was at no time where it could be attached to: a thread is always within the dynamic linker, or within the agent. Nothing was changed; try again"
+    )]
+    Busy(u32),
+    /// It has ended meanwhile.
+    #[error("process {0} ended while we attached to it")]
+    Ended(u32),
+    /// A thread does not stop.
+    #[error("process {pid} was not attached to, and nothing was changed: {trouble}")]
+    Unstoppable {
+        /// The process.
+        pid: u32,
+        /// Which thread, and why.
+        trouble: Trouble,
+    },
+    /// Its kernel is older than 4.14.
+    #[error(
+        "the kernel is older than 4.14 (it has no MADV_WIPEONFORK): copies of process {0} could not be told from it"
+    )]
+    OldKernel(u32),
+    /// The kernel refused it what the agent needs.
+    #[error("process {pid} cannot be given {what}; it goes on as before")]
+    NoRoom {
+        /// The process.
+        pid: u32,
+        /// What it was asked for.
+        what: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Whether a process can be attached to, as far as that is known from outside. Returns its dynamic linker's path, and its program's.
+pub fn examine(pid: u32) -> Result<(PathBuf, PathBuf), Refusal> {
+    let process =
+        target::status(pid, "Tgid").and_then(|id| id.parse().ok()).ok_or(Refusal::NoProcess(pid))?;
+    if process != pid {
+        return Err(Refusal::Thread { thread: pid, process });
+    }
+    if pid == std::process::id() {
+        return Err(Refusal::Ourselves(pid));
+    }
+    let us = getuid().as_raw();
+    let user = target::status(pid, "Uid").and_then(|users| users.split_whitespace().next()?.parse().ok());
+    if let Some(user) = user.filter(|user| us != 0 && *user != us) {
+        return Err(Refusal::AnotherUser { pid, user, us });
+    }
+    if target::status(pid, "State").is_none_or(|state| state.starts_with(['Z', 'X'])) {
+        return Err(Refusal::NoProgram(pid));
+    }
+    let tracer = target::status(pid, "TracerPid").and_then(|id| id.parse().ok()).unwrap_or(0);
+    if tracer != 0 {
+        return Err(Refusal::Traced { pid, tracer });
+    }
+    if target::status(pid, "Seccomp").is_some_and(|mode| mode != "0") {
+        return Err(Refusal::Filtered(pid));
+    }
+    let program = match target::executable(pid) {
+        Ok(program) => program,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(denied(pid)),
+        Err(_) => return Err(Refusal::NoProgram(pid)),
+    };
+    let file = PathBuf::from(format!("/proc/{pid}/exe"));
+    let linker =
+        program::check_running(&file, program.clone()).map_err(|source| Refusal::Program { pid, source })?;
+    Ok((linker, program))
+}
+
+/// Whether the kernel gave it other rights than its user's.
+pub fn is_privileged(target: &Target) -> bool {
+    target.auxiliary(libc::AT_SECURE).is_some_and(|secure| secure != 0)
+}
+
+/// The kernel does not let us trace a process of our own user.
+pub fn denied(pid: u32) -> Refusal {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let hint = match scope.trim() {
+        "" | "0" => {
+            ": attach as root, or with CAP_SYS_PTRACE (in a container: `--cap-add SYS_PTRACE`)".to_owned()
+        }
+        "3" => ": /proc/sys/kernel/yama/ptrace_scope is 3, which forbids it to everybody until the next boot"
+            .to_owned(),
+        scope => format!(
+            ": /proc/sys/kernel/yama/ptrace_scope is {scope}. Attach as root, or write 0 there (`sysctl kernel.yama.ptrace_scope=0`)"
+        ),
+    };
+    Refusal::Denied { pid, hint }
+}
+
+impl Refusal {
+    /// What trouble with its threads means for an attempt to attach.
+    pub fn of_trouble(pid: u32, trouble: Trouble) -> Refusal {
+        match trouble {
+            Trouble::Gone => Refusal::Ended(pid),
+            Trouble::Denied => denied(pid),
+            trouble => Refusal::Unstoppable { pid, trouble },
+        }
+    }
+}
