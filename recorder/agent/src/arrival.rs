@@ -140,7 +140,9 @@ fn take_place() -> Option<()> {
         return None;
     };
     heed(&shared.control)?;
-    let verdict = judge();
+    // A copy is what its parent was. And it must not ask the dynamic linker: another thread of the parent may have had
+    // its lock when the copy was made, and nobody is here to give that back.
+    let verdict = if copied { Verdict::Recorded } else { judge() };
     let Some(process) = take_entry(shared) else {
         shared.control.turned_away.fetch_add(1, Ordering::Relaxed);
         return None;

@@ -12,6 +12,7 @@ use core::ptr::NonNull;
 use malloscope_wire::slot::{self, Kind};
 
 use crate::lane::{self, Lane};
+use crate::threads::Entry;
 use crate::{enrol, interruption, real, system};
 
 /// Records a call for a number of bytes, and what it returned. Returns the same. `site` is where it was called from.
@@ -160,7 +161,9 @@ pub fn moved(begun: Option<u64>, site: u32, payload: *mut c_void) -> *mut c_void
 #[cold]
 #[inline(never)]
 fn moved_slowly(begun: Option<u64>, site: u32, payload: *mut c_void) -> *mut c_void {
+    // A thread that has no entry now had one of another recording when this began: of that nobody knows here.
     if let Some(begun) = begun
+        && Entry::mine().is_some()
         && let Some(lane) = Lane::made_to_end()
     {
         let (first, second) = slot::with_site(payload as u64, head_if_any(payload), site);

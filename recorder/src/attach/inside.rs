@@ -66,10 +66,11 @@ pub struct Seat {
 }
 
 impl<'t> Held<'t> {
-    /// Stops a process at a moment when no thread is within the dynamic linker, or within this agent. Calls `meanwhile` after
-    /// every moment that was none.
+    /// Stops a process at a moment when no thread is within the dynamic linker, or within this agent, and learns what
+    /// modules there are then. Calls `meanwhile` after every moment that was not like that.
     pub fn at_a_good_moment(
         target: &'t Target,
+        survey: &mut Survey,
         agent: Option<&Inside>,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Held<'t>, Refusal> {
@@ -86,7 +87,7 @@ impl<'t> Held<'t> {
                     code.iter().any(|(start, bytes)| (*start..*start + bytes.len() as u64).contains(&at));
                 is_linking || agent.contains(&at)
             };
-            if !stopped.registers().any(|registers| is_bad(registers.rip)) {
+            if !stopped.registers().any(|registers| is_bad(registers.rip)) && survey.renew(target).is_ok() {
                 return Ok(Held { target, stopped, instruction, since });
             }
             drop(stopped);
@@ -325,8 +326,7 @@ impl Inside {
 
     /// Turns those words too.
     pub fn turn_missed(&self, target: &Target, survey: &mut Survey, way: Way) -> Result<(), Refusal> {
-        let held = Held::at_a_good_moment(target, None, &mut || ())?;
-        survey.renew(target).map_err(|_| Refusal::Unsettled(target.pid))?;
+        let held = Held::at_a_good_moment(target, survey, None, &mut || ())?;
         let turned = survey.turn(target, &self.pairs(target), way);
         drop(held);
         turned.map(drop).map_err(|source| Refusal::NoRoom {
@@ -344,16 +344,14 @@ impl Inside {
         survey: &mut Survey,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Duration, Refusal> {
-        let begun = Held::at_a_good_moment(target, None, meanwhile)?;
-        survey.renew(target).map_err(|_| Refusal::Unsettled(target.pid))?;
+        let begun = Held::at_a_good_moment(target, survey, None, meanwhile)?;
         self.unhook(target, survey)?;
         let first = begun.since;
         drop(begun);
         let first = first.elapsed();
         meanwhile();
         thread::sleep(GRACE);
-        let mut held = Held::at_a_good_moment(target, Some(self), meanwhile)?;
-        survey.renew(target).map_err(|_| Refusal::Unsettled(target.pid))?;
+        let mut held = Held::at_a_good_moment(target, survey, Some(self), meanwhile)?;
         self.unhook(target, survey)?;
         self.let_go(&mut held).map_err(|failed| held.refused("its own memory back", failed))?;
         let second = held.since;

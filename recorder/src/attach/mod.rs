@@ -142,8 +142,7 @@ fn begin(
     let libc = glibc(&target, &survey)?;
     let facts = facts(&target, program, &libc);
     let there = Inside::find(&target);
-    let mut held = Held::at_a_good_moment(&target, there.as_ref(), &mut || ())?;
-    survey.renew(&target).map_err(|_| Refusal::Unsettled(pid))?;
+    let mut held = Held::at_a_good_moment(&target, &mut survey, there.as_ref(), &mut || ())?;
     inspect(pid);
     let inside = match there {
         Some(inside) => inside,

@@ -25,8 +25,9 @@ use libc::{c_uint, user_regs_struct as Registers};
 /// is gone, or in `vfork` for its child.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long we sleep between two looks at a thread.
-const NAP: Duration = Duration::from_micros(20);
+/// How long we look at a thread without a pause, and how long the pauses are then: most stop at once.
+const EAGER: Duration = Duration::from_micros(500);
+const NAP: Duration = Duration::from_micros(50);
 
 /// Bytes of the kernel's set of signals.
 const MASK_BYTES: usize = size_of::<u64>();
@@ -273,7 +274,11 @@ fn wait(thread: u32) -> Result<Stop, Trouble> {
         if since.elapsed() > PATIENCE {
             return Err(Trouble::Unstoppable(thread));
         }
-        thread::sleep(NAP);
+        if since.elapsed() < EAGER {
+            thread::yield_now();
+        } else {
+            thread::sleep(NAP);
+        }
     }
 }
 

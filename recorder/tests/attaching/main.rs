@@ -1,0 +1,94 @@
+//! Attaching to programs that run: what is recorded of them, and how they are left.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod memory;
+#[path = "../recording/programs.rs"]
+mod programs;
+mod running;
+mod soak;
+
+use std::collections::HashMap;
+use std::process::Command;
+
+use malloscope_recorder::{Capture, Sampling};
+use malloscope_traces::header::Origin;
+use malloscope_traces::{Call, Cause, Reader, Record, Thread};
+
+use memory::image;
+use programs::program;
+use running::{A_WHILE, Running, attach, attach_wanting};
+
+/// All records of a trace.
+fn records(path: &std::path::Path) -> Vec<Record> {
+    let mut reader = Reader::open_file(path).unwrap();
+    assert!(matches!(reader.header().origin, Origin::Attached { .. }));
+    let mut records = Vec::new();
+    let mut batch = Vec::new();
+    while reader.next_batch(&mut batch).unwrap().is_some() {
+        records.append(&mut batch);
+    }
+    records
+}
+
+/// Panics unless every thread of `steps.c` made one step after the other. Returns how many it made.
+fn assert_no_step_is_missing(records: &[Record]) -> u64 {
+    const SIZES: u64 = 3000;
+    let mut last: HashMap<Thread, u64> = HashMap::new();
+    let mut steps = 0;
+    for record in records {
+        if let Call::Malloc { request, .. } = record.call
+            && let Some(step) = request.checked_sub(16).filter(|step| *step < SIZES)
+        {
+            if let Some(before) = last.insert(record.thread, step) {
+                assert_eq!(step, (before + 1) % SIZES, "a step of {:?} is missing", record.thread);
+            }
+            steps += 1;
+        }
+    }
+    steps
+}
+
+#[test]
+fn no_call_is_missing_while_a_recorder_is_attached() {
+    let running = Running::start(&program("steps"), &["4"]);
+    let taken = attach(running.pid()).unwrap();
+    let said = running.end();
+    assert!(said.ends_with(" steps"), "{said}");
+    let trace = &taken.recorded.traces[0];
+    assert_eq!((trace.lost, &trace.cause), (0, &Cause::Stopped));
+    let records = records(&taken.path());
+    assert!(assert_no_step_is_missing(&records) > 1000);
+    let threads = records.iter().filter(|record| matches!(record.call, Call::ThreadStart { .. })).count();
+    assert_eq!(threads, 4);
+}
+
+#[test]
+fn a_process_can_be_attached_to_again_and_is_left_as_it_was() {
+    // What is bound late would be another word after a first call, recorded or not.
+    let running = Running::by(Command::new(program("steps")).arg("2").env("LD_BIND_NOW", "1"));
+    let before = image(running.pid(), |_| true);
+    for _ in 0..3 {
+        let taken = attach(running.pid()).unwrap();
+        assert!(assert_no_step_is_missing(&records(&taken.path())) > 100);
+        assert_eq!(taken.recorded.traces[0].lost, 0);
+        assert!(image(running.pid(), |path| !path.contains("memfd")) == before);
+    }
+    running.end();
+}
+
+#[test]
+fn stacks_are_recorded_of_a_process_that_is_attached_to() {
+    let running = Running::start(&program("steps"), &["1"]);
+    let capture = Capture { sampling: Sampling::All, depth: 32 };
+    for _ in 0..2 {
+        let taken = attach_wanting(running.pid(), Some(A_WHILE), Some(capture), &mut |_| ()).unwrap();
+        assert!(assert_no_step_is_missing(&records(&taken.path())) > 100);
+        let mut reader = Reader::open_file(&taken.path()).unwrap();
+        let mut batch = Vec::new();
+        while reader.next_batch(&mut batch).unwrap().is_some() {}
+        let stacks = reader.stacks().unwrap();
+        assert!(stacks.modules.iter().any(|module| module.path.ends_with("/steps")), "{:?}", stacks.modules);
+        assert!(stacks.frames.len() >= 3);
+    }
+    running.end();
+}

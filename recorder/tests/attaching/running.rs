@@ -1,0 +1,133 @@
+//! A program that runs, to be attached to.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use malloscope_recorder::attach::{self, Attach};
+use malloscope_recorder::{Capture, Error, Options, Progress, Recorded, WhenFull};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+
+/// How long a program may run, with a recorder or without. None of a test that passes takes so long.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A program that runs until its standard input ends. It is killed, with all that it made, if a test ends before that or it
+/// takes too long.
+pub struct Running {
+    child: Child,
+    says: BufReader<ChildStdout>,
+    /// Dropped when it has ended.
+    _watched: Sender<()>,
+}
+
+impl Running {
+    /// Starts a program, and waits until it says that it is ready.
+    pub fn start(program: &Path, arguments: &[&str]) -> Running {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Running::by(&mut command)
+    }
+
+    /// The same, by this command.
+    pub fn by(command: &mut Command) -> Running {
+        Running::limited(command, LIMIT)
+    }
+
+    /// The same, for something that takes longer.
+    pub fn limited(command: &mut Command, limit: Duration) -> Running {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap();
+        let says = BufReader::new(child.stdout.take().unwrap());
+        let (watched, ended) = mpsc::channel();
+        let pid = child.id();
+        thread::spawn(move || {
+            if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("process {pid} is killed after {limit:?}");
+                kill_group(pid);
+            }
+        });
+        let mut running = Running { child, says, _watched: watched };
+        assert_eq!(running.line(), "ready");
+        running
+    }
+
+    /// The next line it says.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.says.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets it end. Returns what it says then; it must end well.
+    pub fn end(mut self) -> String {
+        drop(self.child.stdin.take());
+        let mut said = String::new();
+        self.says.read_to_string(&mut said).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "it ended with {status}, and said {said}");
+        said.trim_end().to_owned()
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        kill_group(self.pid());
+        let _ = self.child.wait();
+    }
+}
+
+fn kill_group(pid: u32) {
+    // Already gone is fine.
+    let _ = kill_process_group(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL);
+}
+
+/// What came of attaching, and where the traces are.
+pub struct Taken {
+    pub recorded: Recorded,
+    directory: TempDir,
+}
+
+impl Taken {
+    /// The trace of the process.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("app.mscope")
+    }
+}
+
+/// For how long, in most tests. What is asserted does not depend on it.
+pub const A_WHILE: Duration = Duration::from_millis(100);
+
+/// Attaches to a process for a while.
+pub fn attach(pid: u32) -> Result<Taken, Error> {
+    attach_wanting(pid, Some(A_WHILE), None, &mut |_| ())
+}
+
+/// The same, with stacks, until something else ends it, and with something done while it is recorded.
+pub fn attach_wanting(
+    pid: u32,
+    time: Option<Duration>,
+    stacks: Option<Capture>,
+    report: &mut dyn FnMut(Progress),
+) -> Result<Taken, Error> {
+    let directory = TempDir::new().unwrap();
+    let output = directory.path().join("app.mscope");
+    let options = Options { output, when_full: WhenFull::Wait, clock: None, stacks };
+    let attach = Attach { pid, time, bytes: None, guard: None };
+    let recorded = attach::record(&attach, &options, &mut |_| (), report)?;
+    Ok(Taken { recorded, directory })
+}
