@@ -71,7 +71,7 @@ fn a_process_can_be_attached_to_again_and_is_left_as_it_was() {
         let taken = attach(running.pid()).unwrap();
         assert!(assert_no_step_is_missing(&records(&taken.path())) > 100);
         assert_eq!(taken.recorded.traces[0].lost, 0);
-        assert!(image(running.pid(), |path| !path.contains("memfd")) == before);
+        before.assert_same(&image(running.pid(), |path| !path.contains("memfd")));
     }
     running.end();
 }

@@ -16,6 +16,20 @@ pub struct Image {
     constant: BTreeMap<(String, u64), u64>,
 }
 
+impl Image {
+    /// Panics at the first difference.
+    pub fn assert_same(&self, other: &Image) {
+        for (which, one, other) in
+            [("word", &self.words, &other.words), ("code", &self.constant, &other.constant)]
+        {
+            let differs = |(at, value): &(&(String, u64), &u64)| other.get(*at) != Some(*value);
+            let found = one.iter().find(differs).map(|(at, value)| (at, value, other.get(at)));
+            assert_eq!(found, None, "a {which} is not what it was");
+            assert_eq!(one.len(), other.len());
+        }
+    }
+}
+
 /// The image of a process, as far as the modules with these names are concerned.
 pub fn image(pid: u32, is_wanted: impl Fn(&str) -> bool) -> Image {
     let memory = File::open(format!("/proc/{pid}/mem")).unwrap();

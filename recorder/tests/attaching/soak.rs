@@ -31,7 +31,7 @@ fn come_and_go(cycles: u32) {
             eprintln!("{cycle} cycles, {calls} calls, {:?}", began.elapsed());
         }
     }
-    assert!(image(running.pid(), stays) == before);
+    before.assert_same(&image(running.pid(), stays));
     assert_eq!(running.end(), "fine");
     assert!(calls > u64::from(cycles));
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use tempfile::TempDir;
 
@@ -64,6 +64,9 @@ pub fn cpp_program(name: &str) -> Option<PathBuf> {
 }
 
 fn built_once(file: &str, build: impl FnOnce() -> PathBuf) -> PathBuf {
+    // Built twice, the second would take the first one's place while that runs.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = BUILDING.lock();
     let built = directory().join(file);
     if built.exists() { built } else { build() }
 }
