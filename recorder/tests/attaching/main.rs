@@ -1,6 +1,7 @@
 //! Attaching to programs that run: what is recorded of them, and how they are left.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod awkward;
 mod memory;
 #[path = "../recording/programs.rs"]
 mod programs;

@@ -1,6 +1,6 @@
 //! A program that runs, to be attached to.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -77,6 +77,16 @@ impl Running {
         said.trim_end().to_owned()
     }
 
+    /// Writes to its standard input.
+    pub fn tell(&mut self, bytes: &[u8]) {
+        self.child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    /// Ends its standard input.
+    pub fn say_no_more(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// Kills it.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -124,10 +134,18 @@ pub fn attach_wanting(
     stacks: Option<Capture>,
     report: &mut dyn FnMut(Progress),
 ) -> Result<Taken, Error> {
+    take(&Attach { pid, time, bytes: None, guard: None }, stacks, report)
+}
+
+/// Attaches to a process until its traces are that long.
+pub fn attach_until_bytes(pid: u32, bytes: u64) -> Result<Taken, Error> {
+    take(&Attach { pid, time: None, bytes: Some(bytes), guard: None }, None, &mut |_| ())
+}
+
+fn take(attach: &Attach, stacks: Option<Capture>, report: &mut dyn FnMut(Progress)) -> Result<Taken, Error> {
     let directory = TempDir::new().unwrap();
     let output = directory.path().join("app.mscope");
     let options = Options { output, when_full: WhenFull::Wait, clock: None, stacks };
-    let attach = Attach { pid, time, bytes: None, guard: None };
-    let recorded = attach::record(&attach, &options, &mut |_| (), report)?;
+    let recorded = attach::record(attach, &options, &mut |_| (), report)?;
     Ok(Taken { recorded, directory })
 }
