@@ -55,6 +55,8 @@ enum Command {
     Guard {
         /// The process
         pid: u32,
+        /// The recorder
+        recorder: u32,
     },
 }
 
@@ -83,9 +85,9 @@ fn main() -> ExitCode {
         Command::Gui(args) => commands::gui::run(args),
         Command::Tunables(args) => commands::tunables::run(args),
         Command::Generate(args) => commands::generate::run(args),
-        Command::Guard { pid } => {
-            malloscope_recorder::attach::guard::stand(pid).map(|()| ExitCode::SUCCESS).map_err(Into::into)
-        }
+        Command::Guard { pid, recorder } => malloscope_recorder::attach::guard::stand(pid, recorder)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
         Command::Work => malloscope_replayer::worker::work().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     match outcome {

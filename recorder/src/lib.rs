@@ -1,7 +1,7 @@
 //! Records a program: runs it with an agent that writes down every call of malloc, and makes a trace of that.
 //!
-//! [`record`] is all there is. It looks whether the [program] can be recorded, [asks its libc](probe) how it
-//! behaves, makes [memory] to share with it, starts it with the [agent] in front of its malloc, and [collects](collect) what the agent
+//! [`record`] launches a program, [`attach::record`] attaches to one that runs. The former looks whether the [program]
+//! can be recorded, [asks its libc](probe) how it behaves, makes [memory] to share with it, starts it with the [agent] in front of its malloc, and [collects](collect) what the agent
 //! writes until the program has ended. What the two share is described in `malloscope-wire`, what
 //! happens inside the program in `malloscope-agent`.
 //!

@@ -5,7 +5,7 @@ use crate::output;
 use clap::ValueEnum;
 use malloscope_replayer::recognition::Recognition;
 use malloscope_replayer::report::units::{bytes, count, nanos};
-use malloscope_replayer::report::{TraceInfo, json};
+use malloscope_replayer::report::{TraceInfo, beginning, json};
 use malloscope_traces::header::{ClockSource, Origin};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -49,6 +49,7 @@ fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
     row("file", format!("{}, {}", info.file, bytes(info.file_bytes)))?;
     row("recorder", header.recorder.clone())?;
     row("origin", origin(info))?;
+    row("beginning", beginning::missing(header).unwrap_or_default())?;
     row("command", info.command())?;
     row("program", header.program.path.clone())?;
     if header.program.pid != 0 {

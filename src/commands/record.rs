@@ -18,21 +18,19 @@ use std::time::Duration;
 ///
 /// The exit status is the program's own; 128 and more if a signal ended it.
 ///
-/// A process that is attached to with --pid is recorded until Ctrl-C, --for, --until-bytes or its end, and goes
-/// on as it was before. Its memory of calls is what a launched program's is not: it begins in the middle.
+/// A process that is attached to (`malloscope record --pid 1234 --for 60s`) is recorded until Ctrl-C, --for, --until-bytes or its end, and goes on as it
+/// was before. What it had allocated before that is not in the trace, so a replay of it begins with an empty heap.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  malloscope record -o app.mscope -- python3 script.py\n  malloscope record --pid 1234 --for 60s -o app.mscope"
-)]
+#[command(after_help = "Example:\n  malloscope record -o app.mscope -- python3 script.py")]
 pub struct Args {
     /// Attach to this process, instead of running a program
     #[arg(long, value_name = "PID", conflicts_with = "program")]
     pub pid: Option<u32>,
     /// Leave the process after so long, such as 500ms, 60s or 5m
-    #[arg(long = "for", value_name = "TIME", requires = "pid", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", requires = "pid", conflicts_with = "program", value_parser = duration)]
     pub time: Option<Duration>,
     /// Leave the process when the traces are so large, such as 2G
-    #[arg(long, value_name = "SIZE", requires = "pid", value_parser = sizes::parse)]
+    #[arg(long, value_name = "SIZE", requires = "pid", conflicts_with = "program", value_parser = sizes::parse)]
     pub until_bytes: Option<u64>,
     /// Where the trace goes; those of other processes go beside it
     #[arg(short, long, value_name = "FILE", default_value = "malloscope.mscope")]

@@ -7,8 +7,8 @@ use crate::trial::{ReleaseArg, TrialArgs};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use malloscope_replayer::fidelity::Fidelity;
-use malloscope_replayer::report::json;
 use malloscope_replayer::report::units::count;
+use malloscope_replayer::report::{TraceInfo, beginning, json};
 use malloscope_replayer::run::Job;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -47,6 +47,9 @@ pub fn run(args: Args) -> Outcome {
     let outcome = replay(&job, &mut io::sink())?;
     for damage in &outcome.damage {
         eprintln!("malloscope: {damage}");
+    }
+    if let Some(missing) = beginning::missing(&TraceInfo::of(&args.trace)?.header) {
+        eprintln!("malloscope: {missing}");
     }
     if let Some(corrupted) = &outcome.corruption {
         bail!("the heap is corrupted at record {}: {}", corrupted.record, corrupted.message);

@@ -2,6 +2,7 @@
 //! is not as it should be.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 
+mod attach;
 mod exports;
 mod filter;
 mod flame;

@@ -21,7 +21,10 @@ impl Guard {
     pub fn begin(attach: &Attach) -> Guard {
         let start = |(program, name): &(_, String)| {
             let mut command = Command::new::<&std::path::PathBuf>(program);
-            command.arg(name).arg(attach.pid.to_string()).stdin(Stdio::piped());
+            command
+                .arg(name)
+                .args([attach.pid, std::process::id()].map(|pid| pid.to_string()))
+                .stdin(Stdio::piped());
             // A signal that a terminal sends to all of us is not meant for it.
             command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().ok()
         };
@@ -50,11 +53,11 @@ impl Drop for Guard {
 }
 
 /// What the guard does: waits until its recorder says that it has left, or says nothing any more; and leaves in its place.
-pub fn stand(pid: u32) -> io::Result<()> {
+pub fn stand(pid: u32, recorder: u32) -> io::Result<()> {
     let mut said = Vec::new();
     io::stdin().read_to_end(&mut said)?;
     if said != [DONE] {
-        leave_orphan(pid);
+        leave_orphan(pid, recorder);
     }
     Ok(())
 }

@@ -97,7 +97,9 @@ pub fn record(
     let signals = PassingOn::begin().map_err(Error::Signals)?;
     let age = age(pid);
     let guard = Guard::begin(attach);
-    let attached = begin(attach, options, clock, &program, inspect)?;
+    // Of a process that ends meanwhile, anything may be missing.
+    let of_the_living = |why| if refusal::has_ended(pid) { Refusal::Ended(pid) } else { why };
+    let attached = begin(attach, options, clock, &program, inspect).map_err(of_the_living)?;
     let origin = Origin::Attached { age, stopped: nanos(attached.stopped) };
     let Attached { mut target, mut survey, inside, memory, began, .. } = attached;
     let mut collector = Collector::new(&memory, clock, scale, &options.output, pid, probed);
@@ -174,23 +176,33 @@ fn clear(target: &Target) -> Result<(), Refusal> {
         return Err(Refusal::Recorded { pid, by: ": it was started by `malloscope record`".to_owned() });
     }
     match inside.recorder(target) {
-        Some((recorder, began)) if target::began(recorder) == Some(began) => {
+        Some((recorder, began))
+            if !refusal::has_ended(recorder) && target::began(recorder) == Some(began) =>
+        {
             Err(Refusal::Recorded { pid, by: format!(" by process {recorder}") })
         }
-        Some(_) => {
-            inside.end(target);
-            inside.leave(target, &mut survey(target)?, &mut || ()).map(drop)
-        }
+        Some(_) => leave_behind(target, inside),
         None => Ok(()),
     }
 }
 
-/// Takes out of a process, and of those it made, what a recorder that was killed left there.
-pub fn leave_orphan(pid: u32) {
+/// Takes out of a process what a recorder left there that is no more.
+fn leave_behind(target: &Target, inside: Inside) -> Result<(), Refusal> {
+    inside.end(target);
+    inside.leave(target, &mut survey(target)?, &mut || ()).map(drop)
+}
+
+/// Takes out of a process, and of those it made, what this recorder left there, which is no more, or will soon be.
+pub fn leave_orphan(pid: u32, recorder: u32) {
     for pid in [pid].into_iter().chain(descendants(pid)) {
-        if let Ok(target) = Target::open(pid) {
-            // Nobody is there to be told.
-            let _ = clear(&target);
+        if let Ok(target) = Target::open(pid)
+            && let Some(inside) = Inside::find(&target)
+            && inside.recorder(&target).is_some_and(|(theirs, _)| theirs == recorder)
+        {
+            // Nobody is there to be told, and trying again is all that can be done.
+            let tries = (0..TRIES).map(|_| leave_behind(&target, inside));
+            let _ =
+                tries.into_iter().find(|left| !matches!(left, Err(Refusal::Busy(_) | Refusal::Unsettled(_))));
         }
     }
 }

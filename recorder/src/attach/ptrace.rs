@@ -25,6 +25,10 @@ use libc::{c_uint, user_regs_struct as Registers};
 /// is gone, or in `vfork` for its child.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long we wait for one that we cannot leave as it is: it is about to stop, or makes a call for us. When we end, the kernel
+/// lets go of it in any case.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long we look at a thread without a pause, and how long the pauses are then: most stop at once.
 const EAGER: Duration = Duration::from_micros(500);
 const NAP: Duration = Duration::from_micros(50);
@@ -97,11 +101,13 @@ impl Stopped {
             }
         }
         let result = self.interrupt(&seized);
+        let lost: Vec<u32> =
+            seized.iter().copied().filter(|thread| !self.threads.contains_key(thread)).collect();
         if result.is_err() {
-            for thread in seized.iter().filter(|thread| !self.threads.contains_key(thread)) {
-                let _ = request(libc::PTRACE_DETACH, *thread, 0, 0);
-            }
+            // Those that stand still do not wait for the one that does not.
+            self.detach_all();
         }
+        lost.into_iter().for_each(abandon);
         result.map(|()| seized.len())
     }
 
@@ -162,12 +168,16 @@ impl Stopped {
     fn go_on(&mut self, thread: u32, how: c_uint, is_wanted: impl Fn(&Stop) -> bool) -> Result<(), Trouble> {
         request(how, thread, 0, 0).map_err(|_| Trouble::Gone)?;
         loop {
-            match wait(thread)? {
+            match wait(thread, LAST_PATIENCE)? {
                 stop if is_wanted(&stop) => return Ok(()),
                 Stop::Gone => return Err(Trouble::Gone),
                 Stop::Signal(libc::SIGSTOP) => self.was_told_to_stop = true,
                 // All others are blocked.
                 Stop::Signal(_) | Stop::Asked | Stop::Call => {}
+            }
+            if how == libc::PTRACE_CONT {
+                // Any stop makes the kernel forget that it was asked for one.
+                let _ = request(libc::PTRACE_INTERRUPT, thread, 0, 0);
             }
             request(how, thread, 0, 0).map_err(|_| Trouble::Gone)?;
         }
@@ -186,13 +196,19 @@ impl Stopped {
     }
 }
 
+impl Stopped {
+    fn detach_all(&mut self) {
+        for thread in std::mem::take(&mut self.threads).into_keys() {
+            // One that is gone needs nothing.
+            let _ = request(libc::PTRACE_DETACH, thread, 0, 0);
+        }
+    }
+}
+
 impl Drop for Stopped {
     fn drop(&mut self) {
         self.put_back();
-        for thread in self.threads.keys() {
-            // One that is gone needs nothing.
-            let _ = request(libc::PTRACE_DETACH, *thread, 0, 0);
-        }
+        self.detach_all();
         if self.was_told_to_stop
             && let Some(pid) = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw)
         {
@@ -239,10 +255,25 @@ fn has_ended(pid: u32, thread: u32) -> bool {
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
+/// Lets go of a thread that did not stop in time, when it does: until then the kernel does not let us.
+fn abandon(thread: u32) {
+    let since = Instant::now();
+    while request(libc::PTRACE_DETACH, thread, 0, 0).is_err() && since.elapsed() < LAST_PATIENCE {
+        match wait(thread, NAP) {
+            Ok(Stop::Gone) => return,
+            // It is delivered.
+            Ok(Stop::Signal(signal)) => {
+                let _ = request(libc::PTRACE_DETACH, thread, 0, signal.unsigned_abs() as usize);
+            }
+            Ok(Stop::Asked | Stop::Call) | Err(_) => {}
+        }
+    }
+}
+
 /// Waits until a thread has stopped that was asked to. False if it is gone.
 fn stop_at_last(thread: u32) -> Result<bool, Trouble> {
     loop {
-        match wait(thread)? {
+        match wait(thread, PATIENCE)? {
             Stop::Asked => return Ok(true),
             Stop::Gone => return Ok(false),
             // It is delivered; any stop makes the kernel forget that it was asked for one.
@@ -257,8 +288,8 @@ fn stop_at_last(thread: u32) -> Result<bool, Trouble> {
     }
 }
 
-/// Waits for the next stop of a thread, or its end.
-fn wait(thread: u32) -> Result<Stop, Trouble> {
+/// Waits so long for the next stop of a thread, or its end.
+fn wait(thread: u32, patience: Duration) -> Result<Stop, Trouble> {
     let since = Instant::now();
     loop {
         let mut status = 0;
@@ -271,7 +302,7 @@ fn wait(thread: u32) -> Result<Stop, Trouble> {
         if waited > 0 {
             return Ok(read(status));
         }
-        if since.elapsed() > PATIENCE {
+        if since.elapsed() > patience {
             return Err(Trouble::Unstoppable(thread));
         }
         if since.elapsed() < EAGER {

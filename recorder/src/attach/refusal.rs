@@ -1,5 +1,6 @@
 //! Why a process cannot be attached to, said so that one knows what to do.
 
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -147,7 +148,7 @@ pub fn examine(pid: u32) -> Result<(PathBuf, PathBuf), Refusal> {
     if let Some(user) = user.filter(|user| us != 0 && *user != us) {
         return Err(Refusal::AnotherUser { pid, user, us });
     }
-    if target::status(pid, "State").is_none_or(|state| state.starts_with(['Z', 'X'])) {
+    if has_ended(pid) {
         return Err(Refusal::NoProgram(pid));
     }
     let tracer = target::status(pid, "TracerPid").and_then(|id| id.parse().ok()).unwrap_or(0);
@@ -168,6 +169,11 @@ pub fn examine(pid: u32) -> Result<(PathBuf, PathBuf), Refusal> {
     Ok((linker, program))
 }
 
+/// Whether a process has ended.
+pub fn has_ended(pid: u32) -> bool {
+    target::status(pid, "State").is_none_or(|state| state.starts_with(['Z', 'X']))
+}
+
 /// Whether the kernel gave it other rights than its user's.
 pub fn is_privileged(target: &Target) -> bool {
     target.auxiliary(libc::AT_SECURE).is_some_and(|secure| secure != 0)
@@ -175,8 +181,13 @@ pub fn is_privileged(target: &Target) -> bool {
 
 /// The kernel does not let us trace a process of our own user.
 pub fn denied(pid: u32) -> Refusal {
-    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
-    let hint = match scope.trim() {
+    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    Refusal::Denied { pid, hint: hint(scope.trim()) }
+}
+
+/// What can be done where `ptrace_scope` says this, or is not there.
+fn hint(scope: &str) -> String {
+    match scope {
         "" | "0" => {
             ": attach as root, or with CAP_SYS_PTRACE (in a container: `--cap-add SYS_PTRACE`)".to_owned()
         }
@@ -185,8 +196,7 @@ pub fn denied(pid: u32) -> Refusal {
         scope => format!(
             ": /proc/sys/kernel/yama/ptrace_scope is {scope}. Attach as root, or write 0 there (`sysctl kernel.yama.ptrace_scope=0`)"
         ),
-    };
-    Refusal::Denied { pid, hint }
+    }
 }
 
 impl Refusal {
@@ -196,6 +206,25 @@ impl Refusal {
             Trouble::Gone => Refusal::Ended(pid),
             Trouble::Denied => denied(pid),
             trouble => Refusal::Unstoppable { pid, trouble },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_says_what_can_be_done() {
+        for (scope, words) in [
+            ("", "CAP_SYS_PTRACE"),
+            ("0", "CAP_SYS_PTRACE"),
+            ("1", "ptrace_scope is 1. Attach as root, or write 0 there"),
+            ("2", "ptrace_scope is 2. Attach as root, or write 0 there"),
+            ("3", "until the next boot"),
+        ] {
+            let said = Refusal::Denied { pid: 7, hint: hint(scope) }.to_string();
+            assert!(said.contains("trace process 7") && said.contains(words), "{said}");
         }
     }
 }

@@ -35,13 +35,12 @@ fn build(compiler: &str, source_name: &str, name: &str, flags: &[&str]) -> PathB
 
 /// A program of one file.
 pub fn program(name: &str) -> PathBuf {
-    built_once(name, || build("cc", &format!("{name}.c"), name, &[]))
+    program_with(name, &[])
 }
 
 /// A library of one file.
 pub fn library(name: &str) -> PathBuf {
-    let file = format!("lib{name}.so");
-    built_once(&file, || build("cc", &format!("{name}.c"), &file, &["-shared", "-fPIC"]))
+    library_with(name, &[])
 }
 
 /// A library of one file, built in another way.

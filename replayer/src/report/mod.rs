@@ -4,6 +4,7 @@
 //! print those. [`json`] and [`csv`] print every number there is, under names that stay.
 
 pub mod allocations;
+pub mod beginning;
 pub mod calls;
 pub mod chart;
 pub mod comparison;

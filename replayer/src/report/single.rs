@@ -1,7 +1,7 @@
 //! The report on one run, section by section.
 
 use super::units::{bytes, count, nanos, percent};
-use super::{Line, Report, Section, Table, chart, flows, so_far, stacks};
+use super::{Line, Report, Section, Table, beginning, chart, flows, so_far, stacks};
 use crate::metrics::{Measured, Peak};
 use crate::outcome::{BinRow, Outcome};
 use crate::range::Range;
@@ -62,6 +62,7 @@ fn opening(report: &Report) -> Option<Section> {
         let said = format!("This is no whole run: {}.", so_far::standing(at));
         lines.push(Line::Warning(said));
     }
+    lines.extend(beginning::missing(&trace.header).map(Line::Warning));
     if let Some(ending) = &trace.ending {
         if ending.lost > 0 {
             let lost =

@@ -1,0 +1,193 @@
+//! Attaching to a process from the command line, and what is left when somebody kills one of the two, or both.
+
+use super::run::{answer, folder, malloscope, said};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread::yield_now;
+use std::time::{Duration, Instant};
+
+/// A program that calls malloc until its standard input ends, and then says how often.
+fn steps() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let path = folder().join("steps");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("recorder/tests/programs/steps.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-O1", "-fno-builtin", "-pthread", "-o"]).arg(&path).arg(source);
+        assert!(compiler.status().unwrap().success());
+        path
+    })
+}
+
+/// A process that is attached to, and the recorder that is.
+struct Pair {
+    target: Child,
+    recorder: Child,
+    trace: PathBuf,
+}
+
+impl Pair {
+    /// Starts both, and waits until calls are recorded.
+    fn start(name: &str) -> Pair {
+        let mut program = Command::new(steps());
+        let mut target = program.arg("2").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(target.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        let trace = folder().join(name);
+        let pid = target.id().to_string();
+        let recorder = malloscope(["record", "--pid", &pid, "-o"]).arg(&trace).stderr(Stdio::piped()).spawn();
+        let pair = Pair { target, recorder: recorder.unwrap(), trace };
+        until(|| fs::metadata(&pair.trace).is_ok_and(|about| about.len() > 20_000));
+        assert!(is_hooked(pair.target.id()));
+        pair
+    }
+
+    /// Ends the program, which must be unharmed.
+    fn end(mut self) {
+        drop(self.target.stdin.take());
+        let mut said = String::new();
+        self.target.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(self.target.wait().unwrap().success(), "{said}");
+        assert!(said.ends_with(" steps\n"), "{said}");
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        for child in [&mut self.recorder, &mut self.target] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Waits for something that comes soon, or never.
+fn until(is_so: impl Fn() -> bool) {
+    const SOON: Duration = Duration::from_secs(30);
+    let since = Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < SOON, "it does not come");
+        yield_now();
+    }
+}
+
+/// Whether the memory that a recorder shares with it is in a process: it is taken away after the hooks.
+fn is_hooked(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default().contains("/memfd:malloscope (")
+}
+
+fn signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn a_signal_ends_the_recording_and_not_the_process() {
+    let mut pair = Pair::start("interrupted.mscope");
+    signal(pair.recorder.id(), Signal::INT);
+    let mut err = String::new();
+    pair.recorder.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!(pair.recorder.wait().unwrap().code(), Some(0), "{err}");
+    assert!(err.contains(" calls of steps ("), "{err}");
+    assert!(!is_hooked(pair.target.id()));
+    let trace = pair.trace.display().to_string();
+    pair.end();
+    let info = answer(["info", &trace]);
+    assert!(info.contains("\norigin      attached to when it had run for "), "{info}");
+    assert!(info.contains("\nbeginning   The recording began in the middle"), "{info}");
+    assert!(info.contains("\nlost        0 calls\n") && info.contains("\nending      Stopped\n"), "{info}");
+    let report = answer(["replay", &trace]);
+    assert!(report.contains("The recording began in the middle"), "{report}");
+    let verified = said(&mut malloscope(["verify", &trace]));
+    assert!(verified.err.contains("The recording began in the middle"), "{}", verified.err);
+}
+
+#[test]
+fn a_recorder_that_is_killed_leaves_no_hooks() {
+    let mut pair = Pair::start("killed.mscope");
+    pair.recorder.kill().unwrap();
+    pair.recorder.wait().unwrap();
+    let pid = pair.target.id();
+    until(|| !is_hooked(pid));
+    let trace = pair.trace.display().to_string();
+    let info = answer(["info", &trace]);
+    assert!(info.contains("the recording was cut short"), "{info}");
+    assert!(answer(["dump", &trace]).lines().count() > 1000);
+    // Nothing is in the way of the next.
+    let again = folder().join("after-killed.mscope");
+    let mut next = malloscope(["record", "--quiet", "--for", "50ms", "--pid", &pid.to_string(), "-o"]);
+    assert_eq!(said(next.arg(&again)).code, Some(0));
+    assert!(!is_hooked(pid));
+    pair.end();
+}
+
+#[test]
+fn a_process_whose_recorder_and_its_guard_are_killed_goes_on_and_can_be_recorded_again() {
+    let mut pair = Pair::start("orphan.mscope");
+    let recorder = pair.recorder.id();
+    let children = fs::read_to_string(format!("/proc/{recorder}/task/{recorder}/children")).unwrap();
+    let guard: u32 = children.trim().parse().unwrap();
+    signal(guard, Signal::KILL);
+    pair.recorder.kill().unwrap();
+    pair.recorder.wait().unwrap();
+    let pid = pair.target.id();
+    assert!(is_hooked(pid));
+    let again = folder().join("after-orphan.mscope");
+    let mut next = malloscope(["record", "--quiet", "--for", "50ms", "--pid", &pid.to_string(), "-o"]);
+    let said = said(next.arg(&again));
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    assert!(!is_hooked(pid));
+    pair.end();
+}
+
+#[test]
+fn what_was_recorded_of_both_when_both_are_killed_can_be_read() {
+    let mut pair = Pair::start("both.mscope");
+    pair.target.kill().unwrap();
+    pair.recorder.kill().unwrap();
+    let trace = pair.trace.display().to_string();
+    pair.recorder.wait().unwrap();
+    assert!(answer(["dump", &trace]).lines().count() > 1000);
+}
+
+#[test]
+fn the_process_of_another_user_is_not_attached_to() {
+    if !rustix::process::getuid().is_root() {
+        eprintln!("left out: only root can be somebody else");
+        return;
+    }
+    // Somebody else may not read the folder of this build, hence a copy.
+    let copy = folder().join("malloscope-of-another");
+    fs::copy(env!("CARGO_BIN_EXE_malloscope"), &copy).unwrap();
+    let open = |path: &Path| fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755));
+    open(&copy).and_then(|()| open(folder())).unwrap();
+    let mut program = Command::new(steps());
+    let mut target = program.arg("1").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let pid = target.id().to_string();
+    let mut other = Command::new("setpriv");
+    other.args(["--reuid=65534", "--clear-groups"]).arg(&copy).args(["record", "--pid", &pid]);
+    let said = said(other.current_dir("/"));
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains(&format!("process {pid} is of user 0, and we are 65534")), "{}", said.err);
+    drop(target.stdin.take());
+    assert!(target.wait().unwrap().success());
+}
+
+#[test]
+fn what_attaching_lacks_is_said() {
+    for (arguments, words) in [
+        (&["record", "--pid", "1", "--", "true"][..], "cannot be used with"),
+        (&["record", "--for", "1s", "--", "true"], "cannot be used with"),
+        (&["record", "--until-bytes", "1G", "--", "true"], "cannot be used with"),
+        (&["record", "--pid", "1", "--for", "soon"], "is no time such as 500ms, 60s or 5m"),
+        (&["record"], "required"),
+    ] {
+        let said = said(&mut malloscope(arguments));
+        assert_eq!(said.code, Some(2), "{arguments:?}");
+        assert!(said.err.contains(words), "{arguments:?}: {}", said.err);
+    }
+}
