@@ -49,7 +49,7 @@ fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
     row("file", format!("{}, {}", info.file, bytes(info.file_bytes)))?;
     row("recorder", header.recorder.clone())?;
     row("origin", origin(info))?;
-    row("beginning", beginning::missing(header).unwrap_or_default())?;
+    row("beginning", beginning::missing(info).unwrap_or_default())?;
     row("command", info.command())?;
     row("program", header.program.path.clone())?;
     if header.program.pid != 0 {

@@ -120,7 +120,7 @@ impl What {
                 recorded.with_context(|| format!("while recording {}", target.program.display()))
             }
             What::Process(attach) => {
-                let recorded = attach::record(attach, options, &mut |_| (), report);
+                let recorded = attach::record(attach, options, report);
                 recorded.with_context(|| format!("while attaching to process {}", attach.pid))
             }
         }

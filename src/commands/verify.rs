@@ -48,7 +48,7 @@ pub fn run(args: Args) -> Outcome {
     for damage in &outcome.damage {
         eprintln!("malloscope: {damage}");
     }
-    if let Some(missing) = beginning::missing(&TraceInfo::of(&args.trace)?.header) {
+    if let Some(missing) = beginning::missing(&TraceInfo::of(&args.trace)?) {
         eprintln!("malloscope: {missing}");
     }
     if let Some(corrupted) = &outcome.corruption {

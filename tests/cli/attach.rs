@@ -1,6 +1,6 @@
 //! Attaching to a process from the command line, and what is left when somebody kills one of the two, or both.
 
-use super::run::{answer, folder, malloscope, said};
+use super::run::{answer, compiled, folder, malloscope, said};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -190,4 +190,29 @@ fn what_attaching_lacks_is_said() {
         assert_eq!(said.code, Some(2), "{arguments:?}");
         assert!(said.err.contains(words), "{arguments:?}: {}", said.err);
     }
+}
+
+#[test]
+fn what_a_process_does_is_replayed_exactly_from_the_heap_as_it_stood() {
+    let mut program = Command::new(compiled("alone.c", "alone", &[]));
+    let mut target = program.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(target.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let trace = folder().join("alone.mscope").display().to_string();
+    let pid = target.id().to_string();
+    let mut recorder = malloscope(["record", "--pid", &pid, "--until-bytes", "500K", "-o", &trace]);
+    let recorded = said(&mut recorder);
+    target.kill().unwrap();
+    target.wait().unwrap();
+    assert_eq!(recorded.code, Some(0), "{}", recorded.err);
+    let verified = said(&mut malloscope(["verify", &trace])).out;
+    assert!(verified.starts_with("placements  100.0000 %"), "{verified}");
+    assert!(verified.contains("0 differ in size or flags"), "{verified}");
+    let breaks = verified.lines().find_map(|line| line.strip_prefix("break       the same after ")).unwrap();
+    let (same, all) = breaks.trim_end_matches(" calls").split_once(" of ").unwrap();
+    assert_eq!(same, all);
+    let info = answer(["info", &trace]);
+    assert!(info.contains("begins with a heap that stood already"), "{info}");
+    assert!(info.contains("The replay begins with the heap as it stood then"), "{info}");
 }

@@ -19,9 +19,12 @@ use malloscope_wire::{BANK_BYTES, BANKS, BANKS_AT, Control, PAGE, Shared};
 use super::hooks::{Pair, Survey, Way};
 use super::image::{Fields, image};
 use super::modules;
-use super::ptrace::{CallFailed, Stopped};
+use super::ptrace::{CallFailed, Registers, Stopped};
 use super::refusal::Refusal;
 use super::target::{self, Target};
+use crate::heap::copy::Range;
+use crate::heap::stopped::is_waiting;
+use crate::heap::{self, Captured};
 
 /// What the agent's file is called.
 const NAME: &str = "malloscope-agent.so";
@@ -31,6 +34,8 @@ const MAPPED_NAME: &str = "/memfd:malloscope-agent.so";
 
 /// How often we look for a moment at which no thread is where it must not be, and how long we let them go on in between.
 const TRIES: u32 = 200;
+/// So many of them wait for one that is good in every respect.
+const TRIES_OUTSIDE: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// How long calls that are under way have to reach their ring before it is taken away.
@@ -50,6 +55,8 @@ pub struct Held<'t> {
     stopped: Stopped,
     /// Where there is the instruction for a system call.
     instruction: u64,
+    /// Whether every thread is outside the code that it was to be outside of.
+    is_outside: bool,
     /// Since when.
     pub since: Instant,
 }
@@ -67,11 +74,13 @@ pub struct Seat {
 
 impl<'t> Held<'t> {
     /// Stops a process at a moment when no thread is within the dynamic linker, or within this agent, and learns what
-    /// modules there are then. Calls `meanwhile` after every moment that was not like that.
+    /// modules there are then. It waits for a while for one at which no thread is in `outside` either, but for those that wait
+    /// in the kernel. Calls `meanwhile` after every moment that was not like that.
     pub fn at_a_good_moment(
         target: &'t Target,
         survey: &mut Survey,
         agent: Option<&Inside>,
+        outside: &[Range],
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Held<'t>, Refusal> {
         let of_trouble = |trouble| Refusal::of_trouble(target.pid, trouble);
@@ -79,22 +88,38 @@ impl<'t> Held<'t> {
         let code: Vec<(u64, Vec<u8>)> = linker.loaded_bytes(target).collect();
         let instruction = instruction(&code).ok_or(Refusal::Unsettled(target.pid))?;
         let agent = agent.map_or(0..0, |inside| image().code(inside.base));
-        for _ in 0..TRIES {
+        let is_outside = |registers: &Registers| {
+            !outside.iter().any(|code| code.contains(registers.rip)) || is_waiting(registers)
+        };
+        for number in 0..TRIES {
             let since = Instant::now();
             let stopped = Stopped::all(target.pid).map_err(of_trouble)?;
+            let is_outside = stopped.registers().all(is_outside);
+            if !is_outside && number < TRIES_OUTSIDE {
+                drop(stopped);
+                meanwhile();
+                thread::sleep(PAUSE);
+                continue;
+            }
             let is_bad = |at: u64| {
                 let is_linking =
                     code.iter().any(|(start, bytes)| (*start..*start + bytes.len() as u64).contains(&at));
                 is_linking || agent.contains(&at)
             };
             if !stopped.registers().any(|registers| is_bad(registers.rip)) && survey.renew(target).is_ok() {
-                return Ok(Held { target, stopped, instruction, since });
+                return Ok(Held { target, stopped, instruction, is_outside, since });
             }
             drop(stopped);
             meanwhile();
             thread::sleep(PAUSE);
         }
         Err(Refusal::Busy(target.pid))
+    }
+
+    /// Copies the heap; none if a thread may be in the midst of changing it, or it cannot be understood.
+    pub fn heap(&self) -> Option<Captured> {
+        let threads = self.stopped.thread_pointers();
+        self.is_outside.then(|| heap::capture_stopped(self.target.pid, threads).ok()).flatten()
     }
 
     fn call(&mut self, number: i64, arguments: [u64; 6]) -> Result<u64, CallFailed> {
@@ -326,7 +351,7 @@ impl Inside {
 
     /// Turns those words too.
     pub fn turn_missed(&self, target: &Target, survey: &mut Survey, way: Way) -> Result<(), Refusal> {
-        let held = Held::at_a_good_moment(target, survey, None, &mut || ())?;
+        let held = Held::at_a_good_moment(target, survey, None, &[], &mut || ())?;
         let turned = survey.turn(target, &self.pairs(target), way);
         drop(held);
         turned.map(drop).map_err(|source| Refusal::NoRoom {
@@ -344,14 +369,14 @@ impl Inside {
         survey: &mut Survey,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Duration, Refusal> {
-        let begun = Held::at_a_good_moment(target, survey, None, meanwhile)?;
+        let begun = Held::at_a_good_moment(target, survey, None, &[], meanwhile)?;
         self.unhook(target, survey)?;
         let first = begun.since;
         drop(begun);
         let first = first.elapsed();
         meanwhile();
         thread::sleep(GRACE);
-        let mut held = Held::at_a_good_moment(target, survey, Some(self), meanwhile)?;
+        let mut held = Held::at_a_good_moment(target, survey, Some(self), &[], meanwhile)?;
         self.unhook(target, survey)?;
         self.let_go(&mut held).map_err(|failed| held.refused("its own memory back", failed))?;
         let second = held.since;

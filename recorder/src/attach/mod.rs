@@ -1,8 +1,7 @@
 //! Attaching to a program that runs: recording it from now on, for as long as it is wanted, and leaving it as it was.
 //!
 //! The order of things: [`refusal`] looks whether the process can be attached to; [`hooks`] learns where the
-//! addresses of malloc stand; all threads are stopped ([`ptrace`]); `inspect` may look at the process as it
-//! stands; the agent is put [inside] and given its place; the words are turned; the threads go on. From then
+//! addresses of malloc stand; all threads are stopped ([`ptrace`]) and the heap is copied as it stands; the agent is put [inside] and given its place; the words are turned; the threads go on. From then
 //! on it is recorded as a launched program is, until somebody says that it is enough. Then the words are
 //! turned back. How the process is looked at from outside is in [`target`] and [`modules`], how an agent is loaded without
 //! the dynamic linker in [`image`]; [`guard`] does the leaving if this process dies.
@@ -27,11 +26,13 @@ use std::time::{Duration, Instant};
 
 use malloscope_traces::Cause;
 use malloscope_traces::header::Origin;
+use malloscope_traces::snapshot::Snapshot;
 use malloscope_wire::Shared;
 use malloscope_wire::process::{Label, State, Verdict};
 
 use crate::clock::{self, Moment, Scale};
 use crate::collect::{Collector, Progress};
+use crate::heap::{self, Captured};
 use crate::launch::{BUSY, REPORTS};
 use crate::memory::Memory;
 use crate::signals::PassingOn;
@@ -77,15 +78,15 @@ struct Attached {
     stopped: Duration,
     /// When.
     began: Instant,
+    /// How the heap stood then, if it could be had.
+    heap: Option<Captured>,
 }
 
 /// Attaches to a process and records it until it is enough. `report` is called now and then.
 ///
-/// `inspect` is called with the process's id when all its threads are stopped, before any of its calls is recorded.
 pub fn record(
     attach: &Attach,
     options: &Options,
-    inspect: &mut dyn FnMut(u32),
     report: &mut dyn FnMut(Progress),
 ) -> Result<Recorded, Error> {
     let since = Moment::now();
@@ -99,11 +100,15 @@ pub fn record(
     let guard = Guard::begin(attach);
     // Of a process that ends meanwhile, anything may be missing.
     let of_the_living = |why| if refusal::has_ended(pid) { Refusal::Ended(pid) } else { why };
-    let attached = begin(attach, options, clock, &program, inspect).map_err(of_the_living)?;
+    let attached = begin(attach, options, clock, &program).map_err(of_the_living)?;
     let origin = Origin::Attached { age, stopped: nanos(attached.stopped) };
-    let Attached { mut target, mut survey, inside, memory, began, .. } = attached;
+    let Attached { mut target, mut survey, inside, memory, began, heap, .. } = attached;
+    // It is only read now, when the process runs again.
+    let heap = heap
+        .and_then(|heap| heap.parse().ok())
+        .map(|heap| Snapshot { stopped: nanos(attached.stopped), ..heap });
     let mut collector = Collector::new(&memory, clock, scale, &options.output, pid, probed);
-    collector.attached(origin);
+    collector.attached(origin, heap);
     let mut leaving = Leaving { target: &mut target, survey: &mut survey, inside, looks: 0, looked: began };
     let (cause, trouble) = follow(attach, &mut leaving, &mut collector, &signals, began, report);
     let mut trouble = trouble;
@@ -132,7 +137,6 @@ fn begin(
     options: &Options,
     clock: malloscope_wire::Clock,
     program: &Path,
-    inspect: &mut dyn FnMut(u32),
 ) -> Result<Attached, Refusal> {
     let pid = attach.pid;
     let target = Target::open(pid).map_err(|_| refusal::denied(pid))?;
@@ -144,8 +148,9 @@ fn begin(
     let libc = glibc(&target, &survey)?;
     let facts = facts(&target, program, &libc);
     let there = Inside::find(&target);
-    let mut held = Held::at_a_good_moment(&target, &mut survey, there.as_ref(), &mut || ())?;
-    inspect(pid);
+    let malloc = heap::code_of_malloc(pid).unwrap_or_default();
+    let mut held = Held::at_a_good_moment(&target, &mut survey, there.as_ref(), &malloc, &mut || ())?;
+    let heap = held.heap();
     let inside = match there {
         Some(inside) => inside,
         None => Inside::load(&mut held, &survey)?,
@@ -165,7 +170,7 @@ fn begin(
         .inspect_err(|_| inside.abandon(&mut held))?;
     let since = held.since;
     drop(held);
-    Ok(Attached { target, survey, inside, memory, stopped: since.elapsed(), began: Instant::now() })
+    Ok(Attached { target, survey, inside, memory, stopped: since.elapsed(), began: Instant::now(), heap })
 }
 
 /// Sees to it that no recorder is there: one that was killed may have left its hooks.

@@ -19,7 +19,8 @@ use std::ptr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use libc::{c_uint, user_regs_struct as Registers};
+use libc::c_uint;
+pub use libc::user_regs_struct as Registers;
 
 /// How long we wait for a thread to stop. One that does not is deep in the kernel: it waits for a disk that
 /// is gone, or in `vfork` for its child.
@@ -123,6 +124,14 @@ impl Stopped {
             }
         }
         Ok(())
+    }
+
+    /// The kernel's names of the threads, the first in front, and where the variables of each are.
+    pub fn thread_pointers(&self) -> Vec<(u32, u64)> {
+        let mut threads: Vec<(u32, u64)> =
+            self.threads.iter().map(|(&thread, registers)| (thread, registers.fs_base)).collect();
+        threads.sort_by_key(|(thread, _)| *thread != self.pid);
+        threads
     }
 
     /// The registers of every thread.

@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use malloscope_traces::Cause;
 use malloscope_traces::header::{self, Header, Origin};
+use malloscope_traces::snapshot::Snapshot;
 use malloscope_traces::{Error, Writer, growing};
 use malloscope_wire::process::Verdict;
 use malloscope_wire::ring::{self, Stage};
@@ -121,6 +122,8 @@ pub struct Collector<'m> {
     launched: u32,
     /// How its trace came to be.
     origin: Origin,
+    /// How the launched process's heap stood when it was attached to.
+    heap: Option<Snapshot>,
     /// What the libc answered that the launched process should have.
     probed: Option<Probed>,
     rings: Rings<'m>,
@@ -167,6 +170,7 @@ impl<'m> Collector<'m> {
             names: Names::beside(output),
             launched,
             origin: Origin::Launched,
+            heap: None,
             probed,
             rings: Rings::new(memory),
             waiting: Vec::new(),
@@ -183,9 +187,10 @@ impl<'m> Collector<'m> {
         }
     }
 
-    /// The launched process was not launched, but attached to.
-    pub fn attached(&mut self, origin: Origin) {
+    /// The launched process was not launched, but attached to, when its heap stood like this, if that is known.
+    pub fn attached(&mut self, origin: Origin, heap: Option<Snapshot>) {
         self.origin = origin;
+        self.heap = heap;
     }
 
     /// The processes that are being recorded.
@@ -284,12 +289,13 @@ impl<'m> Collector<'m> {
             if arrival.copy_of == 0 && is_next {
                 let is_ours = arrival.pid == self.launched && self.finished.is_empty();
                 let origin = if is_ours { self.origin.clone() } else { Origin::Launched };
-                self.begin_trace(arrival, origin)?;
+                let heap = if is_ours { self.heap.take() } else { None };
+                self.begin_trace(arrival, origin, heap)?;
             } else if let Some(parent) = self.parent(&arrival)?.filter(|_| is_next) {
                 let Parent { facts, trace, point } = parent;
                 let origin = Origin::Forked { parent: arrival.parent, trace, after: point.records };
                 let program_break = point.program_break;
-                self.begin_trace(Arrival { facts, program_break, ..arrival }, origin)?;
+                self.begin_trace(Arrival { facts, program_break, ..arrival }, origin, None)?;
             } else {
                 self.waiting.push(arrival);
             }
@@ -320,7 +326,12 @@ impl<'m> Collector<'m> {
         Ok(is_late.then(|| Parent { facts: Facts::default(), trace: String::new(), point }))
     }
 
-    fn begin_trace(&mut self, arrival: Arrival<'m>, origin: Origin) -> Result<(), Error> {
+    fn begin_trace(
+        &mut self,
+        arrival: Arrival<'m>,
+        origin: Origin,
+        heap: Option<Snapshot>,
+    ) -> Result<(), Error> {
         if let Some(earlier) = self.traced.iter().position(|traced| traced.arrival.pid == arrival.pid) {
             let cause = match origin {
                 Origin::Launched => Cause::Replaced { by: arrival.facts.program.path.clone() },
@@ -335,7 +346,14 @@ impl<'m> Collector<'m> {
             self.names.for_process(arrival.facts.name(), arrival.pid)
         };
         let file = create(&path).map_err(Error::Writing)?;
-        let mut writer = Writer::new(file, &self.header(&arrival, origin))?;
+        let mut header = self.header(&arrival, origin);
+        if let Some(start) = heap.as_ref().map(|heap| heap.limits.heap_start).filter(|start| *start != 0) {
+            header.heap.initial_break = start;
+        }
+        let mut writer = Writer::new(file, &header)?;
+        if let Some(heap) = heap {
+            writer.snapshot(&heap)?;
+        }
         if let Some(capture) = sites::capture(&self.memory.shared().control) {
             writer.capture(capture);
         }

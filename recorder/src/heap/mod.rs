@@ -32,7 +32,7 @@ use malloscope_traces::snapshot::{Arena, Region, Snapshot};
 use copy::{Copy, Memory, PAGE, Range};
 use find::{ArenaAt, Found, LimitsAt};
 use maps::{Mapped, Pages};
-use stopped::Stopped;
+use stopped::{Remote, Stopped};
 use walk::Met;
 pub use walk::Unsound;
 
@@ -143,22 +143,44 @@ pub fn of_core(core: &Path, exe: &Path) -> Result<Taken, HeapError> {
 
 /// One look. Returns also the file of the library that malloc is in.
 fn take_once(pid: u32) -> Result<(Snapshot, String), HeapError> {
-    let pages = Pages::of(pid);
     let mut stopped = Stopped::stop(pid)?;
-    let read = || fs::read_to_string(format!("/proc/{pid}/maps")).map_err(|_| HeapError::Gone(pid));
-    let libraries = maps::parse(&read()?).into_iter().filter(|one| one.is_code && is_libc(&one.name));
-    stopped.leave(&libraries.map(|one| one.range).collect::<Vec<_>>());
-    let maps = read()?;
+    stopped.leave(&code_of_malloc(pid)?);
     let threads = stopped.threads();
     let threads = threads.into_iter().filter_map(|id| Some((id, stopped.thread_pointer(id)?))).collect();
-    let source = Source { memory: &stopped, maps: maps::parse(&maps), threads, pages: pages.as_ref() };
-    let captured = capture(source);
+    let captured = capture_stopped(pid, threads);
     let elapsed = stopped.elapsed();
     drop(stopped);
     let captured = captured?;
     let mut snapshot = captured.parse()?;
     snapshot.stopped = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
     Ok((snapshot, captured.library))
+}
+
+/// What a process has mapped.
+fn maps_of(pid: u32) -> Result<Vec<Mapped>, HeapError> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).map_err(|_| HeapError::Gone(pid))?;
+    Ok(maps::parse(&maps))
+}
+
+/// Where malloc's code is, and that of the whole C library.
+///
+/// # Errors
+///
+/// When the process is gone.
+pub fn code_of_malloc(pid: u32) -> Result<Vec<Range>, HeapError> {
+    let libraries = maps_of(pid)?.into_iter().filter(|one| one.is_code && is_libc(&one.name));
+    Ok(libraries.map(|one| one.range).collect())
+}
+
+/// Copies the heap of a process whose threads somebody has stopped, none of them in the midst of a call of malloc:
+/// the kernel's names for them, and where their variables are, the first in front.
+///
+/// # Errors
+///
+/// When the process may not be looked at, or has no glibc malloc.
+pub fn capture_stopped(pid: u32, threads: Vec<(u32, u64)>) -> Result<Captured, HeapError> {
+    let pages = Pages::of(pid);
+    capture(Source { memory: &Remote(pid), maps: maps_of(pid)?, threads, pages: pages.as_ref() })
 }
 
 /// A process that stands still: what can be read of it, and its threads with their pointers, the first in front.

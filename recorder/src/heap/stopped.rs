@@ -118,7 +118,7 @@ impl Stopped {
     fn is_about_to_wait(&self, registers: &libc::user_regs_struct) -> bool {
         let mut instruction = [0; 2];
         let range = Range { start: registers.rip, end: registers.rip.saturating_add(2) };
-        let is_call = self.read(&[range], &mut instruction).is_ok() && instruction == SYSCALL;
+        let is_call = Remote(self.pid).read(&[range], &mut instruction).is_ok() && instruction == SYSCALL;
         let number = registers.rax.cast_signed();
         let wakes = number == libc::SYS_futex && registers.rsi & FUTEX_COMMAND == FUTEX_WAKE;
         is_call && !QUICK.contains(&number) && !wakes
@@ -237,7 +237,7 @@ fn registers(id: u32) -> Option<libc::user_regs_struct> {
 
 /// Whether a thread was stopped in a call of the kernel that goes on when the thread does: what the call
 /// returned is one of the kernel's own numbers for that (`ERESTARTSYS` to `ERESTART_RESTARTBLOCK`).
-fn is_waiting(registers: &libc::user_regs_struct) -> bool {
+pub fn is_waiting(registers: &libc::user_regs_struct) -> bool {
     registers.orig_rax.cast_signed() >= 0 && (-516..=-512).contains(&registers.rax.cast_signed())
 }
 
@@ -250,13 +250,17 @@ impl Drop for Stopped {
     }
 }
 
-impl Memory for Stopped {
+/// The memory of a process, which should stand still.
+#[derive(Clone, Copy, Debug)]
+pub struct Remote(pub u32);
+
+impl Memory for Remote {
     fn read(&self, parts: &[Range], mut into: &mut [u8]) -> io::Result<()> {
         for parts in parts.chunks(MOST_PARTS) {
             let length: u64 = parts.iter().map(Range::length).sum();
             let (buffer, rest) =
                 into.split_at_mut_checked(bytes(length)?).ok_or(io::ErrorKind::InvalidInput)?;
-            read_parts(self.pid, parts, buffer)?;
+            read_parts(self.0, parts, buffer)?;
             into = rest;
         }
         Ok(())

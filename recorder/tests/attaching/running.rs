@@ -146,6 +146,6 @@ fn take(attach: &Attach, stacks: Option<Capture>, report: &mut dyn FnMut(Progres
     let directory = TempDir::new().unwrap();
     let output = directory.path().join("app.mscope");
     let options = Options { output, when_full: WhenFull::Wait, clock: None, stacks };
-    let recorded = attach::record(attach, &options, &mut |_| (), report)?;
+    let recorded = attach::record(attach, &options, report)?;
     Ok(Taken { recorded, directory })
 }

@@ -62,7 +62,7 @@ fn opening(report: &Report) -> Option<Section> {
         let said = format!("This is no whole run: {}.", so_far::standing(at));
         lines.push(Line::Warning(said));
     }
-    lines.extend(beginning::missing(&trace.header).map(Line::Warning));
+    lines.extend(beginning::missing(trace).map(Line::Warning));
     if let Some(ending) = &trace.ending {
         if ending.lost > 0 {
             let lost =
