@@ -92,6 +92,14 @@ pub fn names_are_shared() -> bool {
     NAMES_ARE_SHARED.load(Ordering::Relaxed)
 }
 
+/// Whether this process is a copy of a recorded one, and has one thread as far as we know.
+pub fn is_lonely_copy() -> bool {
+    // SAFETY: null, or an entry, which is static.
+    let first = unsafe { WIPED.first.load(Ordering::Acquire).as_ref() };
+    let has_company = first.is_some_and(|first| first.has_company.load(Ordering::Acquire) != 0);
+    WIPED.is_copy.load(Ordering::Relaxed) != 0 && !has_company
+}
+
 fn arrive() {
     let _undisturbed = Undisturbed::begin();
     let arrives = |from: Progress| {
@@ -140,6 +148,7 @@ fn take_place() -> Option<()> {
         return None;
     };
     heed(&shared.control)?;
+    WIPED.is_copy.store(u32::from(copied), Ordering::Relaxed);
     // A copy is what its parent was. And it must not ask the dynamic linker: another thread of the parent may have had
     // its lock when the copy was made, and nobody is here to give that back.
     let verdict = if copied { Verdict::Recorded } else { judge() };

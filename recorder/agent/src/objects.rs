@@ -7,9 +7,12 @@
 use core::arch::{asm, global_asm};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ops::ControlFlow;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use core::{ptr, slice};
 
 use libc::{Elf64_Ehdr, Elf64_Phdr, Elf64_Sym, dl_phdr_info};
+
+use crate::{arrival, system};
 
 // The one symbol we want from others. Weak, so that no dynamic linker can refuse to load us for
 // want of it: an agent that stops a program from starting is worse than none.
@@ -36,10 +39,63 @@ fn iterate() -> Option<Iterate> {
 /// Shows every loaded object to `look`, in the order in which the dynamic linker searches them,
 /// until it breaks off.
 pub fn each(mut look: impl FnMut(&Object) -> ControlFlow<()>) {
+    if arrival::is_lonely_copy() {
+        return each_listed(look);
+    }
     let Some(iterate) = iterate() else { return };
+    let mut look = |object: &Object| {
+        // The program comes first.
+        if PROGRAM.load(Ordering::Relaxed).is_null() {
+            PROGRAM_HEADERS.store(object.headers.len(), Ordering::Relaxed);
+            PROGRAM.store(object.headers.as_ptr().cast_mut(), Ordering::Release);
+        }
+        look(object)
+    };
     let mut look: &mut dyn FnMut(&Object) -> ControlFlow<()> = &mut look;
     // SAFETY: `visit` is given the closure, which lives until this returns.
     unsafe { iterate(visit, ptr::from_mut(&mut look).cast()) };
+}
+
+/// The program headers of the program, once they have been seen.
+static PROGRAM: AtomicPtr<Elf64_Phdr> = AtomicPtr::new(ptr::null_mut());
+static PROGRAM_HEADERS: AtomicUsize = AtomicUsize::new(0);
+
+/// The dynamic linker's `_r_debug`; null while it is not known.
+pub static LIST: AtomicPtr<Debug> = AtomicPtr::new(ptr::null_mut());
+
+/// What debuggers read: the list of loaded objects. As `struct r_debug` of `link.h`.
+#[repr(C)]
+pub struct Debug {
+    version: c_int,
+    first: *const Listed,
+}
+
+/// An object on that list. As `struct link_map` of `link.h`.
+#[repr(C)]
+struct Listed {
+    base: usize,
+    name: *const c_char,
+    dynamic: *const Dynamic,
+    next: *const Listed,
+}
+
+/// The same as [`each`], by the list that debuggers read, and without the lock that others change it under.
+///
+/// For a copy of a process (`fork`) with one thread: that lock was not given back if another thread of the parent
+/// had it, and `dl_iterate_phdr` would wait for ever. Until glibc 2.35 every C++ exception takes it.
+fn each_listed(mut look: impl FnMut(&Object) -> ControlFlow<()>) {
+    // SAFETY: null, or the dynamic linker's own.
+    let Some(debug) = (unsafe { LIST.load(Ordering::Relaxed).as_ref() }) else { return };
+    let mut next = debug.first;
+    // SAFETY: nobody else is here to change the list, and whoever did so when we were copied changed one pointer at a time.
+    while let Some(listed) = unsafe { next.as_ref() } {
+        if let Some(object) = Object::listed(listed)
+            && look(&object).is_break()
+        {
+            return;
+        }
+        next = listed.next;
+    }
 }
 
 /// This object itself, which no table of the dynamic linker has if a recorder put it into a running process.
@@ -53,23 +109,8 @@ pub fn own() -> Object {
             options(nomem, nostack, preserves_flags),
         );
     }
-    // SAFETY: the linker put it there.
-    let &Elf64_Ehdr { e_phoff, e_phnum, .. } = unsafe { &*header };
-    let base = header as usize;
-    let headers = (base + e_phoff as usize) as *const Elf64_Phdr;
-    let info = dl_phdr_info {
-        dlpi_addr: base as u64,
-        dlpi_name: c"[malloscope]".as_ptr(),
-        dlpi_phdr: headers,
-        dlpi_phnum: e_phnum,
-        // What follows is not looked at.
-        dlpi_adds: 0,
-        dlpi_subs: 0,
-        dlpi_tls_modid: 0,
-        dlpi_tls_data: ptr::null_mut(),
-    };
-    // SAFETY: we are loaded.
-    unsafe { Object::described_by(&info) }
+    // SAFETY: we are loaded, and the linker put it there.
+    unsafe { Object::with_header(header, c"[malloscope]".as_ptr()) }
 }
 
 unsafe extern "C" fn visit(info: *mut dl_phdr_info, _size: usize, data: *mut c_void) -> c_int {
@@ -88,6 +129,21 @@ pub struct Object {
     name: *const c_char,
     headers: &'static [Elf64_Phdr],
     tables: Tables,
+}
+
+/// A description as `dl_iterate_phdr` would give it.
+fn described(base: usize, name: *const c_char, headers: *const Elf64_Phdr, count: u16) -> dl_phdr_info {
+    dl_phdr_info {
+        dlpi_addr: base as u64,
+        dlpi_name: name,
+        dlpi_phdr: headers,
+        dlpi_phnum: count,
+        // What follows is not looked at.
+        dlpi_adds: 0,
+        dlpi_subs: 0,
+        dlpi_tls_modid: 0,
+        dlpi_tls_data: ptr::null_mut(),
+    }
 }
 
 /// Addresses of the parts of an object's dynamic section; 0 where it has none.
@@ -134,6 +190,42 @@ impl Object {
             object.tables = unsafe { Tables::read(first, object.base) };
         }
         object
+    }
+
+    /// # Safety
+    ///
+    /// An object is loaded whose header is there, and has this name.
+    unsafe fn with_header(header: *const Elf64_Ehdr, name: *const c_char) -> Object {
+        // SAFETY: as promised.
+        let &Elf64_Ehdr { e_phoff, e_phnum, .. } = unsafe { &*header };
+        let base = header as usize;
+        let headers = (base + e_phoff as usize) as *const Elf64_Phdr;
+        // SAFETY: as promised.
+        unsafe { Object::described_by(&described(base, name, headers, e_phnum)) }
+    }
+
+    /// An object on the list, if it is as far as having a place.
+    fn listed(listed: &Listed) -> Option<Object> {
+        const MAGIC: u32 = u32::from_le_bytes(*b"\x7fELF");
+        if listed.dynamic.is_null() {
+            return None;
+        }
+        if listed.base == 0 {
+            // A program that is not moved: where its header is, is not told here.
+            let headers = PROGRAM.load(Ordering::Acquire);
+            let count = PROGRAM_HEADERS.load(Ordering::Relaxed) as u16;
+            let info = described(0, listed.name, headers, count);
+            // SAFETY: the program's own headers, as the dynamic linker told them.
+            return (!headers.is_null()).then(|| unsafe { Object::described_by(&info) });
+        }
+        let header = listed.base as *const u32;
+        if !system::can_be_read(listed.base) {
+            return None;
+        }
+        // SAFETY: it can be read.
+        let is_header = unsafe { header.read() } == MAGIC;
+        // SAFETY: an object on the list is loaded, and there is its header.
+        is_header.then(|| unsafe { Object::with_header(header.cast(), listed.name) })
     }
 
     /// The file it was loaded from; empty for the program itself.

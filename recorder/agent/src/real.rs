@@ -26,7 +26,7 @@ macro_rules! real {
 
         /// The names of all of them, and of what else we need of others.
         pub const NAMES: &[&str] =
-            &[$(stringify!($name),)* "__curbrk", "__rseq_offset", "__rseq_size"];
+            &[$(stringify!($name),)* "__curbrk", "_r_debug", "__rseq_offset", "__rseq_size"];
 
         static REAL: Real = Real { $($name: AtomicPtr::new(first::$name as *mut ())),* };
 
@@ -156,6 +156,9 @@ fn take_told() {
     if let Some(found) = attachment::function(c"__curbrk") {
         PROGRAM_BREAK.store(found.cast(), Ordering::Relaxed);
     }
+    if let Some(found) = attachment::function(c"_r_debug") {
+        objects::LIST.store(found.cast(), Ordering::Relaxed);
+    }
     if let Some(offset) = attachment::function(c"__rseq_offset")
         && let Some(size) = attachment::function(c"__rseq_size")
     {
@@ -195,6 +198,9 @@ fn take_from(object: &Object) {
         && let Some(found) = object.find(c"__curbrk")
     {
         PROGRAM_BREAK.store(found.cast(), Ordering::Relaxed);
+    }
+    if let Some(found) = object.find(c"_r_debug") {
+        objects::LIST.store(found.cast(), Ordering::Relaxed);
     }
     if let Some(offset) = object.find(c"__rseq_offset")
         && let Some(size) = object.find(c"__rseq_size")

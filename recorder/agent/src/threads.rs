@@ -29,6 +29,8 @@ const ENTRIES_LOG2: u32 = 12;
 pub struct Wiped {
     /// How far this process has come: see [`arrival`](crate::arrival).
     pub progress: AtomicU32,
+    /// 1 in a copy of a recorded process, once it has arrived.
+    pub is_copy: AtomicU32,
     /// The entry of the first thread; null before it has one.
     pub first: AtomicPtr<Entry>,
     /// The modules whose code has been met.
@@ -41,6 +43,7 @@ pub struct Wiped {
 /// Of this process, and no copy of it.
 pub static WIPED: Wiped = Wiped {
     progress: AtomicU32::new(0),
+    is_copy: AtomicU32::new(0),
     first: AtomicPtr::new(ptr::null_mut()),
     modules: Known::new(),
     rules: Rules::new(),

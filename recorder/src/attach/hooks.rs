@@ -90,8 +90,7 @@ impl Survey {
     /// Turns all words that hold one of a pair into the other. Returns how many those were.
     pub fn turn(&self, target: &Target, pairs: &[Pair], way: Way) -> io::Result<usize> {
         let mut turned = 0;
-        for (at, bias) in self.words(target) {
-            let Some(value) = target.word(at) else { continue };
+        for (at, bias, value) in self.words(target) {
             let stands = |pair: &&Pair| pair.from(way).wrapping_sub(bias) == value;
             if let Some(pair) = pairs.iter().find(stands) {
                 target.write_word(at, pair.to(way).wrapping_sub(bias))?;
@@ -103,22 +102,24 @@ impl Survey {
 
     /// How many words hold what this way would change.
     pub fn count(&self, target: &Target, pairs: &[Pair], way: Way) -> usize {
-        let holds = |(at, bias): &(u64, u64)| {
-            let value = target.word(*at);
-            value.is_some_and(|value| pairs.iter().any(|pair| pair.from(way).wrapping_sub(*bias) == value))
+        let holds = |(_, bias, value): &(u64, u64, u64)| {
+            pairs.iter().any(|pair| pair.from(way).wrapping_sub(*bias) == *value)
         };
         self.words(target).filter(holds).count()
     }
 
-    /// The words that may hold an address, and what is taken from it there.
-    fn words(&self, _: &Target) -> impl Iterator<Item = (u64, u64)> {
+    /// The words that may hold an address: where each is, what is taken from the address there, and what it holds.
+    fn words(&self, target: &Target) -> impl Iterator<Item = (u64, u64, u64)> {
         let slots = self.known.iter().flat_map(|known| known.slots.iter().map(|slot| (slot.at, 0)));
         let values = self.known.iter().flat_map(|known| {
             known.definitions.iter().map(|(_, defined)| (defined.value_at, known.module.bias))
         });
+        let single = slots.chain(values).filter_map(|(at, bias)| Some((at, bias, target.word(at)?)));
         let (start, length) = self.linker.unwrap_or_default();
-        let kept = (start.next_multiple_of(8)..start + length).step_by(8).map(|at| (at, 0));
-        slots.chain(values).chain(kept)
+        let start = start.next_multiple_of(8);
+        let kept = target.bytes(start, length / 8 * 8).unwrap_or_default();
+        let kept: Vec<u64> = kept.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        single.chain((start..).step_by(8).zip(kept).map(|(at, value)| (at, 0, value)))
     }
 }
 

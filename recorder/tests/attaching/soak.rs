@@ -2,13 +2,15 @@
 
 use std::env;
 
+use malloscope_recorder::{Capture, Sampling};
+
 use crate::memory::image;
 use crate::programs::{cpp_program, library};
 use crate::running::{Running, attach_wanting};
 use std::time::{Duration, Instant};
 
 /// Attaches so many times to a program that does everything at once, and compares what is left of it.
-fn come_and_go(cycles: u32) {
+fn come_and_go(cycles: u32, stacks: Option<Capture>) {
     let Some(program) = cpp_program("hustle") else { return };
     let loaded = library("loaded");
     let mut command = std::process::Command::new(program);
@@ -21,7 +23,7 @@ fn come_and_go(cycles: u32) {
     let began = Instant::now();
     let mut calls = 0;
     for cycle in 1..=cycles {
-        let taken = attach_wanting(running.pid(), Some(Duration::from_millis(10)), None, &mut |_| ());
+        let taken = attach_wanting(running.pid(), Some(Duration::from_millis(10)), stacks, &mut |_| ());
         let taken = taken.unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
         let trace = &taken.recorded.traces[0];
         assert_eq!(trace.lost, 0, "cycle {cycle}");
@@ -38,7 +40,12 @@ fn come_and_go(cycles: u32) {
 
 #[test]
 fn a_program_that_does_everything_at_once_survives_a_recorder_that_comes_and_goes() {
-    come_and_go(10);
+    come_and_go(10, None);
+}
+
+#[test]
+fn it_survives_one_that_wants_to_know_from_where_it_is_called() {
+    come_and_go(30, Some(Capture { sampling: Sampling::All, depth: 32 }));
 }
 
 /// `CYCLES=2000 cargo test -p malloscope-recorder --release --test attaching -- --ignored --nocapture thousands`
@@ -46,5 +53,5 @@ fn a_program_that_does_everything_at_once_survives_a_recorder_that_comes_and_goe
 #[ignore = "takes minutes"]
 fn thousands_of_times() {
     let cycles = env::var("CYCLES").ok().and_then(|cycles| cycles.parse().ok()).unwrap_or(2000);
-    come_and_go(cycles);
+    come_and_go(cycles, None);
 }
