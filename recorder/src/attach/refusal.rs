@@ -169,9 +169,10 @@ pub fn examine(pid: u32) -> Result<(PathBuf, PathBuf), Refusal> {
     Ok((linker, program))
 }
 
-/// Whether a process has ended.
+/// Whether a process has ended, or runs no program any more because it is just about to.
 pub fn has_ended(pid: u32) -> bool {
-    target::status(pid, "State").is_none_or(|state| state.starts_with(['Z', 'X']))
+    let has_program = !target::executable(pid).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    !has_program || target::status(pid, "State").is_none_or(|state| state.starts_with(['Z', 'X']))
 }
 
 /// Whether the kernel gave it other rights than its user's.
