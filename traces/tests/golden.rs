@@ -128,6 +128,16 @@ fn small() -> Vec<u8> {
     writer.finish(&ending()).unwrap()
 }
 
+#[test]
+fn a_recording_that_began_in_the_middle_says_so_in_its_header() {
+    let header = Header { origin: Origin::Attached { age: 7, stopped: 9 }, ..header() };
+    let bytes = Writer::new(Vec::new(), &header).unwrap().finish(&ending()).unwrap();
+    let beginning = b"golden 1\x03\x07\x09";
+    assert!(bytes.windows(beginning.len()).any(|window| window == beginning));
+    let reader = Reader::open(std::io::Cursor::new(bytes)).unwrap();
+    assert_eq!(reader.header(), &header);
+}
+
 fn header() -> Header {
     Header {
         recorder: "golden 1".to_owned(),
