@@ -111,6 +111,17 @@ pub struct Recorded {
     pub elapsed: Duration,
     /// Processor time we used until now.
     pub recorder_time: Duration,
+    /// For how long the process stood still, if it was attached to.
+    pub pauses: Option<Pauses>,
+}
+
+/// For how long all threads of a process that was attached to stood still.
+#[derive(Clone, Copy, Debug)]
+pub struct Pauses {
+    /// When we came.
+    pub coming: Duration,
+    /// When we left, the longer of two times; nothing if it ended before that.
+    pub leaving: Option<Duration>,
 }
 
 /// A process and its trace.
@@ -155,6 +166,7 @@ impl Recorded {
             trouble,
             elapsed,
             recorder_time: Duration::from_nanos(clock::nanoseconds(ClockId::ProcessCPUTime)),
+            pauses: None,
         }
     }
 

@@ -5,8 +5,8 @@ use crate::progress::{Lines, Meter};
 use crate::stacks::StackArgs;
 use anyhow::Context;
 use malloscope_recorder::attach::{self, Attach};
-use malloscope_recorder::{Capture, Options, Recorded, RecordedProcess, Target, WhenFull, record};
-use malloscope_replayer::report::units::{count, percent};
+use malloscope_recorder::{Capture, Options, Pauses, Recorded, RecordedProcess, Target, WhenFull, record};
+use malloscope_replayer::report::units::{count, nanos, percent};
 use malloscope_replayer::run::Progress;
 use malloscope_replayer::sizes;
 use std::ffi::OsString;
@@ -142,6 +142,9 @@ pub fn tell(recorded: &Recorded) {
     for trace in &recorded.traces {
         eprintln!("malloscope: {}", summary(trace));
     }
+    if let Some(pauses) = recorded.pauses {
+        eprintln!("malloscope: {}", stood_still(pauses));
+    }
     if recorded.traces.is_empty() {
         eprintln!("malloscope: no calls were recorded");
     }
@@ -165,6 +168,13 @@ pub fn warn(recorded: &Recorded) {
     if let Some(trouble) = &recorded.trouble {
         eprintln!("malloscope: the recording stopped early: {trouble}");
     }
+}
+
+fn stood_still(pauses: Pauses) -> String {
+    let time = |pause: Duration| nanos(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
+    let left =
+        pauses.leaving.map_or_else(String::new, |left| format!(", and for {} when it was left", time(left)));
+    format!("the process stood still for {} when it was attached to{left}", time(pauses.coming))
 }
 
 fn summary(trace: &RecordedProcess) -> String {

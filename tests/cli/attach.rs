@@ -93,6 +93,7 @@ fn a_signal_ends_the_recording_and_not_the_process() {
     pair.recorder.stderr.take().unwrap().read_to_string(&mut err).unwrap();
     assert_eq!(pair.recorder.wait().unwrap().code(), Some(0), "{err}");
     assert!(err.contains(" calls of steps ("), "{err}");
+    assert!(err.contains("the process stood still for ") && err.contains(" when it was left"), "{err}");
     assert!(!is_hooked(pair.target.id()));
     let trace = pair.trace.display().to_string();
     pair.end();

@@ -36,7 +36,7 @@ use crate::heap::{self, Captured};
 use crate::launch::{BUSY, REPORTS};
 use crate::memory::Memory;
 use crate::signals::PassingOn;
-use crate::{Error, Options, Recorded, probe};
+use crate::{Error, Options, Pauses, Recorded, probe};
 use guard::Guard;
 use hooks::Survey;
 use image::image;
@@ -102,22 +102,24 @@ pub fn record(
     let of_the_living = |why| if refusal::has_ended(pid) { Refusal::Ended(pid) } else { why };
     let attached = begin(attach, options, clock, &program).map_err(of_the_living)?;
     let origin = Origin::Attached { age, stopped: nanos(attached.stopped) };
-    let Attached { mut target, mut survey, inside, memory, began, heap, .. } = attached;
+    let Attached { mut target, mut survey, inside, memory, stopped, began, heap } = attached;
     // It is only read now, when the process runs again.
-    let heap = heap
-        .and_then(|heap| heap.parse().ok())
-        .map(|heap| Snapshot { stopped: nanos(attached.stopped), ..heap });
+    let heap =
+        heap.and_then(|heap| heap.parse().ok()).map(|heap| Snapshot { stopped: nanos(stopped), ..heap });
     let mut collector = Collector::new(&memory, clock, scale, &options.output, pid, probed);
     collector.attached(origin, heap);
     let mut leaving = Leaving { target: &mut target, survey: &mut survey, inside, looks: 0, looked: began };
     let (cause, trouble) = follow(attach, &mut leaving, &mut collector, &signals, began, report);
     let mut trouble = trouble;
+    let mut left = None;
     if cause == Cause::Stopped {
-        leaving.leave(&mut collector, &mut trouble)?;
+        left = leaving.leave(&mut collector, &mut trouble)?;
     }
     let trouble = trouble.or(collector.end(&cause).err());
     guard.end();
-    Ok(Recorded::gather(&collector, ExitStatus::from_raw(0), trouble, began.elapsed()))
+    let pauses = Some(Pauses { coming: stopped, leaving: left });
+    let status = ExitStatus::from_raw(0);
+    Ok(Recorded { pauses, ..Recorded::gather(&collector, status, trouble, began.elapsed()) })
 }
 
 /// How long a process has run, in nanoseconds; 0 if it is not told.
@@ -334,12 +336,13 @@ impl Leaving<'_> {
         }
     }
 
-    /// Leaves the process, and the copies that it made meanwhile. What they write until then is collected.
+    /// Leaves the process, and the copies that it made meanwhile. What they write until then is collected. Returns for
+    /// how long the process stood still, if it had not ended.
     fn leave(
         &mut self,
         collector: &mut Collector<'_>,
         trouble: &mut Option<malloscope_traces::Error>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Duration>, Refusal> {
         let others: Vec<u32> = descendants(self.target.pid).into_iter().chain(collector.recorded()).collect();
         let meanwhile = &mut || {
             if trouble.is_none() {
@@ -357,7 +360,8 @@ impl Leaving<'_> {
             }
         }
         match self.inside.leave(self.target, self.survey, meanwhile) {
-            Err(Refusal::Ended(_)) | Ok(_) => Ok(()),
+            Err(Refusal::Ended(_)) => Ok(None),
+            Ok(pause) => Ok(Some(pause)),
             Err(refusal) => Err(refusal),
         }
     }
