@@ -4,7 +4,7 @@
 //! addresses of malloc stand; all threads are stopped ([`ptrace`]) and the heap is copied as it stands; the agent is put [inside] and given its place; the words are turned; the threads go on. From then
 //! on it is recorded as a launched program is, until somebody says that it is enough. Then the words are
 //! turned back. How the process is looked at from outside is in [`target`] and [`modules`], how an agent is loaded without
-//! the dynamic linker in [`image`]; [`guard`] does the leaving if this process dies.
+//! the dynamic linker in [`mod@image`]; [`guard`] does the leaving if this process dies.
 
 pub mod guard;
 pub mod hooks;
