@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use malloscope_recorder::heap::copy::{Memory, Range};
 use malloscope_recorder::heap::maps::{self, Mapped};
 use malloscope_recorder::heap::stopped::Stopped;
-use malloscope_recorder::heap::{HeapError, Source, capture, take};
+use malloscope_recorder::heap::{HeapError, Source, capture, of_core, take};
 use malloscope_traces::snapshot::Snapshot;
 use tempfile::TempDir;
 
@@ -95,6 +95,91 @@ impl Memory for Copied {
         }
         Ok(())
     }
+}
+
+/// A core file as the kernel writes it: notes of the threads, of the process and of its files, and the memory.
+fn core_of(copied: &Copied) -> Vec<u8> {
+    let note = |kind: u32, body: Vec<u8>| {
+        let length = u32::try_from(body.len()).unwrap();
+        let mut note = [5, length, kind].map(u32::to_le_bytes).concat();
+        note.extend(b"CORE\0\0\0\0");
+        note.extend(body);
+        note.resize(note.len().next_multiple_of(4), 0);
+        note
+    };
+    let put = |body: &mut Vec<u8>, at: usize, bytes: &[u8]| body[at..at + bytes.len()].copy_from_slice(bytes);
+    let mut process = vec![0; 136];
+    put(&mut process, 24, &copied.threads[0].0.to_le_bytes());
+    put(&mut process, 56, b"standing plain ");
+    // The thread that was ended comes first in a core, which need not be the process's first.
+    let mut notes = note(3, process);
+    let order = copied.threads.iter().cycle().skip(1).take(copied.threads.len());
+    for (id, pointer) in order {
+        let mut thread = vec![0; 336];
+        put(&mut thread, 32, &id.to_le_bytes());
+        put(&mut thread, 112 + 8 * 21, &pointer.to_le_bytes());
+        notes.extend(note(1, thread));
+    }
+    let files: Vec<&Mapped> = copied.maps.iter().filter(|one| one.name.starts_with('/')).collect();
+    let mut body = [files.len() as u64, 4096].map(u64::to_le_bytes).concat();
+    files
+        .iter()
+        .for_each(|one| body.extend([one.range.start, one.range.end, 0].map(u64::to_le_bytes).concat()));
+    files.iter().for_each(|one| body.extend([one.name.as_bytes(), b"\0"].concat()));
+    notes.extend(note(0x4649_4c45, body));
+    let headers = copied.parts.len() + 1;
+    let mut core = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x04\0\x3e\0\x01\0\0\0".to_vec();
+    core.extend([0, 64, 0].map(u64::to_le_bytes).concat());
+    core.extend(0_u32.to_le_bytes());
+    core.extend([64, 56, u16::try_from(headers).unwrap(), 0, 0, 0].map(u16::to_le_bytes).concat());
+    let mut at = 64 + 56 * headers as u64;
+    let mut header = |kind: u32, flags: u32, start: u64, length: u64| {
+        core.extend([kind, flags].map(u32::to_le_bytes).concat());
+        core.extend([at, start, 0, length, length, 1].map(u64::to_le_bytes).concat());
+        at += length;
+    };
+    header(4, 0, 0, notes.len() as u64);
+    copied.parts.iter().for_each(|(range, _)| header(1, 6, range.start, range.length()));
+    core.extend(notes);
+    copied.parts.iter().for_each(|(_, bytes)| core.extend(bytes));
+    core
+}
+
+#[test]
+fn a_core_file_has_the_heap_of_its_process_and_a_broken_one_is_an_error() {
+    let folder = TempDir::new().unwrap();
+    let program = built(&folder, "standing");
+    let running = Running::start(&program, &["mapped", "2"]);
+    let copied = Copied::of(running.0.id());
+    let path = folder.path().join("core");
+    let core = core_of(&copied);
+    fs::write(&path, &core).unwrap();
+    let taken = of_core(&path, &program).unwrap();
+    assert_eq!(taken.snapshot, copied.walk().unwrap());
+    assert_eq!(taken.snapshot.threads[0].id, running.0.id());
+    assert_eq!(taken.header.program.arguments, ["standing", "plain"]);
+    let live = take(running.0.id()).unwrap();
+    assert_eq!(
+        (taken.snapshot.arenas, taken.snapshot.mappings),
+        (live.snapshot.arenas, live.snapshot.mappings)
+    );
+    assert_eq!(taken.header.libc.version, live.header.libc.version);
+    assert_eq!(taken.header.libc.build_id, live.header.libc.build_id);
+    // Cut off, and with every word of its headers and notes changed in turn.
+    let mut random = Random(5);
+    let mut errors = 0;
+    let opening = 64 + 56 * (copied.parts.len() + 1) + 2000;
+    for word in (0..opening / 8).step_by(3) {
+        let mut broken = core[..core.len().min(opening + 100_000)].to_vec();
+        let lie = [0, u64::MAX, 0x10_0000_0000, random.0][random.below(4)];
+        broken[8 * word..8 * word + 8].copy_from_slice(&lie.to_le_bytes());
+        if word % 2 == 0 {
+            broken.truncate(8 * word);
+        }
+        fs::write(&path, &broken).unwrap();
+        errors += usize::from(of_core(&path, &program).is_err());
+    }
+    assert_eq!(errors, (opening / 8).div_ceil(3));
 }
 
 /// Numbers that look random.
