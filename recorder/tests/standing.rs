@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use malloscope_recorder::heap::copy::{Memory, Range};
 use malloscope_recorder::heap::maps::{self, Mapped};
-use malloscope_recorder::heap::stopped::Stopped;
+use malloscope_recorder::heap::stopped::{Remote, Stopped};
 use malloscope_recorder::heap::{HeapError, Source, capture, of_core, take};
 use malloscope_traces::snapshot::Snapshot;
 use tempfile::TempDir;
@@ -58,7 +58,7 @@ impl Copied {
             stopped.threads().into_iter().map(|id| (id, stopped.thread_pointer(id).unwrap())).collect();
         let parts = maps.iter().filter(|one| one.is_private_and_writable).map(|one| {
             let mut bytes = vec![0; usize::try_from(one.range.length()).unwrap()];
-            stopped.read(&[one.range], &mut bytes).unwrap();
+            Remote(pid).read(&[one.range], &mut bytes).unwrap();
             (one.range, bytes)
         });
         let parts = parts.collect();
