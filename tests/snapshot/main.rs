@@ -1,11 +1,14 @@
 //! Heaps of running programs, taken from outside: held against what their own malloc says of them, and gone on from.
+//!
+//! By the machine's own glibc, and others from 2.34 on that lie unpacked in folders listed in `MALLOSCOPE_LIBCS`, as
+//! for the oracle: `MALLOSCOPE_LIBCS=libcs/2.36:libcs/2.43 cargo test --test snapshot`.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 
 mod paused;
 
 use malloscope_recorder::heap;
 use malloscope_traces::{Call, Reader, Record, Writer};
-use paused::{Paused, answer, built, json, malloscope};
+use paused::{Library, Paused, answer, built, json, libraries, malloscope};
 use serde_json::Value;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,12 +19,18 @@ const FIELDS: [&str; 10] = [
     "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
 ];
 
-/// Takes the heap of `standing.c`, and holds it against what that says of itself; then against what its malloc
-/// gives back when it is asked to.
+/// Takes the heap of `standing.c` on every C library there is, and holds it against what that says of itself; then
+/// against what its malloc gives back when it is asked to.
 fn check_standing(arguments: &[&str]) {
     let folder = TempDir::new().unwrap();
     let program = built(&folder, "standing");
-    let mut paused = Paused::start(&program, arguments);
+    libraries().iter().for_each(|library| check_standing_on(library, &program, arguments));
+}
+
+fn check_standing_on(library: &Library, program: &Path, arguments: &[&str]) {
+    let command = library.command(program, arguments);
+    let (loader, arguments) = command.split_first().unwrap();
+    let mut paused = Paused::start(Path::new(loader), arguments);
     let told: Vec<u64> = paused.line().split(' ').map(|word| word.parse().unwrap()).collect();
     let snapshot = json(&["snapshot", &paused.id(), "--format", "json"]);
     let found: Vec<u64> = FIELDS.iter().map(|field| snapshot["mallinfo2"][field].as_u64().unwrap()).collect();
@@ -67,15 +76,14 @@ fn cut(full: &Path, taken: &heap::Taken, to: &Path) {
 }
 
 /// Records `halves.c`, takes its heap where it stands still, and cuts away what came before.
-fn halves(folder: &TempDir, seed: &str) -> PathBuf {
+fn halves(folder: &TempDir, seed: &str, library: &Library) -> PathBuf {
     let program = built(folder, "halves");
     let full = folder.path().join("full.mscope");
-    let mut recording = Paused::start(
-        Path::new(env!("CARGO_BIN_EXE_malloscope")),
-        &["record", "-o", full.to_str().unwrap(), "--", program.to_str().unwrap(), seed],
-    );
+    let mut arguments = ["record", "-o", full.to_str().unwrap(), "--"].map(str::to_owned).to_vec();
+    arguments.extend(library.command(&program, &[seed]));
+    let mut recording = Paused::start(Path::new(env!("CARGO_BIN_EXE_malloscope")), &arguments);
     recording.byte();
-    let taken = heap::take(recording.child_named("halves")).unwrap();
+    let taken = heap::take(recording.child()).unwrap();
     recording.go_on();
     recording.end();
     let cut_off = folder.path().join("cut.mscope");
@@ -85,9 +93,11 @@ fn halves(folder: &TempDir, seed: &str) -> PathBuf {
 
 #[test]
 fn what_a_program_does_later_is_replayed_exactly_from_the_heap_as_it_stood() {
-    for seed in ["1", "2", "3"] {
+    for (seed, library) in
+        ["1", "2", "3"].iter().flat_map(|seed| libraries().into_iter().map(move |one| (seed, one)))
+    {
         let folder = TempDir::new().unwrap();
-        let trace = halves(&folder, seed);
+        let trace = halves(&folder, seed, &library);
         let verified = answer(["verify", trace.to_str().unwrap()]);
         assert!(verified.starts_with("placements  100.0000 %"), "{verified}");
         assert!(verified.contains("0 differ in size or flags"), "{verified}");
@@ -103,7 +113,7 @@ fn what_a_program_does_later_is_replayed_exactly_from_the_heap_as_it_stood() {
 #[test]
 fn without_the_heap_as_it_stood_it_is_not() {
     let folder = TempDir::new().unwrap();
-    let trace = halves(&folder, "4");
+    let trace = halves(&folder, "4", &Library::Own);
     let mut reader = Reader::open_file(&trace).unwrap();
     let bare = folder.path().join("bare.mscope");
     let mut writer = Writer::new(File::create(&bare).unwrap(), &reader.header().clone()).unwrap();

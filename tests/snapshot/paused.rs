@@ -1,6 +1,7 @@
 //! Programs that stand still until they are told to go on.
 
 use serde_json::Value;
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -40,6 +41,37 @@ pub fn json(arguments: &[&str]) -> Value {
     serde_json::from_str(&answer(arguments)).expect("the answer is JSON")
 }
 
+/// A C library that programs are run on.
+pub enum Library {
+    /// The machine's own.
+    Own,
+    /// One that lies in a folder, loader and all.
+    In(PathBuf),
+}
+
+/// All there are to be had.
+pub fn libraries() -> Vec<Library> {
+    let folders = env::var_os("MALLOSCOPE_LIBCS").unwrap_or_default();
+    let others = env::split_paths(&folders).filter(|path| !path.as_os_str().is_empty()).map(Library::In);
+    [Library::Own].into_iter().chain(others).collect()
+}
+
+impl Library {
+    /// The words that run a program on it.
+    pub fn command(&self, program: &Path, arguments: &[&str]) -> Vec<String> {
+        let mut words = match self {
+            Library::Own => Vec::new(),
+            Library::In(folder) => {
+                let loader = folder.join("ld-linux-x86-64.so.2").display().to_string();
+                vec![loader, "--library-path".to_owned(), folder.display().to_string()]
+            }
+        };
+        words.push(program.display().to_string());
+        words.extend(arguments.iter().map(|&word| word.to_owned()));
+        words
+    }
+}
+
 /// A program that stands still.
 pub struct Paused {
     child: Child,
@@ -48,7 +80,7 @@ pub struct Paused {
 
 impl Paused {
     /// Starts it.
-    pub fn start(program: &Path, arguments: &[&str]) -> Paused {
+    pub fn start<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Paused {
         let mut command = Command::new(program);
         let pipes =
             command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -74,14 +106,11 @@ impl Paused {
         self.child.id().to_string()
     }
 
-    /// The process of this name that it has started.
-    pub fn child_named(&self, name: &str) -> u32 {
+    /// The process that it has started.
+    pub fn child(&self) -> u32 {
         let own = self.child.id();
         let listed = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).expect("it runs");
-        let is_named = |id: &&str| {
-            fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|comm| comm.trim_end() == name)
-        };
-        listed.split_whitespace().find(is_named).expect("it has started one").parse().expect("a number")
+        listed.split_whitespace().next().expect("it has started one").parse().expect("a number")
     }
 
     /// Lets it go on.

@@ -306,9 +306,11 @@ struct Chunks<'a> {
     resident: Option<Vec<Range>>,
 }
 
-/// How much is copied at one time.
-const WINDOW: u64 = 256 << 10;
-/// Of a chunk longer than this only the beginning is copied, and what follows.
+/// How much is copied at one time, at first and behind a long chunk, and at most: four times as much each time.
+const WINDOW: u64 = 16 << 10;
+/// See there.
+const WIDEST_WINDOW: u64 = 256 << 10;
+/// Behind a chunk longer than this there may be another: little is copied until there is not.
 const LONG: u64 = 64 << 10;
 /// Bytes of a chunk that malloc may write to: its boundary tag and all its links.
 const LINKS: u64 = 48;
@@ -324,9 +326,11 @@ impl Chunks<'_> {
         }
         let present = residency.as_ref().map(|residency| residency.present.as_slice());
         let mut chunk = first;
+        let mut window = WINDOW;
         while range.contains(chunk) {
             let start = (chunk & !(PAGE - 1)).max(range.start);
-            let end = range.end.min(start + WINDOW);
+            let end = range.end.min(start + window);
+            window = WIDEST_WINDOW.min(4 * window);
             self.copy.load(self.memory, Range { start, end }, present)?;
             while chunk + LINKS <= end {
                 if chunk == top {
@@ -339,7 +343,7 @@ impl Chunks<'_> {
                 }
                 chunk += size;
                 if size > LONG {
-                    break;
+                    window = WINDOW;
                 }
             }
             if end == range.end && chunk < end {
