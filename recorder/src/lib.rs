@@ -18,6 +18,7 @@ pub mod heap;
 pub mod host;
 mod launch;
 pub mod memory;
+pub mod private;
 pub mod probe;
 pub mod program;
 mod signals;

@@ -49,6 +49,7 @@ fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
     row("file", format!("{}, {}", info.file, bytes(info.file_bytes)))?;
     row("recorder", header.recorder.clone())?;
     row("origin", origin(info))?;
+    row("heap", standing(info).unwrap_or_default())?;
     row("beginning", beginning::missing(info).unwrap_or_default())?;
     row("command", info.command())?;
     row("program", header.program.path.clone())?;
@@ -77,18 +78,22 @@ fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
+/// The heap that the trace begins with, if it begins with one.
+fn standing(info: &TraceInfo) -> Option<String> {
+    let heap = info.begins_with.as_ref()?;
+    let threads = if heap.threads == 1 { "thread" } else { "threads" };
+    Some(format!(
+        "begins with a heap that stood already: {} chunks, {} from the kernel, {} {threads}, stopped for {}",
+        count(heap.chunks),
+        bytes(heap.system_bytes),
+        count(heap.threads),
+        nanos(heap.stopped_nanos)
+    ))
+}
+
 fn origin(info: &TraceInfo) -> String {
-    if let Some(heap) = &info.begins_with {
-        let threads = if heap.threads == 1 { "thread" } else { "threads" };
-        return format!(
-            "begins with a heap that stood already: {} chunks, {} from the kernel, {} {threads}, stopped for {}",
-            count(heap.chunks),
-            bytes(heap.system_bytes),
-            count(heap.threads),
-            nanos(heap.stopped_nanos)
-        );
-    }
     match &info.header.origin {
+        Origin::Launched if info.begins_with.is_some() => "the heap of a process, as it stood".to_owned(),
         Origin::Launched => "recorded from the first call".to_owned(),
         Origin::Forked { parent, trace, after } => {
             format!("forked from process {parent} after record {} of {trace}", count(*after))

@@ -4,11 +4,11 @@ use crate::Outcome;
 use crate::output::{self, Format};
 use anyhow::Context;
 use malloscope_recorder::heap::{self, Taken};
+use malloscope_recorder::private;
 use malloscope_replayer::report::snapshot::SnapshotReport;
 use malloscope_replayer::snapshot::Account;
 use malloscope_replayer::trial::Trial;
 use malloscope_traces::{Ending, Writer};
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -64,7 +64,7 @@ pub fn run(args: Args) -> Outcome {
 
 /// Writes a trace without calls.
 fn write(taken: &Taken, path: &Path) -> anyhow::Result<()> {
-    let mut writer = Writer::new(BufWriter::new(File::create(path)?), &taken.header)?;
+    let mut writer = Writer::new(BufWriter::new(private::create(path)?), &taken.header)?;
     writer.snapshot(&taken.snapshot)?;
     writer.finish(&Ending { cause: malloscope_traces::Cause::Stopped, ..Ending::default() })?;
     Ok(())

@@ -148,6 +148,15 @@ fn a_dumped_script_makes_the_same_calls() {
 }
 
 #[test]
+fn a_recording_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let trace = folder().join("private.mscope");
+    let mut command = malloscope(["record", "-o", trace.to_str().unwrap(), "--"]);
+    assert_eq!(said(command.arg(program())).code, Some(0));
+    assert_eq!(std::fs::metadata(&trace).unwrap().permissions().mode() & 0o7777, 0o600);
+}
+
+#[test]
 fn import_reads_standard_input() {
     let trace = folder().join("piped.mscope").display().to_string();
     let script = folder().join("piped.ops");

@@ -41,6 +41,7 @@ use rustix::time::ClockId;
 use crate::clock::{self, Scale};
 use crate::host;
 use crate::memory::Memory;
+use crate::private;
 use crate::probe::Probed;
 use crate::system_wide;
 use arrival::Arrival;
@@ -537,7 +538,7 @@ fn create(path: &Path) -> io::Result<File> {
     if fs::symlink_metadata(path).is_ok_and(|about| about.is_file() && about.nlink() > 1) {
         fs::remove_file(path)?;
     }
-    let file = File::create(path)?;
+    let file = private::create(path)?;
     growing::hold(&file);
     Ok(file)
 }
