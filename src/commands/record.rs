@@ -18,9 +18,10 @@ use std::time::Duration;
 ///
 /// The exit status is the program's own; 128 and more if a signal ended it.
 ///
-/// A process that is attached to (`malloscope record --pid 1234 --for 60s`) is recorded until Ctrl-C, --for, --until-bytes or its end, and goes on as it
-/// was before. The heap as it stands then is taken along, so that the replay is exact from there on: if all threads can be found outside
-/// of malloc at one time. If not, the replay begins with an empty heap, and says so.
+/// A process that is attached to (`malloscope record --pid 1234 --for 60s`) is recorded until Ctrl-C, --for,
+/// --until-bytes or its end, and goes on as it was before. The heap as it stands then is taken along, so that
+/// the replay is exact from there on: if all threads can be found outside of malloc at one time. If not, the
+/// replay begins with an empty heap, and says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  malloscope record -o app.mscope -- python3 script.py")]
 pub struct Args {

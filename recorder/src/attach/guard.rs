@@ -1,7 +1,7 @@
 //! A second process that waits: if the recorder is killed, it takes the hooks out.
 //!
-//! Without it a process whose recorder is killed would go on well enough, since its agent sees that nobody reads and falls
-//! silent; but it would be left with the hooks, and slower for it.
+//! Without it a process whose recorder is killed would go on well enough, since its agent sees that nobody
+//! reads and falls silent; but it would be left with the hooks, and slower for it.
 
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -52,7 +52,8 @@ impl Drop for Guard {
     }
 }
 
-/// What the guard does: waits until its recorder says that it has left, or says nothing any more; and leaves in its place.
+/// What the guard does: waits until its recorder says that it has left, or says nothing any more; and leaves in
+/// its place.
 pub fn stand(pid: u32, recorder: u32) -> io::Result<()> {
     let mut said = Vec::new();
     io::stdin().read_to_end(&mut said)?;

@@ -1,10 +1,11 @@
 //! Where in a process the address of a hooked function stands, and what stands there instead.
 //!
-//! Three kinds of words lead a call of `malloc` to glibc: the words through which a module calls what others define (`JUMP_SLOT`,
-//! `GLOB_DAT` and such); the value of the symbol itself, by which the dynamic linker fills those in, of
-//! modules loaded later or bound late; and the pointers that the dynamic linker keeps for itself. Each is changed where it
-//! holds the address of the function, or what stands before it, and nothing else is.
-//! So what is to be written back need not be remembered. A word that is bound late and is not bound yet stays as it is.
+//! Three kinds of words lead a call of `malloc` to glibc: the words through which a module calls what others
+//! define (`JUMP_SLOT`, `GLOB_DAT` and such); the value of the symbol itself, by which the dynamic linker fills
+//! those in, of modules loaded later or bound late; and the pointers that the dynamic linker keeps for itself.
+//! Each is changed where it holds the address of the function, or what stands before it, and nothing else is.
+//! So what is to be written back need not be remembered. A word that is bound late and is not bound yet stays
+//! as it is.
 
 use std::io;
 

@@ -2,8 +2,8 @@
 //! it, done from outside.
 //!
 //! The agent needs no library, runs nothing when it is loaded and asks for one function, so all there is to do
-//! is to lay out its segments and add its place to some words. The dynamic linker of the process knows nothing of it: its
-//! locks are not taken, and nothing is allocated.
+//! is to lay out its segments and add its place to some words. The dynamic linker of the process knows nothing
+//! of it: its locks are not taken, and nothing is allocated.
 
 use std::mem::offset_of;
 use std::sync::OnceLock;

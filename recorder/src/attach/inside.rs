@@ -4,8 +4,8 @@
 //! make. None is made to call a function: so it matters little where they are, and no lock is waited for.
 //!
 //! The agent stays where it is when the recorder leaves: a thread may be within it, and the program may have
-//! kept the address of a function of it. Nor is the room given up that the shared memory had: private memory takes its place, which
-//! says that the recorder has gone. It is used again by the next recorder.
+//! kept the address of a function of it. Nor is the room given up that the shared memory had: private memory
+//! takes its place, which says that the recorder has gone. It is used again by the next recorder.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -32,7 +32,8 @@ const NAME: &str = "malloscope-agent.so";
 /// How the kernel shows the file.
 const MAPPED_NAME: &str = "/memfd:malloscope-agent.so";
 
-/// How often we look for a moment at which no thread is where it must not be, and how long we let them go on in between.
+/// How often we look for a moment at which no thread is where it must not be, and how long we let them go on in
+/// between.
 const TRIES: u32 = 200;
 /// So many of them wait for one that is good in every respect.
 const TRIES_OUTSIDE: u32 = 100;
@@ -147,8 +148,8 @@ impl<'t> Held<'t> {
         self.call(libc::SYS_madvise, [at, length, u64::from(advice.unsigned_abs()), 0, 0, 0])
     }
 
-    /// Has the process make a file in memory, and opens it too. `scratch` is memory of it to write a name in. Returns its descriptor there
-    /// and the file here.
+    /// Has the process make a file in memory, and opens it too. `scratch` is memory of it to write a name in.
+    /// Returns its descriptor there and the file here.
     fn file(&mut self, scratch: u64, name: &str, flags: u32) -> Result<(u64, File), CallFailed> {
         let mut text = name.as_bytes().to_vec();
         text.push(0);
@@ -344,7 +345,8 @@ impl Inside {
         held.map(at, length, READ_AND_WRITE, What::Zeros).map(drop)
     }
 
-    /// How many words are not as they should be while it is attached: of modules that came, or were bound, just when it did.
+    /// How many words are not as they should be while it is attached: of modules that came, or were bound, just
+    /// when it did.
     pub fn missed(&self, target: &Target, survey: &Survey, way: Way) -> usize {
         survey.count(target, &self.pairs(target), way)
     }
@@ -361,8 +363,9 @@ impl Inside {
         })
     }
 
-    /// Takes the hooks out: first that, and when calls under way have come to their end, the memory. `meanwhile` is called
-    /// while it waits for those. Returns how long all threads stood still, the longer of both times.
+    /// Takes the hooks out: first that, and when calls under way have come to their end, the memory.
+    /// `meanwhile` is called while it waits for those. Returns how long all threads stood still, the longer of
+    /// both times.
     pub fn leave(
         &self,
         target: &Target,

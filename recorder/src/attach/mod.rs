@@ -1,9 +1,10 @@
 //! Attaching to a program that runs: recording it from now on, for as long as it is wanted, and leaving it as it was.
 //!
 //! The order of things: [`refusal`] looks whether the process can be attached to; [`hooks`] learns where the
-//! addresses of malloc stand; all threads are stopped ([`ptrace`]) and the heap is copied as it stands; the agent is put [inside] and given its place; the words are turned; the threads go on. From then
-//! on it is recorded as a launched program is, until somebody says that it is enough. Then the words are
-//! turned back. How the process is looked at from outside is in [`target`] and [`modules`], how an agent is loaded without
+//! addresses of malloc stand; all threads are stopped ([`ptrace`]) and the heap is copied as it stands; the
+//! agent is put [inside] and given its place; the words are turned; the threads go on. From then on it is
+//! recorded as a launched program is, until somebody says that it is enough. Then the words are turned back.
+//! How the process is looked at from outside is in [`target`] and [`modules`], how an agent is loaded without
 //! the dynamic linker in [`mod@image`]; [`guard`] does the leaving if this process dies.
 
 pub mod guard;
@@ -336,8 +337,8 @@ impl Leaving<'_> {
         }
     }
 
-    /// Leaves the process, and the copies that it made meanwhile. What they write until then is collected. Returns for
-    /// how long the process stood still, if it had not ended.
+    /// Leaves the process, and the copies that it made meanwhile. What they write until then is collected.
+    /// Returns for how long the process stood still, if it had not ended.
     fn leave(
         &mut self,
         collector: &mut Collector<'_>,
@@ -367,7 +368,8 @@ impl Leaving<'_> {
     }
 }
 
-/// Collects until it is enough, or the process has ended. Returns why the trace of the process ends, and what kept us from going on.
+/// Collects until it is enough, or the process has ended. Returns why the trace of the process ends, and what
+/// kept us from going on.
 fn follow(
     attach: &Attach,
     leaving: &mut Leaving<'_>,

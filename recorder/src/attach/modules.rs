@@ -1,7 +1,8 @@
 //! The modules loaded into a process, read from outside: what they define, and the words through which they
 //! call what others define.
 //!
-//! All of it is the process's memory and not to be trusted: what makes no sense is not there, and every list has an end.
+//! All of it is the process's memory and not to be trusted: what makes no sense is not there, and every list
+//! has an end.
 
 use super::target::Target;
 use crate::program::number;

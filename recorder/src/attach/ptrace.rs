@@ -26,8 +26,8 @@ pub use libc::user_regs_struct as Registers;
 /// is gone, or in `vfork` for its child.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long we wait for one that we cannot leave as it is: it is about to stop, or makes a call for us. When we end, the kernel
-/// lets go of it in any case.
+/// How long we wait for one that we cannot leave as it is: it is about to stop, or makes a call for us. When we
+/// end, the kernel lets go of it in any case.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long we look at a thread without a pause, and how long the pauses are then: most stop at once.

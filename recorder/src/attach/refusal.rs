@@ -133,7 +133,8 @@ pub enum Refusal {
     },
 }
 
-/// Whether a process can be attached to, as far as that is known from outside. Returns its dynamic linker's path, and its program's.
+/// Whether a process can be attached to, as far as that is known from outside. Returns its dynamic linker's
+/// path, and its program's.
 pub fn examine(pid: u32) -> Result<(PathBuf, PathBuf), Refusal> {
     let process =
         target::status(pid, "Tgid").and_then(|id| id.parse().ok()).ok_or(Refusal::NoProcess(pid))?;

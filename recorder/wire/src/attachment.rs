@@ -30,7 +30,8 @@ pub struct Attachment {
     pub recorder: AtomicU32,
     /// The number of the process's entry, while a recorder is attached.
     pub process: AtomicU32,
-    /// When that recorder began, in the kernel's ticks since the machine did: with its id, this tells it from all others.
+    /// When that recorder began, in the kernel's ticks since the machine did: with its id, this tells it from
+    /// all others.
     pub recorder_began: AtomicU64,
     /// The serial of the process's entry; in a copy that has not arrived, of its parent's.
     pub serial: AtomicU64,
