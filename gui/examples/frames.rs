@@ -27,6 +27,8 @@ const FRAMES: usize = 240;
 const BEFORE: usize = 12;
 /// How long nothing happens at last.
 const REST: Duration = Duration::from_secs(3);
+/// And how long what was done last may have consequences before: a tooltip fades in.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// What is done to a panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,12 +206,20 @@ impl Bench {
                 }
             }
             Stage::Resting { since, frames } => {
+                if self.app.is_busy() {
+                    // What was selected is still being replayed, and says how far that is.
+                    *since = Instant::now() + SETTLING;
+                    return;
+                }
+                if now.wall < *since {
+                    return;
+                }
                 *frames += 1;
                 if since.elapsed() >= REST {
-                    // The first and the last are ours.
+                    // The last is ours.
                     println!(
                         "{} frames in {} s in which nothing happened",
-                        frames.saturating_sub(2),
+                        frames.saturating_sub(1),
                         REST.as_secs()
                     );
                     print_memory();
@@ -230,7 +240,10 @@ impl Bench {
                 self.app.apply(Command::Look(next));
                 self.stage = Stage::Frames { view, deed, left: FRAMES + BEFORE };
             }
-            None => self.stage = Stage::Resting { since: Instant::now(), frames: 0 },
+            None => {
+                self.app.apply(Command::Select(None));
+                self.stage = Stage::Resting { since: Instant::now() + SETTLING, frames: 0 };
+            }
         }
     }
 
@@ -266,7 +279,7 @@ impl eframe::App for Bench {
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
         self.app.ui(ui);
         if let Stage::Resting { since, .. } = self.stage {
-            ui.ctx().request_repaint_after(REST.saturating_sub(since.elapsed()));
+            ui.ctx().request_repaint_after((since + REST).saturating_duration_since(Instant::now()));
         }
     }
 }
