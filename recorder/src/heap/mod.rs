@@ -1,9 +1,9 @@
 //! The heap of a live process, or of one that left a core, walked from outside.
 //!
 //! [`take`] stops a process's threads ([`stopped`]), finds malloc's own variables in the data of its C library
-//! ([`find`]), copies what they lead to ([`copy`]), and lets the threads go. The copy is then walked from chunk
-//! to chunk and from list to list ([`walk`]), the threads' caches are found in their thread-local variables
-//! ([`caches`]), and chunks with mappings of their own by their heads ([`mapped`]).
+//! (`find.rs`), copies what they lead to ([`copy`]), and lets the threads go. The copy is then walked from chunk
+//! to chunk and from list to list (`walk.rs`), the threads' caches are found in their thread-local variables
+//! (`caches.rs`), and chunks with mappings of their own by their heads (`mapped.rs`).
 //!
 //! Nothing is believed of what is read: a lie is an error that says what was wrong. A thread may have been
 //! stopped in the midst of malloc; then things do not agree with each other, and they are looked at anew.

@@ -2,9 +2,9 @@
 //!
 //! | format | tool | threads | times | what a trace of it lacks |
 //! |---|---|---|---|---|
-//! | [`aosp`] | Android's `memory_replay` | yes, and their ends | if they are there | |
-//! | [`mtrace`] | `mtrace(3)` of glibc | no | no | alignments; what `calloc` was asked for |
-//! | [`malloc_trace`] | glibc-malloc-trace-utils, glibc's branch `dj/malloc` | yes | no | ends of threads |
+//! | `aosp.rs` | Android's `memory_replay` | yes, and their ends | if they are there | |
+//! | `mtrace.rs` | `mtrace(3)` of glibc | no | no | alignments; what `calloc` was asked for |
+//! | `malloc_trace.rs` | glibc-malloc-trace-utils, glibc's branch `dj/malloc` | yes | no | ends of threads |
 //!
 //! None of them says where glibc put a chunk, or it was another malloc: the addresses only tell which
 //! allocation is given back. A trace of them has none of its own, and no fidelity.
