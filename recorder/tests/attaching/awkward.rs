@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio, id};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use malloscope_recorder::Error;
 use malloscope_recorder::attach::refusal::Refusal;
@@ -155,17 +156,27 @@ fn a_process_has_one_recorder_at_a_time() {
     running.end();
 }
 
+/// Waits until a process stands still. The kernel has a thread that was let go run into its stop again, without a step of
+/// the program: so it may seem to run for a moment.
+fn until_stopped(pid: u32) {
+    let since = Instant::now();
+    while state(pid) != 'T' {
+        assert!(since.elapsed() < Duration::from_secs(20), "it goes on");
+    }
+}
+
 #[test]
 fn a_stopped_process_is_recorded_when_it_goes_on_and_stays_stopped_until_then() {
     let running = Running::start(&program("steps"), &["2"]);
     let pid = running.pid();
     signal(pid, Signal::STOP);
-    while state(pid) != 'T' {}
+    until_stopped(pid);
     let mut was_stopped = false;
     let taken = attach_wanting(pid, Some(A_WHILE * 3), None, &mut |progress| {
         if !was_stopped {
             was_stopped = true;
-            assert_eq!((state(pid), progress.calls), ('T', 0));
+            until_stopped(pid);
+            assert_eq!(progress.calls, 0);
             signal(pid, Signal::CONT);
         }
     });
@@ -173,9 +184,9 @@ fn a_stopped_process_is_recorded_when_it_goes_on_and_stays_stopped_until_then() 
     assert!(assert_no_step_is_missing(&records(&taken.unwrap().path())) > 0);
     // Left in the same state too.
     signal(pid, Signal::STOP);
-    while state(pid) != 'T' {}
+    until_stopped(pid);
     attach(pid).unwrap();
-    assert_eq!(state(pid), 'T');
+    until_stopped(pid);
     signal(pid, Signal::CONT);
     running.end();
 }
