@@ -2,12 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-#[path = "common/says.rs"]
-mod says;
-#[path = "common/waking.rs"]
-mod waking;
+#[path = "common/watched.rs"]
+mod watched;
 
-use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use malloscope_gui::app::App;
 use malloscope_gui::app::command::Command;
@@ -21,12 +18,10 @@ use malloscope_replayer::explore::map::{HeapMap, State};
 use malloscope_replayer::explore::{Explorer, Watched};
 use malloscope_replayer::trial::Trial;
 use malloscope_replayer::worker::Launcher;
-use says::Says;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::Receiver;
-use waking::waking;
+use watched::Window;
 
 fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/samples").join(name)
@@ -88,18 +83,6 @@ fn a_picture_is_the_same_in_parts_and_adds_up_in_every_colouring() {
     }
 }
 
-/// A window that shows the heap map, and who wakes it.
-struct Window {
-    harness: Harness<'static, Option<App>>,
-    woken: Receiver<()>,
-}
-
-impl Says for Window {
-    fn harness(&self) -> &Harness<'static, Option<App>> {
-        &self.harness
-    }
-}
-
 impl Window {
     fn open(trace: PathBuf) -> Window {
         let program = env!("CARGO_BIN_EXE_malloscope-gui").into();
@@ -107,8 +90,7 @@ impl Window {
         let show = move |ui: &mut egui::Ui, app: &mut Option<App>| {
             app.get_or_insert_with(|| App::new(ui.ctx(), launcher.clone(), Some(trace.clone()))).ui(ui);
         };
-        let (harness, woken) = waking([1600.0, 1000.0], show);
-        let mut window = Window { harness, woken };
+        let mut window = Window::of([1600.0, 1000.0], show);
         window.until(|app| app.model().recorded().ready().is_some());
         window.apply(Command::Look(View::Map));
         window.until(|app| app.model().exploring.picture.is_some());

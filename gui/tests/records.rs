@@ -2,13 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-#[path = "common/says.rs"]
-mod says;
-#[path = "common/waking.rs"]
-mod waking;
+#[path = "common/watched.rs"]
+mod watched;
 
 use egui::{Key, Pos2, pos2};
-use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use malloscope_gui::app::App;
 use malloscope_gui::app::command::Command;
@@ -17,22 +14,8 @@ use malloscope_gui::model::view::View;
 use malloscope_gui::model::{Model, Tile};
 use malloscope_replayer::report::units;
 use malloscope_replayer::worker::Launcher;
-use says::Says;
 use std::path::Path;
-use std::sync::mpsc::Receiver;
-use waking::waking;
-
-/// A window on a sample, and who wakes it.
-struct Window {
-    harness: Harness<'static, Option<App>>,
-    woken: Receiver<()>,
-}
-
-impl Says for Window {
-    fn harness(&self) -> &Harness<'static, Option<App>> {
-        &self.harness
-    }
-}
+use watched::Window;
 
 impl Window {
     fn open(sample: &str) -> Window {
@@ -42,8 +25,7 @@ impl Window {
         let show = move |ui: &mut egui::Ui, app: &mut Option<App>| {
             app.get_or_insert_with(|| App::new(ui.ctx(), launcher.clone(), Some(trace.clone()))).ui(ui);
         };
-        let (harness, woken) = waking([1400.0, 900.0], show);
-        let mut window = Window { harness, woken };
+        let mut window = Window::of([1400.0, 900.0], show);
         window.settle();
         window
     }

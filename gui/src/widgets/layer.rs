@@ -110,11 +110,13 @@ impl Layer {
 
     fn picture(&self) -> ColorImage {
         let mut image = ColorImage::filled(self.size, Color32::TRANSPARENT);
-        let mut covered = Covered::new(self.size);
+        // Only lines need it.
+        let mut covered = None;
         for stroke in &self.strokes {
             match stroke {
                 Stroke::Fill(rect, colour) => self.paint_fill(&mut image, *rect, *colour),
                 Stroke::Line(points, width, colour) => {
+                    let covered = covered.get_or_insert_with(|| Covered::new(self.size));
                     for ends in points.windows(2) {
                         let [from, to] = [ends[0], ends[1]].map(|end| (end - self.place.min) * self.scale);
                         covered.add(from, to, width * self.scale / 2.0);

@@ -1,6 +1,6 @@
 //! The table of single allocations, and the filter that it has in common with the flamegraph and the sites.
 
-use super::{Says, Window, launcher, trace};
+use super::{Window, launcher, trace};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use malloscope_gui::app::command::Command;

@@ -3,13 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod allocations;
-#[path = "../common/says.rs"]
-mod says;
-#[path = "../common/waking.rs"]
-mod waking;
+#[path = "../common/watched.rs"]
+mod watched;
 
 use egui::accesskit::Role;
-use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use malloscope_gui::app::App;
 use malloscope_gui::app::command::Command;
@@ -29,23 +26,9 @@ use malloscope_traces::symbols::{Builder, Function};
 use malloscope_traces::{
     Call, Ending, Header, Nanos, Placed, Pointer, Reader, Record, Stack, Thread, Writer, embed,
 };
-use says::Says;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Receiver;
-use waking::waking;
-
-/// A window with a trace, and who wakes it.
-struct Window {
-    harness: Harness<'static, Option<App>>,
-    woken: Receiver<()>,
-}
-
-impl Says for Window {
-    fn harness(&self) -> &Harness<'static, Option<App>> {
-        &self.harness
-    }
-}
+use watched::Window;
 
 impl Window {
     fn open(launcher: Launcher, trace: &Path, view: View) -> Window {
@@ -54,8 +37,7 @@ impl Window {
             let open = || App::new(ui.ctx(), launcher.clone(), Some(trace.clone()));
             app.get_or_insert_with(open).ui(ui);
         };
-        let (harness, woken) = waking([1600.0, 1000.0], show);
-        let mut window = Window { harness, woken };
+        let mut window = Window::of([1600.0, 1000.0], show);
         window.wait(|app| app.model().recorded().is_loading());
         window.send(Command::Look(view));
         window

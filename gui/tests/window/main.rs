@@ -2,14 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-#[path = "../common/says.rs"]
-mod says;
 mod screen;
 mod shell;
-#[path = "../common/waking.rs"]
-mod waking;
+#[path = "../common/watched.rs"]
+mod watched;
 
-use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use malloscope_gui::app::App;
 use malloscope_gui::app::command::Command;
@@ -21,23 +18,9 @@ use malloscope_gui::model::view::View;
 use malloscope_replayer::trial::Trial;
 use malloscope_replayer::worker::Launcher;
 use malloscope_traces::{Call, Ending, Header, Nanos, Placed, Pointer, Record, Thread, Writer};
-use says::Says;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
-use waking::waking;
-
-/// A window, and who wakes it.
-struct Window {
-    harness: Harness<'static, Option<App>>,
-    woken: Receiver<()>,
-}
-
-impl Says for Window {
-    fn harness(&self) -> &Harness<'static, Option<App>> {
-        &self.harness
-    }
-}
+use watched::Window;
 
 impl Window {
     fn open(launcher: Launcher, trace: Option<&Path>) -> Window {
@@ -77,8 +60,7 @@ impl Window {
                 app.ui(ui);
             });
         };
-        let (harness, woken) = waking(size, show);
-        Window { harness, woken }
+        Window::of(size, show)
     }
 
     fn app(&self) -> &App {

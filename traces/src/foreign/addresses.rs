@@ -1,6 +1,7 @@
 //! What the addresses in another tool's file stand for.
 
 use crate::record::{Placed, Pointer};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 /// What was odd about the calls of a file.
@@ -37,12 +38,14 @@ impl Addresses {
         self.allocations += 1;
         // As far apart as glibc's are, which is what a writer's table of addresses is made for.
         let pointer = Pointer::seen(self.allocations * 32);
-        if let Some(older) = self.alive.get(&address) {
-            debug_assert_ne!(*older, pointer);
-            self.oddities.twice += 1;
-            self.others.entry(address).or_default().push_back(pointer);
-        } else {
-            self.alive.insert(address, pointer);
+        match self.alive.entry(address) {
+            Entry::Vacant(place) => {
+                place.insert(pointer);
+            }
+            Entry::Occupied(_) => {
+                self.oddities.twice += 1;
+                self.others.entry(address).or_default().push_back(pointer);
+            }
         }
         Placed { pointer, head: 0 }
     }
