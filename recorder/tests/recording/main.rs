@@ -192,14 +192,8 @@ fn calls_that_wait_for_an_arena_are_told_from_threads_that_sleep_between_calls()
         // The C library has no areas to see it by.
         return;
     }
-    // On a busy machine the four threads may hardly ever run at the same time; not five times in a row.
-    let mut most = waits(&crowded);
-    for _ in 0..4 {
-        if most <= 20 {
-            most = most.max(waits(&run(&program, &["share"]).trace()));
-        }
-    }
-    assert!(most > 20, "four threads waited {most} times in 1,600,000 calls of one arena");
+    let waited = waits(&crowded);
+    assert!(waited > 5, "three threads waited {waited} times for one that held the arena sixty times");
     let sleepy = waits(&run(&program, &["sleep"]).trace());
     assert!(sleepy < 100, "calls waited {sleepy} times, where threads slept 2,400 times between them");
 }
