@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::ValueEnum;
 use malloscope_replayer::report::allocations::Allocations;
+use malloscope_replayer::report::proof::Proof;
 use malloscope_replayer::report::sites::Sites;
 use malloscope_replayer::report::terminal::Colour;
 use malloscope_replayer::report::{
@@ -82,6 +83,17 @@ pub fn print_tunables(
         }
         Format::Json => json::write_tunables(release, rows, fields, &mut out)?,
         Format::Csv => tunables::write_csv(rows, &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+/// Prints predictions beside real runs.
+pub fn print_proof(proof: &Proof, format: Format) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    match format {
+        Format::Terminal | Format::Markdown => write_sections(&proof.sections(), format, &mut out)?,
+        Format::Json => json::write_proof(proof, &mut out)?,
+        Format::Csv => proof.write_csv(&mut out)?,
     }
     Ok(out.flush()?)
 }

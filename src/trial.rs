@@ -119,6 +119,27 @@ fn release_change(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
+impl From<TouchArg> for Touch {
+    fn from(arg: TouchArg) -> Touch {
+        match arg {
+            TouchArg::None => Touch::None,
+            TouchArg::First => Touch::First,
+            TouchArg::Pages => Touch::Pages,
+            TouchArg::All => Touch::All,
+        }
+    }
+}
+
+impl From<ThpArg> for ThpMode {
+    fn from(arg: ThpArg) -> ThpMode {
+        match arg {
+            ThpArg::Always => ThpMode::Always,
+            ThpArg::Madvise => ThpMode::Madvise,
+            ThpArg::Never => ThpMode::Never,
+        }
+    }
+}
+
 impl From<TrialArgs> for Trial {
     fn from(args: TrialArgs) -> Trial {
         let mut trial = Trial {
@@ -130,21 +151,12 @@ impl From<TrialArgs> for Trial {
                 BitsArg::Bits64 => WordWidth::Bits64,
                 BitsArg::Bits32 => WordWidth::Bits32,
             },
-            touch: match args.touch {
-                TouchArg::None => Touch::None,
-                TouchArg::First => Touch::First,
-                TouchArg::Pages => Touch::Pages,
-                TouchArg::All => Touch::All,
-            },
+            touch: args.touch.into(),
             release: None,
             release_changes: args.release_set,
             settings: Vec::new(),
             variables: Vec::new(),
-            transparent_huge_pages: args.thp.map(|mode| match mode {
-                ThpArg::Always => ThpMode::Always,
-                ThpArg::Madvise => ThpMode::Madvise,
-                ThpArg::Never => ThpMode::Never,
-            }),
+            transparent_huge_pages: args.thp.map(ThpMode::from),
             huge_pages: args.huge_pages,
             processors: args.processors,
             break_offset: args.break_offset,

@@ -34,6 +34,7 @@ const UNSAFE: &[&str] = &[
     "allocator/src/memory/process.rs",
     "recorder/agent/src/",
     "recorder/src/attach/ptrace.rs",
+    "recorder/src/witness/tracee.rs",
     "recorder/src/heap/stopped.rs",
     "recorder/src/memory.rs",
     "recorder/src/signals.rs",

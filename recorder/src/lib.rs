@@ -24,6 +24,7 @@ pub mod program;
 mod signals;
 mod spawn;
 pub mod system_wide;
+pub mod witness;
 
 use std::ffi::OsString;
 use std::io;

@@ -46,11 +46,11 @@ pub fn spawn(
     Pid::from_raw(pid).ok_or_else(|| io::ErrorKind::Other.into())
 }
 
-fn c_string(text: &OsStr) -> io::Result<CString> {
+pub fn c_string(text: &OsStr) -> io::Result<CString> {
     Ok(CString::new(text.to_owned().into_vec())?)
 }
 
-fn variable((mut name, value): (OsString, OsString)) -> io::Result<CString> {
+pub fn variable((mut name, value): (OsString, OsString)) -> io::Result<CString> {
     name.push("=");
     name.push(value);
     c_string(&name)

@@ -192,6 +192,14 @@ pub enum BadTrial {
         /// What was asked for.
         asked: String,
     },
+    /// No variable of a program's environment makes that release do it.
+    #[error("glibc {release} cannot be made to go by {asked} by a variable of the program's environment")]
+    NotByEnvironment {
+        /// The tunable that was asked for.
+        asked: String,
+        /// The release.
+        release: &'static str,
+    },
     /// No environment variable that malloc reads.
     #[error("malloc reads no variable `{asked}`; try GLIBC_TUNABLES, {}", known_variables())]
     UnknownVariable {
@@ -369,7 +377,10 @@ impl Trial {
 
     /// The variables that concern malloc: the recorded ones, and those of the trial in their place or
     /// after them.
-    fn environment<'a>(&'a self, header: &'a Header) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
+    pub(crate) fn environment<'a>(
+        &'a self,
+        header: &'a Header,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
         let is_kept = |(name, _): &&(String, String)| {
             concerns_malloc(name) && self.variables.iter().all(|(other, _)| other != name)
         };

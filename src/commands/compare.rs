@@ -176,7 +176,8 @@ pub fn run(args: Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_all(
+/// Replays every trial, and says how far they are.
+pub fn run_all(
     trace: &std::path::Path,
     trials: &[Trial],
     range: Option<Range>,

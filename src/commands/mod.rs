@@ -12,6 +12,7 @@ pub mod heap;
 pub mod import;
 pub mod info;
 pub mod profile;
+pub mod prove;
 pub mod record;
 pub mod replay;
 pub mod sites;

@@ -4,12 +4,13 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 19] = [
+pub const SUBCOMMANDS: [&str; 20] = [
     "profile",
     "record",
     "replay",
     "verify",
     "compare",
+    "prove",
     "flame",
     "sites",
     "allocations",

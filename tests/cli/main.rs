@@ -11,6 +11,7 @@ mod gui;
 mod heap;
 mod help;
 mod import;
+mod prove;
 mod run;
 mod sites;
 mod symbolize;

@@ -1,5 +1,6 @@
 //! A report as JSON: every number there is, under names that stay. `REPORT.md` documents them.
 
+use super::proof::Proof;
 use super::{Comparison, Report, TraceInfo};
 use crate::explore::Step;
 use crate::fidelity::Fidelity;
@@ -33,6 +34,15 @@ pub fn write_report(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 /// When `out` takes no more.
 pub fn write_comparison(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> {
     write("malloscope.comparison", comparison, out)
+}
+
+/// Writes predictions beside real runs.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn write_proof(proof: &Proof, out: &mut dyn Write) -> io::Result<()> {
+    write("malloscope.proof", proof, out)
 }
 
 /// Writes calls and what was decided.

@@ -13,6 +13,7 @@ mod flows;
 pub mod heap;
 pub mod json;
 pub mod markdown;
+pub mod proof;
 mod single;
 pub mod sites;
 pub mod snapshot;

@@ -1,0 +1,112 @@
+//! Predictions beside real runs.
+
+use super::run::{answer, compiled, folder, malloscope, said};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// Settings that change how memory is had from the kernel.
+const SETTINGS: [&str; 8] = [
+    "mmap_threshold=64K",
+    "mmap_threshold=1M trim_threshold=1M",
+    "top_pad=0",
+    "MALLOC_TOP_PAD_=131072",
+    "mmap_max=0",
+    "tcache_count=0",
+    "GLIBC_TUNABLES=glibc.malloc.mxfast=0",
+    "arena_max=1",
+];
+
+fn moves() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| compiled("moves.c", "moves", &["-pthread"]))
+}
+
+/// A recording of the program with these arguments.
+fn recorded(name: &str, arguments: &[&str]) -> PathBuf {
+    let trace = folder().join(name);
+    let mut command = malloscope(["record", "-o"]);
+    let said = said(command.arg(&trace).arg("--").arg(moves()).args(arguments));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    trace
+}
+
+/// What is proved of a trace under all settings, as JSON.
+fn proved(trace: &Path, arguments: &[&str], within: &str) -> Value {
+    let mut command = malloscope(["prove", "--format", "json", "--within", within]);
+    command.arg(trace);
+    for setting in SETTINGS {
+        command.args(["--set", setting]);
+    }
+    let said = said(command.arg("--").arg(moves()).args(arguments));
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+    serde_json::from_str(&said.out).unwrap()
+}
+
+#[test]
+fn what_is_predicted_of_a_program_comes_true_under_every_setting() {
+    let proof = proved(&recorded("moves.mscope", &[]), &[], "1");
+    let settings = proof["settings"].as_array().unwrap();
+    assert_eq!(settings.len(), 1 + SETTINGS.len());
+    let actual = |setting: usize, what: &str| settings[setting]["actual"][0][what].as_u64().unwrap();
+    // They do change something, and what is seen is not nothing.
+    assert!(actual(1, "mmap") > actual(0, "mmap"));
+    assert!(actual(3, "break_grown") > actual(0, "break_grown"));
+    assert_eq!(actual(5, "mmap"), 0);
+    for setting in 0..settings.len() {
+        assert!(actual(setting, "faults") > 100, "{setting}");
+        assert!(actual(setting, "peak_resident") > 1 << 20, "{setting}");
+        // What the program mapped and protected for itself does not count: there is one thread, so one arena.
+        assert_eq!(actual(setting, "mprotect"), 0, "{setting}");
+        assert_eq!(actual(setting, "madvise"), 0, "{setting}");
+    }
+}
+
+#[test]
+fn so_it_does_of_threads_that_run_one_after_another() {
+    let proof = proved(&recorded("moves3.mscope", &["3"]), &["3"], "1");
+    let arenas = &proof["settings"][0]["actual"][0];
+    assert!(arenas["mprotect"].as_u64().unwrap() > 10, "{arenas}");
+    let one = &proof["settings"][8]["actual"][0];
+    assert_eq!(one["mprotect"].as_u64(), Some(0), "{one}");
+}
+
+#[test]
+fn a_prediction_that_fails_is_told_and_fails_the_command() {
+    // The trace is of another run than that of three threads.
+    let trace = recorded("alone.mscope", &[]);
+    let mut command = malloscope(["prove", "--within", "1"]);
+    let said = said(command.arg(&trace).arg("--").arg(moves()).arg("3"));
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    assert!(said.out.contains("Not as predicted: mmap, munmap, mprotect, madvise;"), "{}", said.out);
+}
+
+#[test]
+fn runs_that_are_repeated_are_shown_as_a_range_or_as_one() {
+    let trace = recorded("twice.mscope", &[]).display().to_string();
+    let program = moves().display().to_string();
+    let csv = answer(["prove", &trace, "--times", "2", "--format", "csv", "--", &program]);
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], "setting,measure,predicted,actual_least,actual_most");
+    assert_eq!(lines.len(), 11, "{csv}");
+    assert!(lines[1].starts_with("as recorded,break grown,"), "{csv}");
+    let shown = answer(["prove", &trace, "--times", "2", "--", &program]);
+    assert!(shown.contains("2 real runs"), "{shown}");
+    assert!(shown.contains("Every number of calls is as predicted"), "{shown}");
+}
+
+#[test]
+fn what_cannot_be_run_or_set_is_an_error() {
+    let trace = recorded("refused.mscope", &[]).display().to_string();
+    for (arguments, why) in [
+        (vec!["prove", &trace, "--", "/nowhere/at/all"], "/nowhere/at/all"),
+        (vec!["prove", &trace, "--set", "nonsense=1", "--", "true"], "nonsense"),
+        (vec!["prove", &trace, "--set", "  ", "--", "true"], "sets nothing"),
+        (vec!["prove", "/nowhere.mscope", "--", "true"], "/nowhere.mscope"),
+        (vec!["prove", &trace], "PROGRAM"),
+    ] {
+        let said = said(&mut malloscope(&arguments));
+        assert!(said.code != Some(0), "{arguments:?}");
+        assert!(said.err.contains(why), "{arguments:?}: {}", said.err);
+    }
+}
