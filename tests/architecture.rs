@@ -33,12 +33,12 @@ const UNSAFE: &[&str] = &[
     "allocator/dropin/src/",
     "allocator/src/memory/process.rs",
     "recorder/agent/src/",
-    "recorder/src/attach/ptrace.rs",
+    "recorder/src/heap/remote.rs",
     "recorder/src/witness/tracee.rs",
-    "recorder/src/heap/stopped.rs",
     "recorder/src/memory.rs",
     "recorder/src/signals.rs",
     "recorder/src/spawn.rs",
+    "recorder/src/stopped/requests.rs",
     "recorder/wire/src/clock.rs",
 ];
 

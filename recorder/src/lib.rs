@@ -23,6 +23,7 @@ pub mod probe;
 pub mod program;
 mod signals;
 mod spawn;
+pub mod stopped;
 pub mod system_wide;
 pub mod witness;
 

@@ -9,8 +9,9 @@ use std::process::{Child, Command, Stdio};
 
 use malloscope_recorder::heap::copy::{Memory, Range};
 use malloscope_recorder::heap::maps::{self, Mapped};
-use malloscope_recorder::heap::stopped::{Remote, Stopped};
+use malloscope_recorder::heap::remote::Remote;
 use malloscope_recorder::heap::{HeapError, Source, capture, of_core, take};
+use malloscope_recorder::stopped::Stopped;
 use malloscope_traces::snapshot::Snapshot;
 use tempfile::TempDir;
 
@@ -52,10 +53,9 @@ struct Copied {
 
 impl Copied {
     fn of(pid: u32) -> Copied {
-        let stopped = Stopped::stop(pid).unwrap();
+        let stopped = Stopped::all(pid).unwrap();
         let maps = maps::parse(&fs::read_to_string(format!("/proc/{pid}/maps")).unwrap());
-        let threads =
-            stopped.threads().into_iter().map(|id| (id, stopped.thread_pointer(id).unwrap())).collect();
+        let threads = stopped.thread_pointers();
         let parts = maps.iter().filter(|one| one.is_private_and_writable).map(|one| {
             let mut bytes = vec![0; usize::try_from(one.range.length()).unwrap()];
             Remote(pid).read(&[one.range], &mut bytes).unwrap();
@@ -266,7 +266,7 @@ fn a_program_that_never_rests_is_taken_all_the_same() {
 fn who_is_traced_already_and_who_is_not_there_are_told_apart() {
     let folder = TempDir::new().unwrap();
     let running = Running::start(&built(&folder, "standing"), &["plain"]);
-    let stopped = Stopped::stop(running.0.id()).unwrap();
+    let stopped = Stopped::all(running.0.id()).unwrap();
     let refused = take(running.0.id());
     assert!(matches!(refused, Err(HeapError::Refused { .. })), "{refused:?}");
     drop(stopped);

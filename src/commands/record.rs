@@ -20,8 +20,8 @@ use std::time::Duration;
 ///
 /// A process that is attached to (`malloscope record --pid 1234 --for 60s`) is recorded until Ctrl-C, --for,
 /// --until-bytes or its end, and goes on as it was before. The heap as it stands then is taken along, so that
-/// the replay is exact from there on: if all threads can be found outside of malloc at one time. If not, the
-/// replay begins with an empty heap, and says so.
+/// the replay is exact from there on: threads are led out of malloc for that. If one does not come out of it,
+/// the replay begins with an empty heap, and says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  malloscope record -o app.mscope -- python3 script.py")]
 pub struct Args {

@@ -19,12 +19,12 @@ use malloscope_wire::{BANK_BYTES, BANKS, BANKS_AT, Control, PAGE, Shared};
 use super::hooks::{Pair, Survey, Way};
 use super::image::{Fields, image};
 use super::modules;
-use super::ptrace::{CallFailed, Registers, Stopped};
 use super::refusal::Refusal;
 use super::target::{self, Target};
 use crate::heap::copy::Range;
-use crate::heap::stopped::is_waiting;
-use crate::heap::{self, Captured};
+use crate::heap::{self, Captured, HeapError, PATIENCE_IN_STEPS};
+use crate::stopped::Stopped;
+use crate::stopped::calls::CallFailed;
 
 /// What the agent's file is called.
 const NAME: &str = "malloscope-agent.so";
@@ -35,8 +35,9 @@ const MAPPED_NAME: &str = "/memfd:malloscope-agent.so";
 /// How often we look for a moment at which no thread is where it must not be, and how long we let them go on in
 /// between.
 const TRIES: u32 = 200;
-/// So many of them wait for one that is good in every respect.
-const TRIES_OUTSIDE: u32 = 100;
+/// So many of them are for one that is good in every respect: each time threads are led out of where they are, and
+/// few do not come to an end of that in time.
+const TRIES_OUTSIDE: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// How long calls that are under way have to reach their ring before it is taken away.
@@ -74,40 +75,35 @@ pub struct Seat {
 }
 
 impl<'t> Held<'t> {
-    /// Stops a process at a moment when no thread is within the dynamic linker, or within this agent, and learns what
-    /// modules there are then. It waits for a while for one at which no thread is in `outside` either, but for those that wait
-    /// in the kernel. Calls `meanwhile` after every moment that was not like that.
+    /// Stops a process, leads its threads out of the dynamic linker, of this agent and of malloc, and learns what
+    /// modules there are then. A thread that waits for the kernel is left in malloc; if one does not come out of it, after
+    /// a while that is as good. Calls `meanwhile` after every moment that was not like that.
     pub fn at_a_good_moment(
         target: &'t Target,
         survey: &mut Survey,
         agent: Option<&Inside>,
-        outside: &[Range],
+        malloc: &[Range],
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Held<'t>, Refusal> {
         let of_trouble = |trouble| Refusal::of_trouble(target.pid, trouble);
         let linker = modules::linker(target).ok_or(Refusal::Unsettled(target.pid))?;
         let code: Vec<(u64, Vec<u8>)> = linker.loaded_bytes(target).collect();
         let instruction = instruction(&code).ok_or(Refusal::Unsettled(target.pid))?;
-        let agent = agent.map_or(0..0, |inside| image().code(inside.base));
-        let is_outside = |registers: &Registers| {
-            !outside.iter().any(|code| code.contains(registers.rip)) || is_waiting(registers)
-        };
+        let linker =
+            code.iter().map(|(start, bytes)| Range { start: *start, end: start + bytes.len() as u64 });
+        let agent = agent
+            .map(|inside| image().code(inside.base))
+            .map(|code| Range { start: code.start, end: code.end });
+        let forbidden: Vec<Range> = linker.chain(agent).collect();
+        let left: Vec<Range> = forbidden.iter().chain(malloc).copied().collect();
+        let is_bad = |at: u64| forbidden.iter().any(|code| code.contains(at));
         for number in 0..TRIES {
             let since = Instant::now();
-            let stopped = Stopped::all(target.pid).map_err(of_trouble)?;
-            let is_outside = stopped.registers().all(is_outside);
-            if !is_outside && number < TRIES_OUTSIDE {
-                drop(stopped);
-                meanwhile();
-                thread::sleep(PAUSE);
-                continue;
-            }
-            let is_bad = |at: u64| {
-                let is_linking =
-                    code.iter().any(|(start, bytes)| (*start..*start + bytes.len() as u64).contains(&at));
-                is_linking || agent.contains(&at)
-            };
-            if !stopped.registers().any(|registers| is_bad(registers.rip)) && survey.renew(target).is_ok() {
+            let mut stopped = Stopped::all(target.pid).map_err(of_trouble)?;
+            let is_outside = stopped.lead_out(&left, PATIENCE_IN_STEPS);
+            let is_good = (is_outside || number >= TRIES_OUTSIDE)
+                && !stopped.registers().any(|registers| is_bad(registers.rip));
+            if is_good && survey.renew(target).is_ok() {
                 return Ok(Held { target, stopped, instruction, is_outside, since });
             }
             drop(stopped);
@@ -117,10 +113,31 @@ impl<'t> Held<'t> {
         Err(Refusal::Busy(target.pid))
     }
 
-    /// Copies the heap; none if a thread may be in the midst of changing it, or it cannot be understood.
-    pub fn heap(&self) -> Option<Captured> {
-        let threads = self.stopped.thread_pointers();
-        self.is_outside.then(|| heap::capture_stopped(self.target.pid, threads).ok()).flatten()
+    /// The same, at a moment when no arena is locked, and a copy of the heap as it stands then: none if a thread may be
+    /// in the midst of changing it, or it cannot be understood.
+    pub fn with_heap(
+        target: &'t Target,
+        survey: &mut Survey,
+        agent: Option<&Inside>,
+    ) -> Result<(Held<'t>, Option<Captured>), Refusal> {
+        let malloc = heap::code_of_malloc(target.pid).unwrap_or_default();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let held = Held::at_a_good_moment(target, survey, agent, &malloc, &mut || ())?;
+            match held.heap() {
+                Err(HeapError::Busy) if tries < TRIES_OUTSIDE => drop(held),
+                heap => return Ok((held, heap.ok())),
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn heap(&self) -> Result<Captured, HeapError> {
+        if !self.is_outside {
+            return Err(HeapError::Busy);
+        }
+        heap::capture_stopped(self.target.pid, self.stopped.thread_pointers())
     }
 
     fn call(&mut self, number: i64, arguments: [u64; 6]) -> Result<u64, CallFailed> {

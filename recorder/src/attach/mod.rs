@@ -1,7 +1,7 @@
 //! Attaching to a program that runs: recording it from now on, for as long as it is wanted, and leaving it as it was.
 //!
 //! The order of things: [`refusal`] looks whether the process can be attached to; [`hooks`] learns where the
-//! addresses of malloc stand; all threads are stopped ([`ptrace`]) and the heap is copied as it stands; the
+//! addresses of malloc stand; all threads are stopped and led out of malloc ([`stopped`]) and the heap is copied as it stands; the
 //! agent is put [inside] and given its place; the words are turned; the threads go on. From then on it is
 //! recorded as a launched program is, until somebody says that it is enough. Then the words are turned back.
 //! How the process is looked at from outside is in [`target`] and [`modules`], how an agent is loaded without
@@ -12,7 +12,6 @@ pub mod hooks;
 pub mod image;
 pub mod inside;
 pub mod modules;
-pub mod ptrace;
 pub mod refusal;
 pub mod target;
 
@@ -33,11 +32,11 @@ use malloscope_wire::process::{Label, State, Verdict};
 
 use crate::clock::{self, Moment, Scale};
 use crate::collect::{Collector, Progress};
-use crate::heap::{self, Captured};
+use crate::heap::Captured;
 use crate::launch::{BUSY, REPORTS};
 use crate::memory::Memory;
 use crate::signals::PassingOn;
-use crate::{Error, Options, Pauses, Recorded, probe};
+use crate::{Error, Options, Pauses, Recorded, probe, stopped};
 use guard::Guard;
 use hooks::Survey;
 use image::image;
@@ -151,9 +150,7 @@ fn begin(
     let libc = glibc(&target, &survey)?;
     let facts = facts(&target, program, &libc);
     let there = Inside::find(&target);
-    let malloc = heap::code_of_malloc(pid).unwrap_or_default();
-    let mut held = Held::at_a_good_moment(&target, &mut survey, there.as_ref(), &malloc, &mut || ())?;
-    let heap = held.heap();
+    let (mut held, heap) = Held::with_heap(&target, &mut survey, there.as_ref())?;
     let inside = match there {
         Some(inside) => inside,
         None => Inside::load(&mut held, &survey)?,
@@ -221,7 +218,7 @@ fn descendants(pid: u32) -> Vec<u32> {
     let mut looked = 0;
     while let Some(pid) = found.get(looked).copied() {
         looked += 1;
-        for thread in ptrace::threads_of(pid).unwrap_or_default() {
+        for thread in stopped::threads_of(pid).unwrap_or_default() {
             let children = target::told(pid, &format!("task/{thread}/children"));
             let children = children.split_whitespace().filter_map(|child| child.parse().ok());
             found.extend(children.filter(|child| !found.contains(child)).collect::<Vec<u32>>());

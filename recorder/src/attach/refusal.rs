@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use rustix::process::getuid;
 
-use super::ptrace::Trouble;
 use super::target::{self, Target};
 use crate::program;
+use crate::stopped::Trouble;
 
 /// Why a process cannot be attached to.
 #[derive(Debug, thiserror::Error)]

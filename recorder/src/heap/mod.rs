@@ -1,6 +1,6 @@
 //! The heap of a live process, or of one that left a core, walked from outside.
 //!
-//! [`take`] stops a process's threads ([`stopped`]), finds malloc's own variables in the data of its C library
+//! [`take`] stops a process's threads ([`crate::stopped`]), finds malloc's own variables in the data of its C library
 //! (`find.rs`), copies what they lead to ([`copy`]), and lets the threads go. The copy is then walked from chunk
 //! to chunk and from list to list (`walk.rs`), the threads' caches are found in their thread-local variables
 //! (`caches.rs`), and chunks with mappings of their own by their heads (`mapped.rs`).
@@ -17,7 +17,7 @@ mod facts;
 mod find;
 mod mapped;
 pub mod maps;
-pub mod stopped;
+pub mod remote;
 mod walk;
 
 use std::collections::BTreeSet;
@@ -32,9 +32,11 @@ use malloscope_traces::snapshot::{Arena, Region, Snapshot};
 use copy::{Copy, Memory, PAGE, Range};
 use find::{ArenaAt, Found, LimitsAt};
 use maps::{Mapped, Pages};
-use stopped::{Remote, Stopped};
+use remote::Remote;
 use walk::Met;
 pub use walk::Unsound;
+
+use crate::stopped::{Stopped, Trouble};
 
 /// Why a heap could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +109,9 @@ pub struct Taken {
 const TRIES: u32 = 20;
 /// How long we let it go in between.
 const PAUSE: Duration = Duration::from_millis(1);
+/// How long all threads together may take to be led out of the C library. A step takes some microseconds, and a call of
+/// malloc hundreds of them.
+pub const PATIENCE_IN_STEPS: Duration = Duration::from_millis(10);
 
 /// Takes the heap of a process, which stands still meanwhile.
 ///
@@ -117,8 +122,8 @@ pub fn take(pid: u32) -> Result<Taken, HeapError> {
     let header = facts::of_process(pid)?;
     let mut tries = 0;
     loop {
-        let taken = take_once(pid);
         tries += 1;
+        let taken = take_once(pid, tries == TRIES);
         match taken {
             Err(HeapError::Busy | HeapError::Unsound(_) | HeapError::NoLimits) if tries < TRIES => {
                 std::thread::sleep(PAUSE)
@@ -141,19 +146,30 @@ pub fn of_core(core: &Path, exe: &Path) -> Result<Taken, HeapError> {
     core_file::take(core, exe)
 }
 
-/// One look. Returns also the file of the library that malloc is in.
-fn take_once(pid: u32) -> Result<(Snapshot, String), HeapError> {
-    let mut stopped = Stopped::stop(pid)?;
-    stopped.leave(&code_of_malloc(pid)?);
-    let threads = stopped.threads();
-    let threads = threads.into_iter().filter_map(|id| Some((id, stopped.thread_pointer(id)?))).collect();
-    let captured = capture_stopped(pid, threads);
+/// One look. Returns also the file of the library that malloc is in. If it is the last one, threads may be
+/// anywhere in the C library: what is copied shows whether they were in malloc.
+fn take_once(pid: u32, is_last: bool) -> Result<(Snapshot, String), HeapError> {
+    let mut stopped = Stopped::all(pid).map_err(|trouble| of_trouble(pid, trouble))?;
+    if !stopped.lead_out(&code_of_malloc(pid)?, PATIENCE_IN_STEPS) && !is_last {
+        return Err(HeapError::Busy);
+    }
+    let captured = capture_stopped(pid, stopped.thread_pointers());
     let elapsed = stopped.elapsed();
     drop(stopped);
     let captured = captured?;
     let mut snapshot = captured.parse()?;
     snapshot.stopped = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
     Ok((snapshot, captured.library))
+}
+
+/// What trouble with its threads means for a heap.
+fn of_trouble(pid: u32, trouble: Trouble) -> HeapError {
+    match trouble {
+        Trouble::Gone => HeapError::Gone(pid),
+        Trouble::Denied => HeapError::Refused { pid, source: io::Error::from_raw_os_error(libc::EPERM) },
+        Trouble::Unstoppable(thread) => HeapError::RunsOn { pid, thread },
+        Trouble::Failed(source) => HeapError::Refused { pid, source },
+    }
 }
 
 /// What a process has mapped.
@@ -230,6 +246,12 @@ pub fn capture(source: Source<'_>) -> Result<Captured, HeapError> {
     let Source { memory, maps, threads, pages } = source;
     let mut copy = Copy::default();
     let Place { found, data, library, others } = find_malloc(&mut copy, memory, &maps)?;
+    for &state in [&found.state].into_iter().chain(&others) {
+        let arena = ArenaAt { copy: &copy, front: found.front, state };
+        if arena.is_locked().ok_or(Unsound::new("arenas can be read", state))? {
+            return Err(HeapError::Busy);
+        }
+    }
     let main = ArenaAt { copy: &copy, front: found.front, state: found.state };
     let top = main.top().filter(|_| main.has_memory() == Some(true)).unwrap_or(0);
     let home = mapping_of(&maps, top);
@@ -485,11 +507,6 @@ impl Captured {
     pub fn parse(&self) -> Result<Snapshot, HeapError> {
         let states: Vec<u64> = [self.found.state].into_iter().chain(self.others.iter().copied()).collect();
         let arena_at = |state: u64| ArenaAt { copy: &self.copy, front: self.found.front, state };
-        for &state in &states {
-            if arena_at(state).is_locked().ok_or(Unsound::new("arenas can be read", state))? {
-                return Err(HeapError::Busy);
-            }
-        }
         let mut met = Met::new(&self.copy);
         let mut arenas = Vec::new();
         for (number, &state) in (0..).zip(&states) {

@@ -7,6 +7,7 @@ mod memory;
 mod programs;
 mod running;
 mod soak;
+mod unharmed;
 
 use std::collections::HashMap;
 use std::process::Command;

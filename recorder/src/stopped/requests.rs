@@ -1,0 +1,166 @@
+//! What is asked of the kernel about one thread, by `ptrace` and `waitpid`.
+//!
+//! # Unsafe code
+//!
+//! What could go wrong: `ptrace` is given an address where the kernel writes more than there is room for. Who
+//! promises what: this file, that each request is passed what its manual says.
+#![expect(unsafe_code, reason = "see above")]
+
+use std::ffi::c_void;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use libc::c_uint;
+pub use libc::user_regs_struct as Registers;
+
+use super::Trouble;
+
+/// How long we look at a thread without a pause, and how long the pauses are then: most stop at once.
+const EAGER: Duration = Duration::from_micros(500);
+/// See there.
+pub const NAP: Duration = Duration::from_micros(50);
+
+/// Bytes of the kernel's set of signals.
+const MASK_BYTES: usize = size_of::<u64>();
+
+// Not in `libc`.
+const PTRACE_GETSIGMASK: c_uint = 0x420a;
+const PTRACE_SETSIGMASK: c_uint = 0x420b;
+
+/// What a thread stopped for, or did.
+#[derive(Clone, Copy, Debug)]
+pub enum Stop {
+    /// It was asked to, or its whole process was stopped.
+    Asked,
+    /// A signal is about to be delivered to it.
+    Signal(i32),
+    /// It is about to make a system call, or has made it.
+    Call,
+    /// It is gone.
+    Gone,
+}
+
+/// What a thread is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// To be traced from now on.
+    Seize,
+    /// To stop.
+    Interrupt,
+    /// To go on until something stops it.
+    Continue,
+    /// To go on until a system call begins, or is over.
+    ToCall,
+    /// To make one step.
+    Step,
+    /// To be traced no longer.
+    Detach,
+    /// To tell stops of system calls from those for signals.
+    TellCalls,
+}
+
+/// Asks it of a thread. If it goes on, then with this signal; 0 is none.
+pub fn ask(what: Ask, thread: u32, signal: i32) -> io::Result<()> {
+    let number = signal.unsigned_abs() as usize;
+    let (request, data) = match what {
+        Ask::Seize => (libc::PTRACE_SEIZE, 0),
+        Ask::Interrupt => (libc::PTRACE_INTERRUPT, 0),
+        Ask::Continue => (libc::PTRACE_CONT, number),
+        Ask::ToCall => (libc::PTRACE_SYSCALL, number),
+        Ask::Step => (libc::PTRACE_SINGLESTEP, number),
+        Ask::Detach => (libc::PTRACE_DETACH, number),
+        Ask::TellCalls => (libc::PTRACE_SETOPTIONS, libc::PTRACE_O_TRACESYSGOOD as usize),
+    };
+    make(request, thread, 0, data)
+}
+
+/// Waits so long for the next stop of a thread, or its end.
+pub fn wait(thread: u32, patience: Duration) -> Result<Stop, Trouble> {
+    let since = Instant::now();
+    loop {
+        let mut status = 0;
+        let flags = libc::__WALL | libc::WNOHANG;
+        // SAFETY: the kernel writes the status.
+        let waited = unsafe { libc::waitpid(thread.cast_signed(), &raw mut status, flags) };
+        if waited < 0 {
+            return Ok(Stop::Gone);
+        }
+        if waited > 0 {
+            return Ok(read(status));
+        }
+        if since.elapsed() > patience {
+            return Err(Trouble::Unstoppable(thread));
+        }
+        if since.elapsed() < EAGER {
+            thread::yield_now();
+        } else {
+            thread::sleep(NAP);
+        }
+    }
+}
+
+fn read(status: i32) -> Stop {
+    /// What `PTRACE_O_TRACESYSGOOD` adds to the stops of calls.
+    const OF_CALL: i32 = 0x80;
+    if !libc::WIFSTOPPED(status) {
+        return Stop::Gone;
+    }
+    match (libc::WSTOPSIG(status), status >> 16) {
+        (_, libc::PTRACE_EVENT_STOP) => Stop::Asked,
+        (signal, _) if signal == libc::SIGTRAP | OF_CALL => Stop::Call,
+        (signal, _) => Stop::Signal(signal),
+    }
+}
+
+/// A thread's registers; `None` if it is gone.
+pub fn registers(thread: u32) -> Option<Registers> {
+    let mut registers = MaybeUninit::<Registers>::uninit();
+    make(libc::PTRACE_GETREGS, thread, 0, registers.as_mut_ptr() as usize).ok()?;
+    // SAFETY: the request has succeeded, so the kernel has written them.
+    Some(unsafe { registers.assume_init() })
+}
+
+/// Gives a thread these registers.
+pub fn set_registers(thread: u32, registers: &Registers) -> Result<(), Trouble> {
+    make(libc::PTRACE_SETREGS, thread, 0, ptr::from_ref(registers) as usize).map_err(|_| Trouble::Gone)
+}
+
+/// Whether a thread was stopped in a call of the kernel that goes on when the thread does: what the call
+/// returned is one of the kernel's own numbers for that (`ERESTARTSYS` to `ERESTART_RESTARTBLOCK`).
+pub fn is_waiting(registers: &Registers) -> bool {
+    registers.orig_rax.cast_signed() >= 0 && (-516..=-512).contains(&registers.rax.cast_signed())
+}
+
+/// Which signals a thread has blocked.
+pub fn mask(thread: u32) -> Result<u64, Trouble> {
+    let mut mask = 0_u64;
+    make(PTRACE_GETSIGMASK, thread, MASK_BYTES, &raw mut mask as usize).map_err(Trouble::Failed)?;
+    Ok(mask)
+}
+
+/// Blocks these signals in a thread, and no others.
+pub fn set_mask(thread: u32, mask: u64) -> Result<(), Trouble> {
+    make(PTRACE_SETSIGMASK, thread, MASK_BYTES, &raw const mask as usize).map_err(Trouble::Failed)
+}
+
+/// Whether the signal that a thread has stopped for was sent by a process, not caused by an instruction.
+pub fn was_sent(thread: u32) -> bool {
+    let mut about = MaybeUninit::<libc::siginfo_t>::uninit();
+    if make(libc::PTRACE_GETSIGINFO, thread, 0, about.as_mut_ptr() as usize).is_err() {
+        return false;
+    }
+    // SAFETY: the request has succeeded, so the kernel has written it.
+    unsafe { about.assume_init() }.si_code <= libc::SI_USER
+}
+
+/// Makes a request of a thread that we trace, or are about to.
+fn make(request: c_uint, thread: u32, address: usize, data: usize) -> io::Result<()> {
+    let (address, data) = (address as *mut c_void, data as *mut c_void);
+    // SAFETY: every caller above passes what the request wants: a number, or where something of the right
+    // length is.
+    let answer = unsafe { libc::ptrace(request, thread.cast_signed(), address, data) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
