@@ -11,6 +11,7 @@ mod names;
 mod output;
 mod progress;
 mod stacks;
+mod sweeping;
 mod trial;
 
 use clap::{Parser, Subcommand};

@@ -5,6 +5,7 @@ use malloscope_replayer::range::Range;
 use malloscope_replayer::setting::Setting;
 use malloscope_replayer::sizes;
 use malloscope_replayer::trial::{MemoryKind, ThpMode, Touch, Trial, WordWidth};
+use malloscope_replayer::trims::TrimSchedule;
 
 /// How to replay.
 #[derive(Clone, Debug, Args)]
@@ -16,9 +17,6 @@ pub struct TrialArgs {
     /// How wide the machine's words are: 64 bits, or 32 as on i386, which are only simulated
     #[arg(long, value_name = "BITS", default_value = "64")]
     pub bits: BitsArg,
-    /// Which bytes of its memory the program is taken to write
-    #[arg(long, value_name = "WHAT", default_value = "pages")]
-    pub touch: TouchArg,
     /// Change one thing about the glibc release, if your distribution has: `arena_limit=affinity`
     #[arg(long, value_name = "FIELD=VALUE", value_parser = release_change)]
     pub release_set: Vec<(String, String)>,
@@ -30,6 +28,9 @@ pub struct TrialArgs {
     /// What glibc of the release would ignore is ignored, and said.
     #[arg(long, value_name = "NAME=VALUE", value_parser = Setting::parse)]
     pub set: Vec<Setting>,
+    /// Replay as if the program's environment did not set this tunable: `--unset top_pad`
+    #[arg(long, value_name = "NAME")]
+    pub unset: Vec<String>,
     /// When the kernel uses transparent huge pages, for `hugetlb=1` [default: as recorded, or madvise]
     #[arg(long, value_name = "MODE")]
     pub thp: Option<ThpArg>,
@@ -87,19 +88,38 @@ pub enum ThpArg {
     Never,
 }
 
-/// Which release a single replay is of.
+/// What a single replay has one of, and a comparison may have several of.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Replay")]
-pub struct ReleaseArg {
+pub struct SingleArgs {
     /// Replay as this glibc instead of the recorded: 2.23 to 2.44, or the head of a branch, `2.28-branch`
     #[arg(long, value_name = "RELEASE")]
     pub glibc: Option<String>,
+    /// Which bytes of its memory the program is taken to write
+    #[arg(long, value_name = "WHAT", default_value = "pages")]
+    pub touch: TouchArg,
+    /// Call `malloc_trim` as the program did not: every 60s, on-idle:1s, or once after:RECORDS
+    ///
+    /// Times are those of the recording: after so much of it, or when there was no call for so long.
+    #[arg(long, value_name = "WHEN")]
+    pub malloc_trim: Option<TrimSchedule>,
 }
 
-impl ReleaseArg {
-    /// The trial, as this release.
+impl SingleArgs {
+    /// The trial, with these.
     pub fn of(self, args: TrialArgs) -> Trial {
-        Trial { release: self.glibc, ..args.into() }
+        Trial { release: self.glibc, touch: self.touch.into(), malloc_trim: self.malloc_trim, ..args.into() }
+    }
+}
+
+impl From<TouchArg> for Touch {
+    fn from(arg: TouchArg) -> Touch {
+        match arg {
+            TouchArg::None => Touch::None,
+            TouchArg::First => Touch::First,
+            TouchArg::Pages => Touch::Pages,
+            TouchArg::All => Touch::All,
+        }
     }
 }
 
@@ -117,17 +137,6 @@ pub struct RangeArg {
 fn release_change(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not FIELD=VALUE"))?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
-}
-
-impl From<TouchArg> for Touch {
-    fn from(arg: TouchArg) -> Touch {
-        match arg {
-            TouchArg::None => Touch::None,
-            TouchArg::First => Touch::First,
-            TouchArg::Pages => Touch::Pages,
-            TouchArg::All => Touch::All,
-        }
-    }
 }
 
 impl From<ThpArg> for ThpMode {
@@ -151,11 +160,13 @@ impl From<TrialArgs> for Trial {
                 BitsArg::Bits64 => WordWidth::Bits64,
                 BitsArg::Bits32 => WordWidth::Bits32,
             },
-            touch: args.touch.into(),
+            touch: Touch::default(),
             release: None,
             release_changes: args.release_set,
             settings: Vec::new(),
             variables: Vec::new(),
+            unset: args.unset,
+            malloc_trim: None,
             transparent_huge_pages: args.thp.map(ThpMode::from),
             huge_pages: args.huge_pages,
             processors: args.processors,

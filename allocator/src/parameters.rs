@@ -9,7 +9,9 @@ use crate::huge_pages::Huge;
 use crate::layout::Geometry;
 use crate::memory::HugePages;
 use crate::release::{CheckHooks, LargeTcache, Release, TcacheMade};
-use crate::tunables::{Tunable, Tunables, int};
+use crate::tunables::{
+    DEFAULT_MMAP_MAX, DEFAULT_MMAP_THRESHOLD, DEFAULT_TOP_PAD, DEFAULT_TRIM_THRESHOLD, Tunable, Tunables, int,
+};
 
 /// What is done about corruption unless something else is set: `DEFAULT_CHECK_ACTION`.
 pub(crate) const SAY_AND_ABORT: i32 = 3;
@@ -78,10 +80,10 @@ impl Parameters {
         let mut parameters = Parameters {
             greatest_request: release.greatest_request(),
             requests_end: release.greatest_request() + 1,
-            trim_threshold: 128 << 10,
-            top_pad: 128 << 10,
-            mmap_threshold: 128 << 10,
-            mmap_max: 65536,
+            trim_threshold: DEFAULT_TRIM_THRESHOLD,
+            top_pad: DEFAULT_TOP_PAD,
+            mmap_threshold: DEFAULT_MMAP_THRESHOLD,
+            mmap_max: int(DEFAULT_MMAP_MAX),
             thresholds_are_dynamic: true,
             arena_test: geometry.arenas_per_processor(),
             arena_max: 0,

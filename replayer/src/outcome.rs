@@ -11,6 +11,7 @@ use crate::range::Range;
 use crate::recognition::Recognition;
 use crate::run::Progress;
 use crate::trial::Trial;
+use crate::trims::Trims;
 use crate::watch::ThresholdMove;
 use malloscope_allocator::bins::Bin;
 use malloscope_allocator::layout::Geometry;
@@ -57,6 +58,9 @@ pub struct Outcome {
     /// What happened when: slice by slice, in every bin and thread.
     #[serde(default)]
     pub slices: Slices,
+    /// What the calls of `malloc_trim` came to that the trial made and the program did not.
+    #[serde(default)]
+    pub trims: Trims,
     /// Every arena, at the end.
     pub arenas: Vec<ArenaRow>,
     /// The thresholds that move.
@@ -95,6 +99,9 @@ pub struct Settings {
     pub tunables: Vec<(String, u64)>,
     /// Settings that glibc of this release would ignore: a sentence for each.
     pub ignored: Vec<String>,
+    /// What whoever set something should know about it: a sentence for each.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Whether the thresholds move by themselves: until one of them is set.
     pub dynamic_thresholds: bool,
     /// Processors, which bound the number of arenas.
@@ -227,6 +234,9 @@ pub struct Cost {
     pub seconds: f64,
     /// The processor's seconds of the thread that replayed: decoding and ordering are others' work.
     pub processor_seconds: f64,
+    /// The most memory that the replaying process ever had, in bytes; 0 if the system does not say.
+    #[serde(default)]
+    pub greatest_memory: u64,
 }
 
 /// The rows of all bins that were looked into or put into.

@@ -14,6 +14,14 @@ pub(crate) fn settle(process: &Process) {
     }
 }
 
+/// The most memory that this process ever had, in bytes (proc(5): `VmHWM`); 0 if the system does not say.
+pub(crate) fn greatest_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
+    kibibytes.unwrap_or(0u64) << 10
+}
+
 /// Where a mapping of a program or library begins and ends, and whether it is written; of a line of
 /// `/proc/self/maps` (proc(5)).
 fn of_a_file(line: &str) -> Option<(u64, u64, bool)> {

@@ -14,11 +14,13 @@ use crate::own;
 use crate::placements::{KernelCalls, Placements};
 use crate::range::Range;
 use crate::recognition::Recording;
+use crate::regime;
 use crate::selection::Selection;
 use crate::served::{self, ServedFrom};
 use crate::source::{Batch, Source};
 use crate::standing::{self, Unusable};
 use crate::trial::{BadTrial, MemoryKind, Trial, WordWidth};
+use crate::trims::{Trim, Trimmer, Trims};
 use crate::turn::{Extent, Turn};
 use crate::watch::Watch;
 use malloscope_allocator::address::Address;
@@ -388,6 +390,8 @@ struct Run<'a, M> {
     kernel_calls: Option<KernelCalls>,
     tally: Option<Tally>,
     sends_servings: bool,
+    trimmer: Trimmer,
+    trims: Trims,
     lines: &'a mut dyn Write,
     /// Records replayed, those that do not count included; and so on.
     records: u64,
@@ -468,6 +472,8 @@ fn drive<M: Machine>(
         kernel_calls: (job.lines == Some(Lines::KernelCalls)).then(|| KernelCalls::new(initial_break)),
         tally,
         sends_servings: job.lines == Some(Lines::Servings),
+        trimmer: Trimmer::new(job.trial.malloc_trim),
+        trims: Trims::default(),
         lines,
         records: 0,
         calls: 0,
@@ -533,7 +539,11 @@ fn drive<M: Machine>(
 /// What a run has taken that began then, when its thread had had so much of the processor.
 fn cost(started: Instant, worked: Duration) -> Cost {
     let processor_seconds = processor_time().saturating_sub(worked).as_secs_f64();
-    Cost { seconds: started.elapsed().as_secs_f64(), processor_seconds }
+    Cost {
+        seconds: started.elapsed().as_secs_f64(),
+        processor_seconds,
+        greatest_memory: own::greatest_memory(),
+    }
 }
 
 /// Who charges stacks with what is wanted of the job, if anything is.
@@ -587,6 +597,7 @@ fn settings(
         recognition: recording.recognition.clone(),
         dynamic_thresholds: true,
         ignored: Vec::new(),
+        warnings: regime::warnings(tunables),
         tunables: set,
         processors: processors(&job.trial, header).online,
         break_offset: initial_break.0 % PAGE,
@@ -607,6 +618,9 @@ impl<M: Machine> Run<'_, M> {
                     tally.after_step(&mut self.engine);
                 }
                 continue;
+            }
+            if let Some(time) = self.trimmer.due(record.time.0, self.records) {
+                self.trim(time.0).map_err(|corruption| Stop::Corrupted(index, corruption))?;
             }
             let ending = self.metrics.before(&self.engine, record);
             let is_given = !ending.held.payload.is_null();
@@ -647,6 +661,21 @@ impl<M: Machine> Run<'_, M> {
         Ok(())
     }
 
+    /// Calls `malloc_trim(0)`, which the program did not.
+    #[cold]
+    fn trim(&mut self, time: u64) -> Result<(), Corruption> {
+        let before = self.engine.heap_mut().memory_mut().pages_now();
+        self.engine.heap_mut().trim(0)?;
+        let after = self.engine.heap_mut().memory_mut().pages_now();
+        self.metrics.trimmed(&mut self.engine, time);
+        let returned = before.saturating_sub(after) * PAGE;
+        self.trims.note(Trim { record: self.records, time, returned });
+        if let Some(tally) = &mut self.tally {
+            tally.after_step(&mut self.engine);
+        }
+        Ok(())
+    }
+
     /// The range begins here, or ends.
     #[cold]
     fn cross_boundary(&mut self) -> Result<(), Stop> {
@@ -669,6 +698,7 @@ impl<M: Machine> Run<'_, M> {
     fn begin_range(&mut self) {
         let watch = self.engine.heap_mut().observer_mut();
         *watch = Watch { calls: watch.calls.take(), ..Watch::default() };
+        self.trims = Trims::default();
         self.metrics.begin(&mut self.engine, self.records, self.time);
         self.slicing = Slicing::from(self.records, self.time, self.engine.heap().memory().heap_faults());
         if let Some(comparison) = &mut self.comparison {
@@ -821,6 +851,7 @@ impl<M: Machine> Run<'_, M> {
             requests: counters.asked,
             kernel: outcome::kernel_row(&counters.kernel),
             measured,
+            trims: self.trims.clone(),
             arenas: arena_rows(heap),
             thresholds: Thresholds {
                 first_mmap_threshold: before.mmap_threshold.unwrap_or(first_mmap_threshold),

@@ -2,6 +2,7 @@
 
 use crate::recognition::Recording;
 use crate::sizes;
+use crate::trims::TrimSchedule;
 use malloscope_allocator::memory::{HugePages, Transparent};
 use malloscope_allocator::release::Release;
 use malloscope_allocator::release::field::Field;
@@ -149,6 +150,12 @@ pub struct Trial {
     /// Environment variables to set, in place of recorded ones of the same name: `GLIBC_TUNABLES`,
     /// `MALLOC_ARENA_MAX`, …
     pub variables: Vec<(String, String)>,
+    /// Tunables that are as if the environment did not set them, by name.
+    #[serde(default)]
+    pub unset: Vec<String>,
+    /// When `malloc_trim(0)` is called, besides where the program did.
+    #[serde(default)]
+    pub malloc_trim: Option<TrimSchedule>,
     /// When the machine's kernel uses transparent huge pages; as recorded, if it is not said.
     pub transparent_huge_pages: Option<ThpMode>,
     /// Huge pages of the default size that are free in the machine's pool.
@@ -224,6 +231,10 @@ fn known_variables() -> String {
     Tunable::all().filter_map(Tunable::alias).collect::<Vec<_>>().join(", ")
 }
 
+pub(crate) fn tunable_named(name: &str) -> Result<Tunable, BadTrial> {
+    Tunable::named(name).ok_or_else(|| BadTrial::UnknownTunable { asked: name.to_owned() })
+}
+
 impl Trial {
     /// Whether the replay goes by exactly what the recording went by, so that its placements should
     /// be the recorded ones.
@@ -233,6 +244,8 @@ impl Trial {
             || !self.release_changes.is_empty()
             || !self.settings.is_empty()
             || !self.variables.is_empty()
+            || !self.unset.is_empty()
+            || self.malloc_trim.is_some()
             || self.transparent_huge_pages.is_some()
             || self.huge_pages != 0
             || self.processors.is_some()
@@ -248,6 +261,10 @@ impl Trial {
         let settings = self.settings.iter();
         parts.extend(settings.map(|(name, value)| format!("{name} {}", sizes::shortest(*value))));
         parts.extend(self.variables.iter().map(|(name, value)| format!("{name}={value}")));
+        if !self.unset.is_empty() {
+            parts.push(format!("{} unset", self.unset.join(" ")));
+        }
+        parts.extend(self.malloc_trim.map(|schedule| format!("malloc_trim {schedule}")));
         if self.memory != MemoryKind::default() {
             parts.push(format!("{} memory", self.memory.name()));
         }
@@ -282,6 +299,12 @@ impl Trial {
         }
         for (name, value) in &self.variables {
             option("--set", format!("{name}={value}"));
+        }
+        for name in &self.unset {
+            option("--unset", name.clone());
+        }
+        if let Some(schedule) = self.malloc_trim {
+            option("--malloc-trim", schedule.to_string());
         }
         if self.memory != MemoryKind::default() {
             option("--memory", self.memory.name().to_owned());
@@ -367,10 +390,11 @@ impl Trial {
             return Err(BadTrial::UnknownVariable { asked: asked.clone() });
         }
         let (mut tunables, mut ignored) = environment::read(&release, self.environment(&recording.header));
+        for name in &self.unset {
+            tunables.forget(tunable_named(name)?);
+        }
         for (name, value) in &self.settings {
-            let tunable =
-                Tunable::named(name).ok_or_else(|| BadTrial::UnknownTunable { asked: name.clone() })?;
-            ignored.extend(tunables.set(&release, tunable, *value).err());
+            ignored.extend(tunables.set(&release, tunable_named(name)?, *value).err());
         }
         Ok((tunables, ignored))
     }

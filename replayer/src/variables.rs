@@ -5,7 +5,7 @@
 //! several, or is in the program's `GLIBC_TUNABLES` already, goes there.
 
 use crate::recognition::Recording;
-use crate::trial::{BadTrial, Trial};
+use crate::trial::{BadTrial, Trial, tunable_named};
 use malloscope_allocator::tunables::Tunable;
 use malloscope_allocator::tunables::environment::{self, GLIBC_TUNABLES, Reader, SYSTEM_WIDE};
 
@@ -26,6 +26,9 @@ pub fn of(trial: &Trial, recording: &Recording) -> Result<Vec<Variable>, BadTria
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let (machines, mut variables): (Vec<Variable>, Vec<Variable>) =
         variables.partition(|(name, _)| name == SYSTEM_WIDE);
+    for name in &trial.unset {
+        unset(&mut variables, tunable_named(name)?);
+    }
     let in_one = trial.settings.len() > 1 && release.environment != Reader::Variables;
     for (name, value) in &trial.settings {
         let tunable = Tunable::named(name).ok_or_else(|| BadTrial::UnknownTunable { asked: name.clone() })?;
@@ -40,25 +43,34 @@ pub fn of(trial: &Trial, recording: &Recording) -> Result<Vec<Variable>, BadTria
     Ok(variables)
 }
 
+/// Leaves a tunable to the release.
+fn unset(variables: &mut Vec<Variable>, tunable: Tunable) {
+    let begins = begins(tunable);
+    for (_, string) in variables.iter_mut().filter(|(name, _)| name == GLIBC_TUNABLES) {
+        let others = string.split(':').filter(|part| !part.starts_with(&begins));
+        *string = others.collect::<Vec<_>>().join(":");
+    }
+    let is_alias = |name: &str| tunable.alias() == Some(name);
+    variables.retain(|(name, value)| !is_alias(name) && (name != GLIBC_TUNABLES || !value.is_empty()));
+}
+
 /// Sets one tunable, by a variable of its own unless it is to be `in_one` with others.
 fn set(variables: &mut Vec<Variable>, tunable: Tunable, value: u64, in_one: bool) {
-    let entry = format!("glibc.malloc.{}", tunable.name());
-    let begins = format!("{entry}=");
-    if let Some(alias) = tunable.alias() {
-        variables.retain(|(name, _)| name != alias);
+    let begins = begins(tunable);
+    let is_there = variables.iter().any(|(name, value)| name == GLIBC_TUNABLES && value.contains(&begins));
+    unset(variables, tunable);
+    match tunable.alias() {
+        Some(alias) if !is_there && !in_one => variables.push((alias.to_owned(), value.to_string())),
+        _ => match variables.iter_mut().find(|(name, _)| name == GLIBC_TUNABLES) {
+            Some((_, string)) => *string = format!("{string}:{begins}{value}"),
+            None => variables.push((GLIBC_TUNABLES.to_owned(), format!("{begins}{value}"))),
+        },
     }
-    let string = variables.iter_mut().find(|(name, _)| name == GLIBC_TUNABLES);
-    let is_there = string.as_ref().is_some_and(|(_, value)| value.contains(&begins));
-    match (tunable.alias(), string) {
-        (Some(alias), _) if !is_there && !in_one => variables.push((alias.to_owned(), value.to_string())),
-        (_, Some((_, string))) => {
-            let others = string.split(':').filter(|part| !part.is_empty() && !part.starts_with(&begins));
-            let mut parts: Vec<String> = others.map(str::to_owned).collect();
-            parts.push(format!("{entry}={value}"));
-            *string = parts.join(":");
-        }
-        (_, None) => variables.push((GLIBC_TUNABLES.to_owned(), format!("{entry}={value}"))),
-    }
+}
+
+/// What an entry of `GLIBC_TUNABLES` begins with.
+fn begins(tunable: Tunable) -> String {
+    format!("glibc.malloc.{}=", tunable.name())
 }
 
 #[cfg(test)]
@@ -118,6 +130,21 @@ mod tests {
                 expected,
                 "{version} {before:?} {settings:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_unset_is_in_no_variable() {
+        let set = "glibc.malloc.top_pad=1:glibc.rtld.nns=4";
+        let recording = recording("2.36", &[("GLIBC_TUNABLES", set), ("MALLOC_ARENA_MAX", "2")]);
+        for (unset, expected) in [
+            (vec!["top_pad"], vec![("GLIBC_TUNABLES", "glibc.rtld.nns=4"), ("MALLOC_ARENA_MAX", "2")]),
+            (vec!["arena_max"], vec![("GLIBC_TUNABLES", set)]),
+        ] {
+            let unset = unset.into_iter().map(str::to_owned).collect();
+            let variables = of(&Trial { unset, ..Trial::default() }, &recording).unwrap();
+            let expected = expected.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(variables, expected.collect::<Vec<_>>());
         }
     }
 

@@ -1,20 +1,22 @@
 //! `malloscope compare`: the same trace under several settings, side by side.
 
 use crate::Outcome;
+use crate::choice::choice;
 use crate::output::{self, Format};
-use crate::progress::Meter;
-use crate::trial::{RangeArg, TrialArgs};
+use crate::sweeping::{SweepArgs, Sweeper};
+use crate::trial::{RangeArg, TouchArg, TrialArgs};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use malloscope_replayer::range::Range;
+use malloscope_replayer::plan::recipes::Recipe;
+use malloscope_replayer::plan::usual::Known;
+use malloscope_replayer::plan::{Change, Plan};
+use malloscope_replayer::regime::Regime;
 use malloscope_replayer::report::{Comparison, Run, TraceInfo};
-use malloscope_replayer::run::Progress;
 use malloscope_replayer::sizes;
-use malloscope_replayer::sweep::{SweepProgress, sweep};
 use malloscope_replayer::trial::Trial;
+use malloscope_replayer::trims::TrimSchedule;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
 
 /// Replay a trace under several settings or glibc releases, side by side
 ///
@@ -29,6 +31,12 @@ pub struct Args {
     trace: PathBuf,
     #[command(flatten)]
     lists: Lists,
+    /// Settings that people hand on to each other, by name
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    recipe: Vec<RecipeArg>,
+    /// What is worth trying where nobody knows what to look for
+    #[arg(long, value_name = "WHICH")]
+    sweep: Option<SweepArg>,
     /// How to print the comparison
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
     format: CompareFormat,
@@ -37,6 +45,8 @@ pub struct Args {
     against: Option<String>,
     #[command(flatten)]
     range: RangeArg,
+    #[command(flatten)]
+    sweeping: SweepArgs,
     #[command(flatten)]
     trial: TrialArgs,
 }
@@ -87,41 +97,83 @@ struct Lists {
     /// The greatest request that is served by fastbins
     #[arg(long, value_name = "BYTES,…", value_delimiter = ',', value_parser = sizes::parse)]
     mxfast: Vec<u64>,
+    /// Huge pages: 0 for none, 1 for transparent ones, 2 for those of the pool
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    hugetlb: Vec<u64>,
+    /// Whether the thresholds move by themselves: setting any of the first four fixes them all
+    #[arg(long, value_name = "REGIME,…", value_delimiter = ',')]
+    thresholds: Vec<RegimeArg>,
+    /// Which bytes of its memory the program is taken to write; one holds for all runs [default: pages]
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',')]
+    touch: Vec<TouchArg>,
+    /// When `malloc_trim` is called, as the program did not: never, every 60s, on-idle:1s, once after:RECORDS
+    #[arg(long, value_name = "WHEN,…", value_delimiter = ',', value_parser = trim_schedule)]
+    malloc_trim: Vec<TrimArg>,
+}
+
+choice! {
+    /// Whether the thresholds move.
+    RegimeArg of Regime, Regime::meaning
+}
+
+choice! {
+    /// Settings that people hand on to each other.
+    RecipeArg of Recipe, Recipe::meaning
+}
+
+/// When `malloc_trim` is called, if at all.
+#[derive(Clone, Copy, Debug)]
+struct TrimArg(Option<TrimSchedule>);
+
+fn trim_schedule(text: &str) -> Result<TrimArg, String> {
+    if text == "never" { Ok(TrimArg(None)) } else { text.parse().map(|schedule| TrimArg(Some(schedule))) }
+}
+
+/// A sweep that is made of what is usual.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SweepArg {
+    /// One thing at a time in each regime of the thresholds, the recipes, and glibc releases: about 40 runs
+    Default,
 }
 
 impl Lists {
-    /// Every tunable that has values, with them.
-    fn tunables(self) -> Vec<(&'static str, Vec<u64>)> {
-        let all = [
-            ("mmap_threshold", self.mmap_threshold),
-            ("trim_threshold", self.trim_threshold),
-            ("top_pad", self.top_pad),
-            ("mmap_max", self.mmap_max),
-            ("arena_max", self.arena_max),
-            ("tcache_count", self.tcache_count),
-            ("tcache_max", self.tcache_max),
-            ("mxfast", self.mxfast),
-        ];
-        all.into_iter().filter(|(_, values)| !values.is_empty()).collect()
+    /// One touch policy is what all runs are made with.
+    fn for_all(&self, base: Trial) -> Trial {
+        let touch = match self.touch[..] {
+            [only] => only.into(),
+            _ => base.touch,
+        };
+        Trial { touch, ..base }
     }
-}
 
-/// The settings of every combination.
-fn combinations(lists: &[(&'static str, Vec<u64>)]) -> Vec<Vec<(String, u64)>> {
-    let mut combinations = vec![Vec::new()];
-    for (name, values) in lists {
-        combinations = combinations
-            .iter()
-            .flat_map(|settings: &Vec<(String, u64)>| {
-                values.iter().map(|&value| {
-                    let mut settings = settings.clone();
-                    settings.push(((*name).to_owned(), value));
-                    settings
-                })
-            })
-            .collect();
+    /// The changes of every list that has some.
+    fn changes(&self) -> Vec<Vec<Change>> {
+        let tunables: [(&'static str, &[u64]); 9] = [
+            ("mmap_threshold", &self.mmap_threshold),
+            ("trim_threshold", &self.trim_threshold),
+            ("top_pad", &self.top_pad),
+            ("mmap_max", &self.mmap_max),
+            ("arena_max", &self.arena_max),
+            ("tcache_count", &self.tcache_count),
+            ("tcache_max", &self.tcache_max),
+            ("mxfast", &self.mxfast),
+            ("hugetlb", &self.hugetlb),
+        ];
+        let mut lists = vec![
+            self.glibc.iter().cloned().map(Change::Release).collect(),
+            self.thresholds.iter().map(|regime| Change::Thresholds(regime.0)).collect(),
+        ];
+        let settings = |(name, values): (&'static str, &[u64])| {
+            values.iter().map(|&value| Change::Setting(name, value)).collect::<Vec<_>>()
+        };
+        lists.extend(tunables.map(settings));
+        if self.touch.len() > 1 {
+            lists.push(self.touch.iter().map(|&touch| Change::Touch(touch.into())).collect());
+        }
+        lists.push(self.malloc_trim.iter().map(|trim| Change::Trim(trim.0)).collect());
+        lists.retain(|list| !list.is_empty());
+        lists
     }
-    combinations
 }
 
 /// Puts the run of this name first, where the others are measured against it.
@@ -134,38 +186,48 @@ fn put_first(runs: &mut [Run], name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is to be run.
+fn plan(args: &Args, base: &Trial, sweeper: &mut Sweeper<'_>) -> anyhow::Result<Plan> {
+    let mut plan = Plan::new(base.clone());
+    let lists = args.lists.changes();
+    if !lists.is_empty() {
+        plan.add_grid(&lists);
+    }
+    args.recipe.iter().for_each(|recipe| plan.add_recipe(recipe.0));
+    if args.sweep.is_some() {
+        // What can matter is known when it has been replayed once.
+        let first = sweeper.run(std::slice::from_ref(base))?;
+        let known = first.first().and_then(Known::of).context("the release is not known")?;
+        plan.add_usual(&known);
+        plan.add_usual_releases(&known);
+    }
+    Ok(plan)
+}
+
 pub fn run(args: Args) -> Outcome {
-    let mut releases: Vec<Option<String>> = args.lists.glibc.iter().cloned().map(Some).collect();
-    let lists = args.lists.tunables();
-    if releases.is_empty() && lists.is_empty() {
+    let asks_for_something =
+        !args.lists.changes().is_empty() || !args.recipe.is_empty() || args.sweep.is_some();
+    if !asks_for_something {
         bail!(
-            "there is nothing to compare: say, for example, --mmap-threshold 64K,128K,1M,32M \
-             or --glibc 2.31,2.36,2.43"
+            "there is nothing to compare: say, for example, --mmap-threshold 64K,128K,1M,32M, \
+             --glibc 2.31,2.36,2.43 or --sweep default"
         );
     }
-    if releases.is_empty() {
-        releases.push(None);
-    }
-    let base: Trial = args.trial.into();
-    let mut names = vec!["as recorded".to_owned()];
-    let mut trials = vec![base.clone()];
-    for release in releases {
-        for settings in combinations(&lists) {
-            let changed = Trial { release: release.clone(), settings, ..Trial::default() };
-            names.push(changed.name());
-            let settings = changed.settings;
-            let settings = base.settings.iter().cloned().chain(settings).collect();
-            trials.push(Trial { release: release.clone(), settings, ..base.clone() });
-        }
-    }
+    let base = args.lists.for_all(args.trial.clone().into());
+    let mut sweeper = args.sweeping.sweeper(&args.trace, args.range.range, "comparing")?;
     let trace = TraceInfo::of(&args.trace)?;
-    let outcomes = run_all(&args.trace, &trials, args.range.range)?;
-    let runs = names.into_iter().zip(outcomes).map(|(name, outcome)| Run { name, outcome });
-    let mut runs: Vec<Run> = runs.collect();
-    if let Some(name) = &args.against {
-        put_first(&mut runs, name)?;
+    let plan = plan(&args, &base, &mut sweeper)?;
+    for name in plan.left_out() {
+        eprintln!("malloscope: “{name}” contradicts itself, and is left out");
     }
-    let comparison = Comparison { trace, runs };
+    let comparison = sweeper.compare(trace, &plan)?;
+    print(&args, comparison)
+}
+
+fn print(args: &Args, mut comparison: Comparison) -> Outcome {
+    if let Some(name) = &args.against {
+        put_first(&mut comparison.runs, name)?;
+    }
     match args.format {
         CompareFormat::Terminal => output::print_comparison(&comparison, Format::Terminal)?,
         CompareFormat::Json => output::print_comparison(&comparison, Format::Json)?,
@@ -174,23 +236,4 @@ pub fn run(args: Args) -> Outcome {
         CompareFormat::Differences => output::print_differences(&comparison)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Replays every trial, and says how far they are.
-pub fn run_all(
-    trace: &std::path::Path,
-    trials: &[Trial],
-    range: Option<Range>,
-) -> anyhow::Result<Vec<malloscope_replayer::outcome::Outcome>> {
-    let meter = Mutex::new((Meter::new("comparing"), vec![0; trials.len()]));
-    let report = |at: SweepProgress| {
-        let mut guard = meter.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let (meter, done) = &mut *guard;
-        done[at.trial] = at.progress.done;
-        let total = at.progress.total.map(|total| total * trials.len() as u64);
-        meter.update(Progress { done: done.iter().sum(), total });
-    };
-    let outcomes = sweep(&super::launcher()?, trace, trials, range, &report);
-    meter.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).0.finish();
-    outcomes.with_context(|| format!("while replaying {}", trace.display()))
 }

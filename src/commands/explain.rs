@@ -3,7 +3,7 @@
 use super::dump::print_stack;
 use super::heap::{go_to, open};
 use crate::progress::Meter;
-use crate::trial::{ReleaseArg, TrialArgs};
+use crate::trial::{SingleArgs, TrialArgs};
 use crate::{Outcome, names, output};
 use clap::ValueEnum;
 use malloscope_replayer::explore::{ExploreError, Explorer, Next, Step, Watched};
@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
     format: ExplainFormat,
     #[command(flatten)]
-    release: ReleaseArg,
+    single: SingleArgs,
     #[command(flatten)]
     trial: TrialArgs,
 }
@@ -82,7 +82,7 @@ pub fn run(args: Args) -> Outcome {
         false => Stacks::default(),
     };
     let mut names = names::namer(&args.trace, &stacks)?;
-    let mut explorer = open(&args.trace, &args.release.of(args.trial))?;
+    let mut explorer = open(&args.trace, &args.single.of(args.trial))?;
     let mut out = output::open(None)?;
     go_to(&mut explorer, args.at)?;
     let mut steps = Vec::new();

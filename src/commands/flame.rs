@@ -5,7 +5,7 @@ use crate::Outcome;
 use crate::choice::choice;
 use crate::filter::{self, FilterArgs};
 use crate::progress::Meter;
-use crate::trial::{ReleaseArg, TrialArgs};
+use crate::trial::{SingleArgs, TrialArgs};
 use crate::{names, output};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -62,7 +62,7 @@ pub struct Args {
     #[command(flatten)]
     difference: DifferenceArgs,
     #[command(flatten)]
-    release: ReleaseArg,
+    single: SingleArgs,
     #[command(flatten)]
     trial: TrialArgs,
 }
@@ -155,7 +155,7 @@ struct Side {
 
 pub fn run(args: Args) -> Outcome {
     let what = args.of.0;
-    let trial = args.release.of(args.trial);
+    let trial = args.single.of(args.trial);
     if !what.needs_replay() && trial != Trial::default() {
         bail!("`{}` is what the program did, whatever the settings: leave them out", what.name());
     }

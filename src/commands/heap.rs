@@ -3,7 +3,7 @@
 use crate::Outcome;
 use crate::output::{self, Format};
 use crate::progress::Meter;
-use crate::trial::{ReleaseArg, TrialArgs};
+use crate::trial::{SingleArgs, TrialArgs};
 use anyhow::Context;
 use malloscope_replayer::explore::{Explorer, Watched};
 use malloscope_replayer::report::heap::HeapReport;
@@ -31,13 +31,13 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    release: ReleaseArg,
+    single: SingleArgs,
     #[command(flatten)]
     trial: TrialArgs,
 }
 
 pub fn run(args: Args) -> Outcome {
-    let mut explorer = open(&args.trace, &args.release.of(args.trial))?;
+    let mut explorer = open(&args.trace, &args.single.of(args.trial))?;
     let record = args.at.unwrap_or(u64::MAX);
     go_to(&mut explorer, record)?;
     let mut latest = explorer.step()?;

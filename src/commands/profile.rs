@@ -4,7 +4,7 @@ use super::{record, replay};
 use crate::Outcome;
 use crate::output::{self, Format};
 use crate::stacks::StackArgs;
-use crate::trial::{ReleaseArg, TrialArgs};
+use crate::trial::{SingleArgs, TrialArgs};
 use anyhow::Context;
 use malloscope_recorder::{RecordedProcess, Sampling};
 use malloscope_replayer::report::units::count;
@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
     format: Format,
     #[command(flatten)]
-    release: ReleaseArg,
+    single: SingleArgs,
     #[command(flatten)]
     trial: TrialArgs,
     /// The program and its arguments
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> Outcome {
         return Ok(ExitCode::from(recorded.exit_code()));
     };
     tell_others(&recorded.traces, busiest);
-    let job = Job::of(&busiest.path, args.release.of(args.trial));
+    let job = Job::of(&busiest.path, args.single.of(args.trial));
     let report = replay::report(&busiest.path, job)?;
     output::print_report(&report, args.format)?;
     if args.output.is_some() {

@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::output::{self, Format};
 use crate::progress::Waiting;
+use crate::sweeping::SweepArgs;
 use crate::trial::{ThpArg, TouchArg};
 use anyhow::{Context, bail};
 use malloscope_recorder::witness::{self, Seen, Witnessed};
@@ -51,6 +52,8 @@ pub struct Args {
     /// When the kernel uses transparent huge pages, for `hugetlb=1` [default: as recorded, or madvise]
     #[arg(long, value_name = "MODE")]
     thp: Option<ThpArg>,
+    #[command(flatten)]
+    sweep: SweepArgs,
     /// The program, and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
@@ -80,7 +83,7 @@ pub fn run(args: Args) -> Outcome {
         trial.variables.clone_from(&variables);
         spelled.push(variables);
     }
-    let predicted = super::compare::run_all(&args.trace, &trials, None)?;
+    let predicted = args.sweep.sweeper(&args.trace, None, "predicting")?.run(&trials)?;
     let recorded = spelled.first().map_or(0, Vec::len);
     let mut waiting = Waiting::new();
     let mut settings = Vec::new();

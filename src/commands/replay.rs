@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::names;
 use crate::output::{self, Format};
 use crate::progress::Meter;
-use crate::trial::{RangeArg, ReleaseArg, TrialArgs};
+use crate::trial::{RangeArg, SingleArgs, TrialArgs};
 use anyhow::Context;
 use clap::ValueEnum;
 use malloscope_replayer::blame::What;
@@ -52,7 +52,7 @@ pub struct Args {
     #[command(flatten)]
     pub range: RangeArg,
     #[command(flatten)]
-    pub release: ReleaseArg,
+    pub single: SingleArgs,
     #[command(flatten)]
     pub trial: TrialArgs,
 }
@@ -98,7 +98,7 @@ impl Args {
 pub fn run(args: Args) -> Outcome {
     let lines = args.lines();
     let writes_lines = lines.is_some();
-    let trial = args.release.of(args.trial);
+    let trial = args.single.of(args.trial);
     let job = Job { lines, range: args.range.range, ..Job::of(&args.trace, trial) };
     if args.follow {
         return follow(&args.trace, job, args.format);

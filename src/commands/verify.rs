@@ -3,7 +3,7 @@
 use super::replay::replay;
 use crate::Outcome;
 use crate::output;
-use crate::trial::{ReleaseArg, TrialArgs};
+use crate::trial::{SingleArgs, TrialArgs};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use malloscope_replayer::fidelity::Fidelity;
@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
     format: VerifyFormat,
     #[command(flatten)]
-    release: ReleaseArg,
+    single: SingleArgs,
     #[command(flatten)]
     trial: TrialArgs,
 }
@@ -43,7 +43,7 @@ enum VerifyFormat {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let job = Job { compare: true, ..Job::of(&args.trace, args.release.of(args.trial)) };
+    let job = Job { compare: true, ..Job::of(&args.trace, args.single.of(args.trial)) };
     let outcome = replay(&job, &mut io::sink())?;
     for damage in &outcome.damage {
         eprintln!("malloscope: {damage}");

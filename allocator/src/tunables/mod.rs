@@ -109,6 +109,19 @@ pub enum Unit {
     Number,
 }
 
+/// The tunables that end the moving of the thresholds when they are set, to whatever value, and what malloc goes by
+/// as long as they are not (glibc: `DEFAULT_TOP_PAD`, …).
+pub const FIXING: [(Tunable, u64); 4] = [
+    (Tunable::TopPad, DEFAULT_TOP_PAD),
+    (Tunable::MmapThreshold, DEFAULT_MMAP_THRESHOLD),
+    (Tunable::TrimThreshold, DEFAULT_TRIM_THRESHOLD),
+    (Tunable::MmapMax, DEFAULT_MMAP_MAX),
+];
+pub(crate) const DEFAULT_TOP_PAD: u64 = 128 << 10;
+pub(crate) const DEFAULT_MMAP_THRESHOLD: u64 = 128 << 10;
+pub(crate) const DEFAULT_TRIM_THRESHOLD: u64 = 128 << 10;
+pub(crate) const DEFAULT_MMAP_MAX: u64 = 65536;
+
 const COUNT: usize = 13;
 const ANY: Kind = Kind::Size { least: 0 };
 const POSITIVE: Kind = Kind::Size { least: 1 };
@@ -269,6 +282,11 @@ impl Tunable {
         TABLE.iter().find(|row| row.alias == Some(name)).map(|row| row.tunable)
     }
 
+    /// Whether malloc of this release goes by this value, if it is set.
+    pub fn takes(self, release: &Release, value: u64) -> bool {
+        Tunables::default().set(release, self, value).is_ok()
+    }
+
     /// The value as the loader keeps it, if it is within the bounds of the loader's list (glibc:
     /// `do_tunable_update_val`). A negative number is a very large one.
     fn admitted(self, release: &Release, value: u64) -> Option<u64> {
@@ -383,6 +401,11 @@ impl Tunables {
             }
         };
         Err(Ignored { setting: format!("{}={}", tunable.name(), shown(value)), release: release.name, why })
+    }
+
+    /// As if one had not been set.
+    pub fn forget(&mut self, tunable: Tunable) {
+        self.values[tunable as usize] = None;
     }
 
     /// Those that were set, in the order malloc reads them.

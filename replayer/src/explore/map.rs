@@ -7,6 +7,7 @@ use super::Moment;
 use super::births::{Birth, Births};
 use super::ear::Ear;
 use crate::engine::Engine;
+use crate::trims::Trimmer;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::arena::ArenaId;
 use malloscope_allocator::bins::Bin;
@@ -419,7 +420,8 @@ pub(super) fn draw(now: &Moment, initial_break: Address) -> HeapMap {
 
 /// The map of a heap that is not explored.
 pub(crate) fn of(engine: &Engine<Simulated, Ear>, initial_break: u64) -> HeapMap {
-    let now = Moment { engine: engine.clone(), births: Births::default(), made: 0, time: Nanos(0) };
+    let (engine, births, trimmer) = (engine.clone(), Births::default(), Trimmer::new(None));
+    let now = Moment { engine, births, trimmer, made: 0, time: Nanos(0) };
     draw(&now, Address(initial_break))
 }
 

@@ -24,9 +24,11 @@ mod tape;
 mod tests;
 
 use crate::engine::{Answer, Engine, Held};
+use crate::report::units;
 use crate::run::{Fork, Lineage, Progress, beginning, simulated, standing_machine, twin};
 use crate::standing::{self, Unusable};
 use crate::trial::{BadTrial, MemoryKind, Trial, WordWidth};
+use crate::trims::Trimmer;
 use crate::turn::Extent;
 use births::Births;
 use ear::Ear;
@@ -127,6 +129,7 @@ pub struct Step {
 struct Moment {
     engine: Engine<Simulated, Ear>,
     births: Births,
+    trimmer: Trimmer,
     /// Records replayed.
     made: u64,
     time: Nanos,
@@ -351,6 +354,12 @@ impl Explorer {
                 self.tops.clear();
                 self.tops.extend(engine.heap().arenas().iter().map(|arena| arena.top()));
             }
+            if turn.extent != Extent::Step
+                && let Some(time) = self.now.trimmer.due(record.time.0, self.now.made)
+            {
+                self.trim(time)?;
+            }
+            let engine = &mut self.now.engine;
             let handed = record.call.handed().map(|pointer| engine.slot(pointer)).unwrap_or_default();
             let had_cache = engine.heap().cache_chunk_of(engine.thread_of(record.thread)).is_some();
             let answer = match engine.take_turn(&turn, &record) {
@@ -371,6 +380,22 @@ impl Explorer {
             return Ok(Some(Made { record, number: turn.index, stack, handed, had_cache, answer }));
         }
         Ok(None)
+    }
+
+    /// Calls `malloc_trim(0)`, which the program did not.
+    #[cold]
+    fn trim(&mut self, time: Nanos) -> Result<(), ExploreError> {
+        if let Err(corruption) = self.now.engine.heap_mut().trim(0) {
+            self.corrupted = Some((self.now.made, corruption.to_string()));
+            return self.require_sound();
+        }
+        if let Some(events) = self.now.engine.heap().observer().heard() {
+            self.meanwhile.push(format!("before, at {}, malloc_trim is called", units::nanos(time.0)));
+            self.meanwhile.extend(decision::clauses(events, self.now.engine.heap(), &self.tops));
+        }
+        // What follows is the call's own.
+        self.now.engine.heap_mut().observer_mut().begin();
+        Ok(())
     }
 
     /// An exiting thread has given back a chunk.
@@ -447,6 +472,7 @@ fn begin(trace: &Path, trial: &Trial) -> Result<Beginning, ExploreError> {
         let fork = Fork::of(&source, until, header.program.pid, &mut damage, &mut replay)?;
         fork.make(&mut engine);
     }
-    let moment = Moment { engine, births: Births::default(), made: 0, time: Nanos(0) };
+    let trimmer = Trimmer::new(trial.malloc_trim);
+    let moment = Moment { engine, births: Births::default(), trimmer, made: 0, time: Nanos(0) };
     Ok(Beginning { moment, tape: Tape::new(source, damage), initial_break, total })
 }

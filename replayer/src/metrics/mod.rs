@@ -12,6 +12,9 @@
 //! | pinned | in the main heap, free bytes below the end of the highest live chunk: they cannot be returned by moving the program break |
 //! | cached | free chunks in threads' caches |
 //! | faults | first touches of pages: minor faults |
+//!
+//! Resident memory has two means: over the records, and over the time between the first and the last of them, which is
+//! what a machine pays for. They differ where a program does nothing for a while.
 
 pub(crate) mod live;
 pub mod series;
@@ -78,6 +81,38 @@ struct Course {
     since: Since,
     resident_sum: u128,
     resident_terms: u64,
+    over_time: OverTime,
+}
+
+/// The integral of the resident pages over time: what was true at one moment holds until the next.
+#[derive(Clone, Copy, Debug, Default)]
+struct OverTime {
+    began: Option<u64>,
+    latest: u64,
+    pages: u64,
+    page_nanos: u128,
+}
+
+impl OverTime {
+    #[inline]
+    fn note(&mut self, pages: u64, time: u64) {
+        if self.began.is_none() {
+            (self.began, self.latest) = (Some(time), time);
+        }
+        // Of calls that overlapped, one may carry an earlier time than the one before it.
+        if time > self.latest {
+            self.page_nanos += u128::from(self.pages) * u128::from(time - self.latest);
+            self.latest = time;
+        }
+        self.pages = pages;
+    }
+
+    /// Pages on average; nothing if no time has passed.
+    fn mean(&self) -> Option<u64> {
+        let nanos = self.latest - self.began?;
+        let pages = self.page_nanos.checked_div(u128::from(nanos))?;
+        u64::try_from(pages).ok()
+    }
 }
 
 impl Course {
@@ -88,6 +123,7 @@ impl Course {
             since: Since::beginning(),
             resident_sum: 0,
             resident_terms: 0,
+            over_time: OverTime::default(),
         }
     }
 }
@@ -238,6 +274,7 @@ impl Metrics {
             let pages = engine.heap_mut().memory_mut().pages_now();
             self.course.resident_sum += u128::from(pages);
             self.course.resident_terms += 1;
+            self.course.over_time.note(pages, record.time.0);
             self.course.since.greatest_resident =
                 self.course.since.greatest_resident.max(pages * self.page_size);
         }
@@ -278,6 +315,14 @@ impl Metrics {
         }
     }
 
+    /// Memory was given back at this time, between two records.
+    pub(crate) fn trimmed<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, time: u64) {
+        let pages = engine.heap_mut().memory_mut().pages_now();
+        let over_time = &mut self.course.over_time;
+        over_time.note(over_time.pages, time);
+        over_time.note(pages, time);
+    }
+
     /// The break or what is mapped may have changed.
     #[cold]
     fn kernel_called<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, index: u64) {
@@ -308,6 +353,7 @@ impl Metrics {
             let records = (index + 1).saturating_sub(self.before.records + self.course.resident_terms);
             self.course.resident_sum += u128::from(pages) * u128::from(records);
             self.course.resident_terms += records;
+            self.course.over_time.note(pages, time);
         }
         let program_break = engine.heap().memory().program_break() - self.initial_break;
         let pinned = self.pinned(engine);
@@ -410,7 +456,7 @@ impl Metrics {
         residency: Residency,
         last: u64,
     ) -> Measured {
-        let Course { peaks, series, resident_sum, resident_terms, .. } = &mut self.course;
+        let Course { peaks, series, resident_sum, resident_terms, over_time, .. } = &mut self.course;
         // What was reached before does not count, and what was reached within a call is no less reached.
         if residency.greatest_pages > self.before.greatest_pages {
             peaks.resident.note(residency.greatest_pages * self.page_size, last);
@@ -424,6 +470,7 @@ impl Metrics {
             system: system_bytes(engine),
             resident: residency.pages * self.page_size,
             mean_resident: u64::try_from(mean_pages).unwrap_or(u64::MAX) * self.page_size,
+            mean_resident_over_time: over_time.mean().map(|pages| pages * self.page_size),
             pinned: self.pinned(engine),
             faults: residency.faults - self.before.faults,
             program_break: engine.heap().memory().program_break() - self.initial_break,
@@ -444,6 +491,9 @@ pub struct Measured {
     pub resident: u64,
     /// Resident memory, on average over the records.
     pub mean_resident: u64,
+    /// Resident memory, on average over time; nothing if no time passed.
+    #[serde(default)]
+    pub mean_resident_over_time: Option<u64>,
     /// Pinned memory.
     pub pinned: u64,
     /// Minor faults: a number, not bytes.

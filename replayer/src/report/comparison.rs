@@ -4,6 +4,7 @@ use super::csv::write_row;
 use super::units::{bytes, count, signed_bytes, signed_count};
 use super::{Comparison, Line, Section, Table};
 use crate::outcome::Outcome;
+use crate::plan::recipes::Recipe;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
@@ -28,13 +29,18 @@ const fn number(name: &'static str, meaning: &'static str, value: fn(&Outcome) -
 }
 
 /// Every number that runs are compared by, in the order they are shown.
-pub const MEASURES: [Measure; 16] = [
+pub const MEASURES: [Measure; 18] = [
     in_bytes("resident, peak", "The most pages in memory at any time.", |run| {
         run.measured.peaks.resident.bytes
     }),
     in_bytes("resident, mean", "Pages in memory, on average over the calls.", |run| {
         run.measured.mean_resident
     }),
+    in_bytes(
+        "resident, mean over time",
+        "Pages in memory, on average over the time between the first and the last record; 0 if no time passed.",
+        |run| run.measured.mean_resident_over_time.unwrap_or(0),
+    ),
     in_bytes("resident, end", "Pages in memory after the last call.", |run| run.measured.resident),
     in_bytes("system, peak", "The most that malloc ever had from the kernel.", |run| {
         run.measured.peaks.system.bytes
@@ -60,6 +66,7 @@ pub const MEASURES: [Measure; 16] = [
     number("madvise", "Calls of madvise: pages of arenas given back, and huge pages asked for.", |run| {
         run.kernel.madvise
     }),
+    number("kernel calls", "All calls of the kernel together.", |run| run.kernel.total()),
     number("served by tcache", "Requests that the thread's own cache served, without a lock.", |run| {
         served(run, "tcache")
     }),
@@ -92,7 +99,7 @@ impl Measure {
 }
 
 /// Writes what runs are compared by as CSV: a line for each number, and for each run its value and what it
-/// has more than the first run's.
+/// has more than the first run's. What whoever set something should know follows, as values of `warning`.
 ///
 /// # Errors
 ///
@@ -108,6 +115,11 @@ pub fn write_csv(runs: &[(&str, &Outcome)], out: &mut dyn Write) -> io::Result<(
             write_row([measure.name, unit, name, &value.to_string(), &by.to_string()], out)?;
         }
     }
+    for (name, outcome) in runs {
+        for warning in &outcome.settings.warnings {
+            write_row(["warning", "text", name, warning, ""], out)?;
+        }
+    }
     Ok(())
 }
 
@@ -115,7 +127,80 @@ fn served(outcome: &Outcome, from: &str) -> u64 {
     outcome.served.iter().find(|row| row.from == from).map_or(0, |row| row.requests)
 }
 
+/// As many runs have a column each; of more, each has a row.
+const COLUMNS: usize = 6;
+
 pub(super) fn sections(comparison: &Comparison) -> Vec<Section> {
+    let (table, note) = match comparison.runs.len() {
+        ..=COLUMNS => (by_column(comparison), "Below each number: the difference from the first run."),
+        _ => (
+            by_row(comparison),
+            "In brackets: the difference from the first run. The other numbers: --format csv.",
+        ),
+    };
+    let mut lines = vec![Line::Text(comparison.trace.command()), Line::Text(conditions(comparison))];
+    lines.extend(memory(comparison).map(Line::Text));
+    let damage = comparison.runs.first().map(|run| run.outcome.damage.clone()).unwrap_or_default();
+    lines.extend(damage.into_iter().map(Line::Warning));
+    lines.extend(ignored(comparison).into_iter().map(Line::Warning));
+    let mut notes = vec![note.to_owned()];
+    notes.extend(recipes(comparison));
+    notes.extend(warning(comparison));
+    vec![Section { title: String::new(), lines, table: Some(table), notes }]
+}
+
+/// What the sweep took of this machine's memory.
+fn memory(comparison: &Comparison) -> Option<String> {
+    let greatest = comparison.runs.iter().map(|run| run.outcome.cost.greatest_memory).max()?;
+    let workers = comparison.workers as u64;
+    (greatest > 0 && workers > 0).then(|| {
+        format!(
+            "{} at a time, each in a process of its own, which took {} at most: {} for all",
+            match workers {
+                1 => "1 run".to_owned(),
+                _ => format!("{} runs", count(workers)),
+            },
+            bytes(greatest),
+            bytes(greatest * workers)
+        )
+    })
+}
+
+/// What the recipes among the runs set.
+fn recipes(comparison: &Comparison) -> Option<String> {
+    let is_run = |recipe: &Recipe| comparison.runs.iter().any(|run| run.name == recipe.run_name());
+    let lines: Vec<String> = Recipe::ALL.into_iter().filter(is_run).map(Recipe::line).collect();
+    (!lines.is_empty()).then(|| format!("The recipes: {}.", lines.join("; ")))
+}
+
+/// The measures that matter most, of which many runs have a column each.
+const OF_MANY: [&str; 5] =
+    ["resident, peak", "resident, mean", "resident, end", "minor faults", "kernel calls"];
+
+/// A row for each run.
+fn by_row(comparison: &Comparison) -> Table {
+    let measures: Vec<&Measure> = MEASURES.iter().filter(|measure| OF_MANY.contains(&measure.name)).collect();
+    let titles: Vec<String> = measures.iter().map(|measure| format!("#{}", measure.name)).collect();
+    let mut names = vec!["run", "thresholds"];
+    names.extend(titles.iter().map(String::as_str));
+    let mut table = Table::with_columns(&names);
+    for (place, run) in comparison.runs.iter().enumerate() {
+        let cell = |measure: &&Measure| {
+            let (value, base) = (measure.of(&run.outcome), measure.of(&comparison.runs[0].outcome));
+            match place {
+                0 => measure.shown(value),
+                _ if value == base => format!("{} (=)", measure.shown(value)),
+                _ => format!("{} ({})", measure.shown(value), measure.difference(value, base)),
+            }
+        };
+        let head = [run.name.clone(), regime(&run.outcome).to_owned()];
+        table.push(head.into_iter().chain(measures.iter().map(cell)));
+    }
+    table
+}
+
+/// A column for each run.
+fn by_column(comparison: &Comparison) -> Table {
     let mut names = vec![String::new()];
     names.extend(comparison.runs.iter().map(|run| format!("#{}", run.name)));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -125,13 +210,7 @@ pub(super) fn sections(comparison: &Comparison) -> Vec<Section> {
     for measure in &MEASURES {
         push_measure(&mut table, comparison, measure);
     }
-    let mut lines = vec![Line::Text(comparison.trace.command()), Line::Text(conditions(comparison))];
-    let damage = comparison.runs.first().map(|run| run.outcome.damage.clone()).unwrap_or_default();
-    lines.extend(damage.into_iter().map(Line::Warning));
-    lines.extend(ignored(comparison).into_iter().map(Line::Warning));
-    let mut notes = vec!["Below each number: the difference from the first run.".to_owned()];
-    notes.extend(warning(comparison));
-    vec![Section { title: String::new(), lines, table: Some(table), notes }]
+    table
 }
 
 /// The values of all runs, and below them the differences, unless there are none.
@@ -157,7 +236,7 @@ fn ignored(comparison: &Comparison) -> Vec<String> {
         let (version, release) = (settings.unknown_version.as_ref()?, &settings.release);
         Some(format!("glibc {version} is newer than any release known; it was replayed as {release}"))
     });
-    let ignored = settings().flat_map(|settings| settings.ignored.iter().cloned());
+    let ignored = settings().flat_map(|settings| settings.ignored.iter().chain(&settings.warnings).cloned());
     let mut said: Vec<String> = Vec::new();
     for sentence in unknown.chain(ignored) {
         if !said.contains(&sentence) {

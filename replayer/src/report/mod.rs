@@ -138,6 +138,8 @@ pub struct Comparison {
     pub trace: TraceInfo,
     /// What each run is called, and what came of it.
     pub runs: Vec<Run>,
+    /// Runs that were made at one time.
+    pub workers: usize,
 }
 
 /// A run with a name.

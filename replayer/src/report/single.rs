@@ -175,9 +175,10 @@ fn unknown(outcome: &Outcome) -> Option<Line> {
     Some(Line::Warning(said))
 }
 
-/// What was set and would be ignored.
+/// What was set and would be ignored, and what whoever set something should know.
 fn ignored(outcome: &Outcome) -> impl Iterator<Item = Line> + '_ {
-    outcome.settings.ignored.iter().cloned().map(Line::Warning)
+    let settings = &outcome.settings;
+    settings.ignored.iter().chain(&settings.warnings).cloned().map(Line::Warning)
 }
 
 fn oddities(outcome: &Outcome) -> Vec<Line> {
