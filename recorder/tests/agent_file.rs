@@ -31,11 +31,15 @@ fn has_flag(flag: DynamicFlags) -> bool {
 
 #[test]
 fn it_needs_no_library_and_runs_nothing_when_it_is_loaded() {
-    for tag in
-        [elf::DT_NEEDED, elf::DT_INIT, elf::DT_INIT_ARRAY, elf::DT_FINI, elf::DT_FINI_ARRAY, elf::DT_RUNPATH]
-    {
+    for tag in [elf::DT_NEEDED, elf::DT_INIT, elf::DT_INIT_ARRAY, elf::DT_FINI, elf::DT_RUNPATH] {
         assert_eq!(value(tag), None, "tag {tag:#x}");
     }
+}
+
+#[test]
+fn at_the_end_of_a_program_it_runs_one_function() {
+    let bytes = value(elf::DT_FINI_ARRAYSZ);
+    assert_eq!(bytes, Some(size_of::<u64>() as u64));
 }
 
 #[test]

@@ -10,8 +10,10 @@ use malloscope_allocator::heap::Heap;
 use malloscope_allocator::layout::Layout;
 use malloscope_allocator::observe::Observer;
 use malloscope_allocator::thread::ThreadId;
+use malloscope_traces::untouched::Untouched;
 use malloscope_traces::{Call, Placed, Pointer, Record, Slot, Thread};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// No process has so much memory.
 const FARTHEST: u64 = 1 << 47;
@@ -46,6 +48,9 @@ const MOST_THREADS: usize = 1 << 15;
 /// What `pthread_create` returns where there are too many.
 const EAGAIN: u64 = 11;
 
+/// What is shorter is touched or not as a whole, and its head has been.
+const PAGE: u64 = 4096;
+
 /// Calls that could not be made as they were recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Oddities {
@@ -75,6 +80,11 @@ pub struct Engine<M, O> {
     slots: Vec<Held>,
     stacks: Stacks,
     touch: Touch,
+    /// Which memory the program was seen not to touch, and the number of the record that is replayed.
+    untouched: Option<Arc<Untouched>>,
+    record: u64,
+    /// Bytes that were not touched because of that.
+    spared: u64,
     /// Whether the trace says which requests were refused.
     outcomes_are_known: bool,
     oddities: Oddities,
@@ -119,6 +129,9 @@ impl<M: Machine, O: Observer> Engine<M, O> {
             slots: Vec::new(),
             stacks: Stacks::default(),
             touch,
+            untouched: None,
+            record: 0,
+            spared: 0,
             outcomes_are_known,
             oddities: Oddities::default(),
             unborn: HashSet::new(),
@@ -127,6 +140,16 @@ impl<M: Machine, O: Observer> Engine<M, O> {
             standing: HashMap::new(),
             met: HashMap::new(),
         }
+    }
+
+    /// This memory was seen not to be touched, of the allocations that records of these numbers make.
+    pub(crate) fn spare(&mut self, untouched: Option<Arc<Untouched>>) {
+        self.untouched = untouched;
+    }
+
+    /// Bytes that were not touched because the program was seen not to.
+    pub fn spared(&self) -> u64 {
+        self.spared
     }
 
     /// The heap stood already: these are its allocations, by their addresses, and its threads, by the kernel's
@@ -232,6 +255,7 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     /// As [`execute`](Self::execute).
     #[inline]
     pub(crate) fn take_turn(&mut self, turn: &Turn, record: &Record) -> Result<Answer, Corruption> {
+        self.record = turn.index;
         let is_usual = turn.extent == Extent::Whole && turn.during.is_none() && !self.heap.has_delayed();
         if is_usual { self.execute(record) } else { self.take_rare_turn(turn, record) }
     }
@@ -373,7 +397,7 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         let request = M::Layout::cut(request);
         match got {
             Ok(payload) => {
-                self.touch(payload, request, 0);
+                self.touch(payload, request, 0, seen);
                 self.hold(seen, Held { payload, request });
                 Ok(Answer::Payload(payload))
             }
@@ -419,7 +443,7 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         match self.heap.realloc(thread, held.payload, Request(request)) {
             Ok(payload) => {
                 let kept = if payload.is_null() { 0 } else { held.request };
-                self.touch(payload, request, kept);
+                self.touch(payload, request, kept, to);
                 self.hold(old, Held::default());
                 self.hold(to, Held { payload, request });
                 Ok(Answer::Payload(payload))
@@ -432,9 +456,10 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         }
     }
 
-    /// The program writes into its new memory, of which it has written `already` bytes before.
+    /// The program writes into its new memory, of which it has written `already` bytes before. `seen` is where it
+    /// was recorded.
     #[inline]
-    fn touch(&mut self, payload: Address, request: u64, already: u64) {
+    fn touch(&mut self, payload: Address, request: u64, already: u64, seen: Pointer) {
         // A request near the end of the address space may have gone round it to a small chunk, whose head
         // may say what was asked for nevertheless.
         let request = match request {
@@ -443,6 +468,9 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         };
         if request <= already {
             return;
+        }
+        if request >= PAGE && self.touch == Touch::Pages && self.untouched.is_some() {
+            return self.touch_in_part(payload, request, already, seen);
         }
         let memory = self.heap.memory_mut();
         match self.touch {
@@ -456,6 +484,26 @@ impl<M: Machine, O: Observer> Engine<M, O> {
                 memory.touch(payload, request);
                 memory.fill(payload + already, request - already, 0x55);
             }
+        }
+    }
+
+    /// As [`touch`](Self::touch), but for what was seen to be untouched.
+    #[cold]
+    fn touch_in_part(&mut self, payload: Address, request: u64, already: u64, seen: Pointer) {
+        let Some(untouched) = &self.untouched else { return };
+        let parts = untouched.parts(self.record, seen.address, request);
+        let memory = self.heap.memory_mut();
+        let mut from = already / 8 * 8;
+        for (start, end) in parts {
+            if start > from {
+                // How far into its last page it was written to is not known, and here that page may lie across two.
+                memory.touch(payload + from, (start - from).saturating_sub(PAGE / 2).max(1));
+            }
+            self.spared += end.saturating_sub(start.max(from));
+            from = from.max(end);
+        }
+        if request > from {
+            memory.touch(payload + from, request - from);
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Outcome {
     pub thresholds: Thresholds,
     /// Calls that could not be made as they were recorded.
     pub oddities: Oddities,
+    /// Bytes that were taken not to be written because the program was seen not to touch them.
+    pub spared: u64,
     /// If the heap was found corrupted, the run ended there.
     pub corruption: Option<Corrupted>,
     /// Our placements beside the recorded ones, if they were compared.

@@ -499,6 +499,7 @@ fn drive<M: Machine>(
         let child = header.program.pid;
         run.replay_ancestor(&source, until.unwrap_or(u64::MAX), child, &mut damage)?;
     }
+    run.engine.spare(source.untouched.clone());
     let mut mark = run.engine.heap().memory().faults_so_far();
     while let Some(batch) = source.next_sound(&mut damage)? {
         run.engine.heap_mut().memory_mut().disown_faults_since(mark);
@@ -861,6 +862,7 @@ impl<M: Machine> Run<'_, M> {
                 moves: watch.threshold_moves.clone(),
             },
             oddities: self.engine.oddities().since(before.oddities),
+            spared: self.engine.spared(),
             slices,
             corruption: None,
             fidelity: self.comparison.as_ref().map(Comparison::result),

@@ -6,6 +6,7 @@
 
 use crate::order::{Numbered, Orderer, Reordering, Twin};
 use crate::turn::Turn;
+use malloscope_traces::untouched::Untouched;
 use malloscope_traces::{Error, Header, Reader, Record, Stack, Thread};
 use std::cell::RefCell;
 use std::fs::File;
@@ -55,20 +56,24 @@ pub(crate) struct Source {
     worker: RefCell<Option<JoinHandle<()>>>,
     /// What was found about the order, if it was looked for.
     reordering: Option<Arc<Mutex<Reordering>>>,
+    /// Which memory was seen not to be touched.
+    pub(crate) untouched: Option<Arc<Untouched>>,
 }
 
 impl Source {
     /// Opens a trace, and begins to decode it. Where it `follows`, the trace ends when nobody writes it any more,
     /// and a batch without records says that there are none yet.
     pub(crate) fn open(path: &Path, follows: bool) -> Result<(Header, Option<u64>, Source), Error> {
-        let reader = Reader::open_file(path)?;
+        let mut reader = Reader::open_file(path)?;
+        // Nobody has seen the end of a trace that is still being written, and without it nothing is known.
+        let untouched = if reader.ending().is_some() { reader.untouched()?.map(Arc::new) } else { None };
         let header = reader.header().clone();
         let records = reader.totals().map(|totals| totals.records);
         let (sender, batches) = sync_channel(AHEAD);
         let (used, unused) = sync_channel(AHEAD + 2);
         let worker = thread::spawn(move || decode(reader, follows, &sender, &unused));
         let worker = RefCell::new(Some(worker));
-        Ok((header, records, Source { batches, used, worker, reordering: None }))
+        Ok((header, records, Source { batches, used, worker, reordering: None, untouched }))
     }
 
     /// The same records in the order their calls were made in, as far as `twin`, a malloc like the
@@ -79,6 +84,7 @@ impl Source {
         let found = Arc::clone(&reordering);
         let used = self.used.clone();
         let path = path.to_path_buf();
+        let untouched = self.untouched.clone();
         let worker = thread::spawn(move || {
             let Some(threaded) = pass_on_while_alone(&self, &sender) else { return };
             let mut orderer = Orderer::new(twin, recorded_break, threaded.first);
@@ -89,7 +95,7 @@ impl Source {
             }
         });
         let worker = RefCell::new(Some(worker));
-        Source { batches, used, worker, reordering: Some(reordering) }
+        Source { batches, used, worker, reordering: Some(reordering), untouched }
     }
 
     /// What was found about the order, once all batches have been taken.
@@ -278,7 +284,8 @@ mod tests {
             let _still_open = sender;
             panic!("a fault in the search");
         });
-        let source = Source { batches, used, worker: RefCell::new(Some(worker)), reordering: None };
+        let source =
+            Source { batches, used, worker: RefCell::new(Some(worker)), reordering: None, untouched: None };
         source.next();
     }
 }

@@ -63,7 +63,7 @@ pub enum Touch {
     None,
     /// The first word.
     First,
-    /// A word in every page.
+    /// A word in every page, but for memory that was seen never to be touched, where a trace tells of it.
     #[default]
     Pages,
     /// All of them.
@@ -79,7 +79,9 @@ impl Touch {
         match self {
             Touch::None => "The program writes nothing: only malloc's own writes count.",
             Touch::First => "The program writes the first word of each allocation.",
-            Touch::Pages => "The program writes a word in every page of each allocation.",
+            Touch::Pages => {
+                "The program writes a word in every page of each allocation, unless it was seen not to."
+            }
             Touch::All => "The program writes every byte of each allocation.",
         }
     }

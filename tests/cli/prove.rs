@@ -24,21 +24,29 @@ fn moves() -> &'static Path {
 
 /// A recording of the program with these arguments.
 fn recorded(name: &str, arguments: &[&str]) -> PathBuf {
+    recording(name, moves(), arguments)
+}
+
+fn recording(name: &str, program: &Path, arguments: &[&str]) -> PathBuf {
     let trace = folder().join(name);
     let mut command = malloscope(["record", "-o"]);
-    let said = said(command.arg(&trace).arg("--").arg(moves()).args(arguments));
+    let said = said(command.arg(&trace).arg("--").arg(program).args(arguments));
     assert_eq!(said.code, Some(0), "{}", said.err);
     trace
 }
 
-/// What is proved of a trace under all settings, as JSON.
+/// What is proved of a trace of the program under all settings, as JSON.
 fn proved(trace: &Path, arguments: &[&str], within: &str) -> Value {
+    proved_of(moves(), trace, arguments, within)
+}
+
+fn proved_of(program: &Path, trace: &Path, arguments: &[&str], within: &str) -> Value {
     let mut command = malloscope(["prove", "--format", "json", "--within", within]);
     command.arg(trace);
     for setting in SETTINGS {
         command.args(["--set", setting]);
     }
-    let said = said(command.arg("--").arg(moves()).args(arguments));
+    let said = said(command.arg("--").arg(program).args(arguments));
     assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
     serde_json::from_str(&said.out).unwrap()
 }
@@ -69,6 +77,23 @@ fn so_it_does_of_threads_that_run_one_after_another() {
     assert!(arenas["mprotect"].as_u64().unwrap() > 10, "{arenas}");
     let one = &proof["settings"][8]["actual"][0];
     assert_eq!(one["mprotect"].as_u64(), Some(0), "{one}");
+}
+
+#[test]
+fn memory_that_the_program_never_touched_is_predicted_not_to_be() {
+    let program = compiled("sparse.c", "sparse", &[]);
+    let trace = recording("sparse.mscope", &program, &[]);
+    let proof = proved_of(&program, &trace, &[], "1");
+    let recorded = &proof["settings"][0];
+    let number = |of: &Value| of.as_u64().unwrap();
+    // Of ten megabytes, some two.
+    let spared = number(&recorded["predicted"]["spared"]);
+    assert!(spared > 6 << 20, "{spared}");
+    let peak = number(&recorded["actual"][0]["peak_resident"]);
+    assert!(peak < 4 << 20, "{peak}");
+    // Of whom it is not known it is said what is assumed.
+    let shown = answer(["replay", &trace.display().to_string()]);
+    assert!(shown.contains("seen untouched"), "{shown}");
 }
 
 #[test]

@@ -82,6 +82,7 @@ mod source;
 pub mod stacks;
 pub mod symbols;
 pub mod text;
+pub mod untouched;
 mod varint;
 mod write;
 

@@ -20,6 +20,7 @@ use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::stacks::{Stack, Stacks};
 use crate::symbols::Symbols;
+use crate::untouched::Untouched;
 
 /// Reads one trace.
 ///
@@ -137,6 +138,12 @@ impl<R: Read + Seek> Reader<R> {
                 Err(Error::Snapshot { file: self.source.file(), damage })
             }
         }
+    }
+
+    /// Which memory was never touched; `None` if that is not known.
+    pub fn untouched(&mut self) -> Result<Option<Untouched>, Error> {
+        let from = self.last_parts()?;
+        self.source.untouched(from)
     }
 
     /// How many bytes each column takes in what was read so far.

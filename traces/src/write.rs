@@ -20,6 +20,7 @@ use crate::probe;
 use crate::record::{Nanos, Record, Slot};
 use crate::snapshot::Snapshot;
 use crate::stacks::{self, Capture, Module, ModuleId, Stack};
+use crate::untouched::Untouched;
 
 /// Writes one trace.
 #[derive(Debug)]
@@ -120,6 +121,15 @@ impl<W: Write> Writer<W> {
     /// if the trace has as many as it may have. That no frame is added twice is the caller's to see to.
     pub fn frame(&mut self, frame: stacks::Frame) -> Stack {
         self.growth.frame(frame)
+    }
+
+    /// Says which memory was never touched. To be called last; where there is too much to tell, nothing is told.
+    pub fn untouched(&mut self, untouched: &Untouched) -> Result<(), Error> {
+        self.flush()?;
+        match self.send_plain(frame::Kind::Untouched, untouched) {
+            Err(Error::TooLong { .. }) => Ok(()),
+            sent => sent,
+        }
     }
 
     /// Takes the allocation at `address` out of the live ones, because a `realloc` of it has begun

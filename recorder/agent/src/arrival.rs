@@ -9,7 +9,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use malloscope_wire::attachment::SEATED;
-use malloscope_wire::process::{Label, Process, State, Text, Verdict};
+use malloscope_wire::process::{Label, Leaving, Process, State, Text, Verdict};
 use malloscope_wire::{Control, Shared};
 
 use crate::attachment::{self, ATTACHMENT};
@@ -67,6 +67,11 @@ pub fn here() -> Option<Here> {
     let process = unsafe { ENTRY.load(Ordering::Acquire).as_ref() }?;
     (WIPED.progress.load(Ordering::Acquire) == Progress::Recorded as u32)
         .then_some(Here { shared: memory::shared()?, process })
+}
+
+/// The same, if it has been found.
+pub fn already_here() -> Option<Here> {
+    if WIPED.progress.load(Ordering::Acquire) == RECORDED { here() } else { None }
 }
 
 impl Here {
@@ -209,6 +214,7 @@ fn describe(process: &Process, copied: bool, verdict: Verdict) {
     process.began.store(clock::now(), Ordering::Relaxed);
     process.program_break.store(calls::program_break() as u64, Ordering::Relaxed);
     process.lost.store(0, Ordering::Relaxed);
+    process.leaving.store(Leaving::Not as u32, Ordering::Relaxed);
     process.verdict.store(verdict as u32, Ordering::Relaxed);
     let parent_serial = if copied { ATTACHMENT.serial.load(Ordering::Relaxed) } else { 0 };
     process.copy_of.store(parent_serial, Ordering::Relaxed);

@@ -43,6 +43,7 @@ pub mod fork;
 pub mod hooks;
 pub mod interruption;
 pub mod lane;
+pub mod leaving;
 pub mod memory;
 pub mod modules;
 pub mod objects;

@@ -143,7 +143,7 @@ fn wait(control: &Control, ring: &Ring, entry: &Entry) -> bool {
 }
 
 /// Whether nobody reads any more. Says so to all others who might wait.
-fn is_gone(control: &Control) -> bool {
+pub fn is_gone(control: &Control) -> bool {
     let recorder = control.recorder.load(Ordering::Relaxed);
     if arrival::names_are_shared() && !system::exists(recorder) {
         control.ended.store(1, Ordering::Relaxed);
@@ -152,7 +152,7 @@ fn is_gone(control: &Control) -> bool {
 }
 
 /// Wakes the recorder if it sleeps.
-fn wake_recorder(control: &Control) {
+pub fn wake_recorder(control: &Control) {
     if control.asleep.load(Ordering::SeqCst) != 0 && control.asleep.swap(0, Ordering::SeqCst) != 0 {
         system::wake(&control.asleep);
     }

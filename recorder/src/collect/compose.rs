@@ -8,6 +8,7 @@ use malloscope_traces::{Call, Error, Nanos, Placed, Pointer, Record, Stack, Thre
 use malloscope_wire::slot::{self, Copied, Kind};
 
 use super::sites::{Sites, Told};
+use super::untouched::Ledger;
 use crate::clock::Scale;
 
 /// How many calls of `realloc` one thread can be in: its own, and those of signal handlers that
@@ -62,6 +63,8 @@ pub struct Composer<W: Write> {
     /// The last record, if it is a `free`.
     freed: Option<Freed>,
     sites: Sites,
+    /// What the calls say of pages.
+    ledger: Ledger,
     tally: Tally,
     /// By ticket: where forks were.
     forks: Forks,
@@ -118,6 +121,7 @@ impl<W: Write> Composer<W> {
             program_break,
             freed: None,
             sites,
+            ledger: Ledger::default(),
             tally: Tally::default(),
             forks: HashMap::new(),
         }
@@ -138,9 +142,9 @@ impl<W: Write> Composer<W> {
         ForkPoint { records: self.tally.records, program_break: self.program_break }
     }
 
-    /// The writer back, and where forks were.
-    pub fn into_parts(self) -> (Writer<W>, Forks) {
-        (self.writer, self.forks)
+    /// The writer back, where forks were, and what the calls say of pages.
+    pub fn into_parts(self) -> (Writer<W>, Forks, Ledger) {
+        (self.writer, self.forks, self.ledger)
     }
 
     /// Slots that are about to be taken, as far as they were there when they were copied.
@@ -262,6 +266,7 @@ impl<W: Write> Composer<W> {
 
     #[inline]
     fn count(&mut self, record: &Record) {
+        self.ledger.see(self.tally.records, record);
         self.tally.records += 1;
         self.tally.latest = record.time;
         self.tally.calls += u64::from(record.call.is_of_malloc());

@@ -17,6 +17,7 @@ pub mod sites;
 pub mod strand;
 pub mod task;
 pub mod traced;
+mod untouched;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -220,6 +221,7 @@ impl<'m> Collector<'m> {
         self.look_around()?;
         let mut slots = 0;
         for traced in &mut self.traced {
+            traced.look_if_asked();
             slots += traced.advance(horizon, &mut self.rings)?;
         }
         if slots == 0 {

@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 use malloscope_traces::{Cause, Ending, Observed};
 use malloscope_traces::{Error, Thread, Writer};
 use malloscope_wire::Slot;
+use malloscope_wire::process::Leaving;
+use rustix::thread::futex;
 
 use super::arrival::Arrival;
 use super::compose::{Composer, ForkPoint, Forks, Tally};
@@ -15,6 +17,7 @@ use super::merge::Merge;
 use super::names::Names;
 use super::rings::Rings;
 use super::sites::Sites;
+use super::untouched::Look;
 use crate::clock::Scale;
 
 /// A process that is recorded.
@@ -29,6 +32,8 @@ pub struct Traced<'m> {
     followers: Vec<Follower<'m, File>>,
     merge: Merge,
     losses: Losses,
+    /// What was seen of its memory at its end.
+    last_look: Option<Look>,
 }
 
 /// What was lost, and how often threads waited so that nothing was.
@@ -47,8 +52,8 @@ impl<'m> Traced<'m> {
     pub fn begin(arrival: Arrival<'m>, path: PathBuf, writer: Writer<File>, scale: Scale) -> Self {
         let sites = Sites::new(&arrival.facts.program.path);
         let composer = Composer::new(writer, scale, arrival.began, arrival.program_break, sites);
-        let (lasting_path, followers, merge, losses) = Default::default();
-        Traced { arrival, path, lasting_path, composer, followers, merge, losses }
+        let (lasting_path, followers, merge, losses, last_look) = Default::default();
+        Traced { arrival, path, lasting_path, composer, followers, merge, losses, last_look }
     }
 
     /// A path of its trace that will not become another's: traces of copies speak of it.
@@ -100,6 +105,24 @@ impl<'m> Traced<'m> {
         }
     }
 
+    /// Looks at its memory, if it is about to end and waits for that; once.
+    #[inline]
+    pub fn look_if_asked(&mut self) {
+        let asks = Leaving::Asks as u32;
+        if self.arrival.entry.leaving.load(Ordering::Acquire) == asks && self.last_look.is_none() {
+            self.look();
+        }
+    }
+
+    #[cold]
+    fn look(&mut self) {
+        self.last_look = Look::at(self.arrival.pid);
+        let leaving = &self.arrival.entry.leaving;
+        leaving.store(Leaving::Seen as u32, Ordering::Release);
+        // If nobody waits, nobody is woken.
+        let _ = futex::wake(leaving, futex::Flags::empty(), 1);
+    }
+
     /// Records what its threads wrote until `horizon`. Returns how many slots that was.
     pub fn advance(&mut self, horizon: u64, rings: &mut Rings<'m>) -> Result<u64, Error> {
         let before = self.tally().slots;
@@ -147,7 +170,11 @@ impl<'m> Traced<'m> {
                 bytes: tally.slots * size_of::<Slot>() as u64,
             },
         };
-        let (writer, forks) = self.composer.into_parts();
+        let (mut writer, forks, ledger) = self.composer.into_parts();
+        if let Some(untouched) = self.last_look.map(|look| ledger.told(&look)).filter(|told| !told.is_empty())
+        {
+            writer.untouched(&untouched)?;
+        }
         writer.finish(&ending)?;
         rings.abandon(self.arrival.number);
         self.arrival.give_back();

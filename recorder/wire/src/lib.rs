@@ -40,7 +40,7 @@ pub use slot::Slot;
 
 /// Changes with any change of this crate's meaning. Both sides come from one file, so they differ
 /// only when somebody mixes two.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// How many threads can be recorded at one time, over all processes.
 pub const RINGS: usize = 4096;

@@ -34,6 +34,8 @@ pub struct Process {
     pub program_break: AtomicU64,
     /// Calls not recorded because no ring was free.
     pub lost: AtomicU64,
+    /// Whether the process is about to end, and its memory has been looked at: a [`Leaving`].
+    pub leaving: AtomicU32,
     /// How much of `text` is used.
     pub text_length: AtomicU32,
     /// Names and arguments: see [`Text`].
@@ -41,6 +43,18 @@ pub struct Process {
 }
 
 const _: () = assert!(size_of::<Process>() == BYTES);
+
+/// How far the end of a process has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Leaving {
+    /// It runs.
+    Not,
+    /// It is about to end, and waits a little for the recorder to look at its memory.
+    Asks,
+    /// The recorder has looked.
+    Seen,
+}
 
 /// How far an entry has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -472,6 +472,7 @@ fn begin(trace: &Path, trial: &Trial) -> Result<Beginning, ExploreError> {
         let fork = Fork::of(&source, until, header.program.pid, &mut damage, &mut replay)?;
         fork.make(&mut engine);
     }
+    engine.spare(source.untouched.clone());
     let trimmer = Trimmer::new(trial.malloc_trim);
     let moment = Moment { engine, births: Births::default(), trimmer, made: 0, time: Nanos(0) };
     Ok(Beginning { moment, tape: Tape::new(source, damage), initial_break, total })

@@ -1,6 +1,7 @@
 //! Several runs side by side: what each costs, and the difference from the first.
 
 use super::csv::write_row;
+use super::single::touching;
 use super::units::{bytes, count, signed_bytes, signed_count};
 use super::{Comparison, Line, Section, Table};
 use crate::outcome::Outcome;
@@ -264,11 +265,11 @@ fn conditions(comparison: &Comparison) -> String {
         )
     });
     format!(
-        "{} calls{of} replayed as glibc {} over {} memory, touch policy “{}”",
+        "{} calls{of} replayed as glibc {} over {} memory, {}",
         count(outcome.calls),
         releases,
         outcome.trial.memory.name(),
-        outcome.trial.touch.name()
+        touching(outcome)
     )
 }
 

@@ -133,14 +133,23 @@ fn threads(number: u32) -> String {
     if number == 1 { "1 thread".to_owned() } else { format!("{} threads", count(number.into())) }
 }
 
+/// What the program is taken to write.
+pub(super) fn touching(outcome: &Outcome) -> String {
+    let policy = format!("touch policy “{}”", outcome.trial.touch.name());
+    match outcome.spared {
+        0 => policy,
+        spared => format!("{policy} but for {} that were seen untouched at the program's end", bytes(spared)),
+    }
+}
+
 /// How it was replayed.
 fn replaying(outcome: &Outcome) -> String {
     let settings = &outcome.settings;
     let mut line = format!(
-        "replayed as glibc {} over {} memory, touch policy “{}”, {} processors",
+        "replayed as glibc {} over {} memory, {}, {} processors",
         settings.release,
         outcome.trial.memory.name(),
-        outcome.trial.touch.name(),
+        touching(outcome),
         settings.processors
     );
     if let Some(recorded) =

@@ -1,0 +1,225 @@
+//! Which memory a process never touched: what is seen of its pages at its end, and what its calls say of them.
+
+use std::collections::HashMap;
+use std::fs;
+
+use malloscope_traces::untouched::Untouched;
+use malloscope_traces::{Call, Record};
+
+use crate::heap::copy::{PAGE, Range};
+use crate::heap::maps::{self, Mapped, Pages};
+
+/// How much memory is looked at, at most: a process waits for it.
+const MOST: u64 = 4 << 30;
+
+/// The bit of a chunk's head that says that it has a mapping of its own.
+const IS_MMAPPED: u64 = 2;
+
+/// How many changes of an allocation are kept.
+const MOST_CHANGES: usize = 64;
+
+/// How far into a page the payload of such a chunk begins.
+const PAYLOAD: u64 = 0x10;
+
+/// What is seen of a process's memory.
+#[derive(Debug)]
+pub struct Look {
+    heap: Vec<Range>,
+    /// Parts of the heap and of other memory without a file that no memory is behind, in their order.
+    holes: Vec<Range>,
+}
+
+impl Look {
+    /// Looks at a process; `None` if we may not, or it is gone.
+    pub fn at(pid: u32) -> Option<Look> {
+        let pages = Pages::of(pid)?;
+        let mapped = maps::parse(&fs::read_to_string(format!("/proc/{pid}/maps")).ok()?);
+        let is_heap = |mapped: &&Mapped| mapped.name == "[heap]";
+        let heap = mapped.iter().filter(is_heap).map(|mapped| mapped.range).collect();
+        let mut holes = Vec::new();
+        let mut left = MOST;
+        for Mapped { range, .. } in mapped.iter().filter(|mapped| is_malloc_like(mapped)) {
+            let Some(still_left) = left.checked_sub(range.length()) else { continue };
+            left = still_left;
+            let mut from = range.start;
+            for present in pages.within(*range)?.present {
+                holes.push(Range { start: from, end: present.start });
+                from = present.end;
+            }
+            holes.push(Range { start: from, end: range.end });
+        }
+        holes.retain(|hole| hole.length() > 0);
+        Some(Look { heap, holes })
+    }
+
+    /// The holes within a range.
+    fn within(&self, range: Range) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let first = self.holes.partition_point(|hole| hole.end <= range.start);
+        let holes = self.holes.get(first..).unwrap_or_default().iter();
+        holes
+            .take_while(move |hole| hole.start < range.end)
+            .map(move |hole| (hole.start.max(range.start), hole.end.min(range.end)))
+    }
+}
+
+fn is_malloc_like(mapped: &Mapped) -> bool {
+    mapped.is_private_and_writable && mapped.is_anonymous()
+}
+
+/// What the calls say of pages: which were given back, and which mapping is whose.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    program_break: u64,
+    /// See [`Untouched::given_back`].
+    given_back: Vec<(u64, u64)>,
+    /// Each allocation with a mapping of its own, by its payload: the records that made it what it is, the latest
+    /// last. When it was made longer or shorter, its pages went along.
+    mapped: HashMap<u64, Vec<Made>>,
+}
+
+/// An allocation with a mapping of its own, as a record made it.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    number: u64,
+    payload: u64,
+    end: u64,
+}
+
+impl Ledger {
+    /// The next record, with its number.
+    #[inline]
+    pub fn see(&mut self, number: u64, record: &Record) {
+        if record.program_break != self.program_break {
+            self.see_break(number, record.program_break);
+        }
+        let before = match record.call {
+            Call::Free { pointer } => self.taken(pointer.address),
+            Call::Realloc { old, .. } | Call::Reallocarray { old, .. } => self.taken(old.address),
+            Call::Trim { .. } => {
+                self.give_back(number, 0);
+                None
+            }
+            _ => None,
+        };
+        if let Some(placed) = record.call.placed()
+            && placed.head & IS_MMAPPED != 0
+        {
+            let payload = placed.pointer.address;
+            let end = payload.saturating_sub(PAYLOAD).saturating_add(placed.head & !7);
+            let mut made = before.unwrap_or_default();
+            made.push(Made { number, payload, end });
+            // Of one that changes again and again, the latest will do.
+            if made.len() > MOST_CHANGES {
+                made.remove(0);
+            }
+            self.mapped.insert(payload, made);
+        }
+    }
+
+    #[cold]
+    fn see_break(&mut self, number: u64, now: u64) {
+        if now < self.program_break {
+            self.give_back(number, now);
+        }
+        self.program_break = now;
+    }
+
+    fn give_back(&mut self, number: u64, from: u64) {
+        let below = self.given_back.partition_point(|&(earlier, _)| earlier < from);
+        self.given_back.truncate(below);
+        // What came before this record, or is it, is not known.
+        self.given_back.push((from, number + 1));
+    }
+
+    #[inline]
+    fn taken(&mut self, address: u64) -> Option<Vec<Made>> {
+        if address % PAGE == PAYLOAD { self.mapped.remove(&address) } else { None }
+    }
+
+    /// What is known to be untouched.
+    pub fn told(self, look: &Look) -> Untouched {
+        let heap = look.heap.iter().flat_map(|&range| look.within(range)).collect();
+        let blocks = self.mapped.into_iter();
+        let made = blocks.flat_map(|(now, made)| made.into_iter().map(move |made| (now, made)));
+        let holes = made.flat_map(|(now, made)| {
+            // Where its pages are now.
+            let range = Range { start: now, end: now.saturating_add(made.end.saturating_sub(made.payload)) };
+            let then = move |address: u64| address - now + made.payload;
+            look.within(range).map(move |(start, end)| (made.number, then(start), then(end)))
+        });
+        let mut mapped: Vec<(u64, u64, u64)> = holes.collect();
+        mapped.sort_unstable();
+        Untouched { heap, given_back: self.given_back, mapped }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use malloscope_traces::{Nanos, Placed, Pointer, Thread};
+
+    fn record(program_break: u64, call: Call) -> Record {
+        Record { time: Nanos(0), thread: Thread(0), program_break, call }
+    }
+
+    fn malloc(request: u64, address: u64, head: u64) -> Call {
+        Call::Malloc { request, to: Placed { pointer: Pointer::seen(address), head } }
+    }
+
+    fn realloc(from: u64, to: u64, head: u64) -> Call {
+        let to = Placed { pointer: Pointer::seen(to), head };
+        Call::Realloc { old: Pointer::seen(from), request: 0, to }
+    }
+
+    fn free(address: u64) -> Call {
+        Call::Free { pointer: Pointer::seen(address) }
+    }
+
+    #[test]
+    fn calls_say_what_was_given_back_and_which_mapping_is_whose() {
+        let mut ledger = Ledger::default();
+        let calls = [
+            record(0x1_0000, malloc(8, 0x8010, 0x21)),
+            record(0x3_0000, malloc(0x2_0000, 0x9010, 0x2_0011)),
+            record(0x2_0000, free(0x9010)),
+            record(0x2_8000, malloc(0x8000, 0x9010, 0x8011)),
+            record(0x2_4000, free(0x9010)),
+            record(0x2_4000, malloc(0x3_0000, 0x7f00_0010, 0x3_1002)),
+            record(0x2_4000, malloc(0x3_0000, 0x7f10_0010, 0x3_1002)),
+            record(0x2_4000, free(0x7f00_0010)),
+            record(0x2_2000, free(0x8010)),
+            record(0x2_2000, realloc(0x7f10_0010, 0x7f20_0010, 0x5_1002)),
+        ];
+        for (number, record) in (0..).zip(&calls) {
+            ledger.see(number, record);
+        }
+        let look = Look {
+            heap: vec![Range { start: 0x8000, end: 0x2_2000 }],
+            holes: vec![
+                Range { start: 0xa000, end: 0xc000 },
+                Range { start: 0x2_1000, end: 0x2_2000 },
+                Range { start: 0x7f00_0000, end: 0x7f01_0000 },
+                Range { start: 0x7f20_1000, end: 0x7f28_0000 },
+            ],
+        };
+        let told = ledger.told(&look);
+        assert_eq!(told.heap, [(0xa000, 0xc000), (0x2_1000, 0x2_2000)]);
+        assert_eq!(told.given_back, [(0x2_0000, 3), (0x2_2000, 9)]);
+        assert_eq!(told.mapped, [(6, 0x7f10_1000, 0x7f13_1000), (9, 0x7f20_1000, 0x7f25_1000)]);
+    }
+
+    #[test]
+    fn our_own_memory_has_holes_where_it_was_not_touched() {
+        let room = 1 << 22;
+        let mut memory = Vec::<u8>::with_capacity(room);
+        let at = memory.as_ptr() as u64;
+        memory.resize(room / 2, 1);
+        let look = Look::at(std::process::id()).unwrap();
+        let holes = |start: u64, end: u64| {
+            look.within(Range { start, end }).map(|(start, end)| end - start).sum::<u64>()
+        };
+        let (half, end) = (at + room as u64 / 2, at + room as u64);
+        assert_eq!(holes(at, half), 0);
+        assert!(holes(half + 4096, end - 4096) > room as u64 / 2 - 16384);
+    }
+}
