@@ -123,6 +123,8 @@ pub struct Recorded {
 pub struct Pauses {
     /// When we came.
     pub coming: Duration,
+    /// How much of that was for a copy of its heap.
+    pub copying: Duration,
     /// When we left, the longer of two times; nothing if it ended before that.
     pub leaving: Option<Duration>,
 }

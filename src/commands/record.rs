@@ -176,7 +176,10 @@ fn stood_still(pauses: Pauses) -> String {
     let time = |pause: Duration| nanos(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
     let left =
         pauses.leaving.map_or_else(String::new, |left| format!(", and for {} when it was left", time(left)));
-    format!("the process stood still for {} when it was attached to{left}", time(pauses.coming))
+    let [coming, copying] = [pauses.coming, pauses.copying].map(time);
+    format!(
+        "the process stood still for {coming} when it was attached to, {copying} of it for a copy of its heap{left}"
+    )
 }
 
 fn summary(trace: &RecordedProcess) -> String {

@@ -25,6 +25,7 @@ use crate::heap::copy::Range;
 use crate::heap::{self, Captured, HeapError, PATIENCE_IN_STEPS};
 use crate::stopped::Stopped;
 use crate::stopped::calls::CallFailed;
+use crate::stopped::code::Code;
 
 /// What the agent's file is called.
 const NAME: &str = "malloscope-agent.so";
@@ -34,11 +35,13 @@ const MAPPED_NAME: &str = "/memfd:malloscope-agent.so";
 
 /// How often we look for a moment at which no thread is where it must not be, and how long we let them go on in
 /// between.
-const TRIES: u32 = 200;
+const TRIES: u32 = 100;
 /// So many of them are for one that is good in every respect: each time threads are led out of where they are, and
 /// few do not come to an end of that in time.
 const TRIES_OUTSIDE: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(1);
+/// See there: each is longer than the one before.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long calls that are under way have to reach their ring before it is taken away.
 const GRACE: Duration = Duration::from_millis(2);
@@ -82,52 +85,59 @@ impl<'t> Held<'t> {
         target: &'t Target,
         survey: &mut Survey,
         agent: Option<&Inside>,
-        malloc: &[Range],
+        malloc: &Code,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Held<'t>, Refusal> {
         let of_trouble = |trouble| Refusal::of_trouble(target.pid, trouble);
         let linker = modules::linker(target).ok_or(Refusal::Unsettled(target.pid))?;
         let code: Vec<(u64, Vec<u8>)> = linker.loaded_bytes(target).collect();
         let instruction = instruction(&code).ok_or(Refusal::Unsettled(target.pid))?;
-        let linker =
-            code.iter().map(|(start, bytes)| Range { start: *start, end: start + bytes.len() as u64 });
-        let agent = agent
-            .map(|inside| image().code(inside.base))
-            .map(|code| Range { start: code.start, end: code.end });
-        let forbidden: Vec<Range> = linker.chain(agent).collect();
-        let left: Vec<Range> = forbidden.iter().chain(malloc).copied().collect();
-        let is_bad = |at: u64| forbidden.iter().any(|code| code.contains(at));
+        let mut forbidden = Code::default();
+        let range = |start: &u64, length: usize| Range { start: *start, end: start + length as u64 };
+        forbidden.add_library(
+            target,
+            linker.bias,
+            code.iter().map(|(start, bytes)| range(start, bytes.len())),
+        );
+        if let Some(inside) = agent {
+            let code = image().code(inside.base);
+            forbidden.add_library(target, inside.base, [Range { start: code.start, end: code.end }]);
+        }
+        let mut left = forbidden.clone();
+        left.add_all(malloc);
         for number in 0..TRIES {
             let since = Instant::now();
             let mut stopped = Stopped::all(target.pid).map_err(of_trouble)?;
-            let is_outside = stopped.lead_out(&left, PATIENCE_IN_STEPS);
+            let is_outside = stopped.lead_out(&left, target, PATIENCE_IN_STEPS);
             let is_good = (is_outside || number >= TRIES_OUTSIDE)
-                && !stopped.registers().any(|registers| is_bad(registers.rip));
+                && !stopped.registers().any(|registers| forbidden.contains(registers.rip));
             if is_good && survey.renew(target).is_ok() {
                 return Ok(Held { target, stopped, instruction, is_outside, since });
             }
             drop(stopped);
             meanwhile();
-            thread::sleep(PAUSE);
+            // One that waits for a processor all the while would be stopped anew before it makes a step.
+            thread::sleep(LONGEST_PAUSE.min(PAUSE * (number + 1)));
         }
         Err(Refusal::Busy(target.pid))
     }
 
     /// The same, at a moment when no arena is locked, and a copy of the heap as it stands then: none if a thread may be
-    /// in the midst of changing it, or it cannot be understood.
+    /// in the midst of changing it, or it cannot be understood. And how long copying took.
     pub fn with_heap(
         target: &'t Target,
         survey: &mut Survey,
         agent: Option<&Inside>,
-    ) -> Result<(Held<'t>, Option<Captured>), Refusal> {
-        let malloc = heap::code_of_malloc(target.pid).unwrap_or_default();
+    ) -> Result<(Held<'t>, Option<Captured>, Duration), Refusal> {
+        let malloc = heap::code_of_malloc(target).unwrap_or_default();
         let mut tries = 0;
         loop {
             tries += 1;
             let held = Held::at_a_good_moment(target, survey, agent, &malloc, &mut || ())?;
+            let copying = Instant::now();
             match held.heap() {
                 Err(HeapError::Busy) if tries < TRIES_OUTSIDE => drop(held),
-                heap => return Ok((held, heap.ok())),
+                heap => return Ok((held, heap.ok(), copying.elapsed())),
             }
             thread::sleep(PAUSE);
         }
@@ -370,7 +380,7 @@ impl Inside {
 
     /// Turns those words too.
     pub fn turn_missed(&self, target: &Target, survey: &mut Survey, way: Way) -> Result<(), Refusal> {
-        let held = Held::at_a_good_moment(target, survey, None, &[], &mut || ())?;
+        let held = Held::at_a_good_moment(target, survey, None, &Code::default(), &mut || ())?;
         let turned = survey.turn(target, &self.pairs(target), way);
         drop(held);
         turned.map(drop).map_err(|source| Refusal::NoRoom {
@@ -389,14 +399,14 @@ impl Inside {
         survey: &mut Survey,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Duration, Refusal> {
-        let begun = Held::at_a_good_moment(target, survey, None, &[], meanwhile)?;
+        let begun = Held::at_a_good_moment(target, survey, None, &Code::default(), meanwhile)?;
         self.unhook(target, survey)?;
         let first = begun.since;
         drop(begun);
         let first = first.elapsed();
         meanwhile();
         thread::sleep(GRACE);
-        let mut held = Held::at_a_good_moment(target, survey, Some(self), &[], meanwhile)?;
+        let mut held = Held::at_a_good_moment(target, survey, Some(self), &Code::default(), meanwhile)?;
         self.unhook(target, survey)?;
         self.let_go(&mut held).map_err(|failed| held.refused("its own memory back", failed))?;
         let second = held.since;

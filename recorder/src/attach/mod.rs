@@ -76,6 +76,8 @@ struct Attached {
     memory: Memory,
     /// How long all its threads stood still.
     stopped: Duration,
+    /// For how long of it the heap was copied.
+    copying: Duration,
     /// When.
     began: Instant,
     /// How the heap stood then, if it could be had.
@@ -102,7 +104,7 @@ pub fn record(
     let of_the_living = |why| if refusal::has_ended(pid) { Refusal::Ended(pid) } else { why };
     let attached = begin(attach, options, clock, &program).map_err(of_the_living)?;
     let origin = Origin::Attached { age, stopped: nanos(attached.stopped) };
-    let Attached { mut target, mut survey, inside, memory, stopped, began, heap } = attached;
+    let Attached { mut target, mut survey, inside, memory, stopped, copying, began, heap } = attached;
     // It is only read now, when the process runs again.
     let heap =
         heap.and_then(|heap| heap.parse().ok()).map(|heap| Snapshot { stopped: nanos(stopped), ..heap });
@@ -117,7 +119,7 @@ pub fn record(
     }
     let trouble = trouble.or(collector.end(&cause).err());
     guard.end();
-    let pauses = Some(Pauses { coming: stopped, leaving: left });
+    let pauses = Some(Pauses { coming: stopped, copying, leaving: left });
     let status = ExitStatus::from_raw(0);
     Ok(Recorded { pauses, ..Recorded::gather(&collector, status, trouble, began.elapsed()) })
 }
@@ -150,7 +152,7 @@ fn begin(
     let libc = glibc(&target, &survey)?;
     let facts = facts(&target, program, &libc);
     let there = Inside::find(&target);
-    let (mut held, heap) = Held::with_heap(&target, &mut survey, there.as_ref())?;
+    let (mut held, heap, copying) = Held::with_heap(&target, &mut survey, there.as_ref())?;
     let inside = match there {
         Some(inside) => inside,
         None => Inside::load(&mut held, &survey)?,
@@ -170,7 +172,8 @@ fn begin(
         .inspect_err(|_| inside.abandon(&mut held))?;
     let since = held.since;
     drop(held);
-    Ok(Attached { target, survey, inside, memory, stopped: since.elapsed(), began: Instant::now(), heap })
+    let stopped = since.elapsed();
+    Ok(Attached { target, survey, inside, memory, stopped, copying, began: Instant::now(), heap })
 }
 
 /// Sees to it that no recorder is there: one that was killed may have left its hooks.

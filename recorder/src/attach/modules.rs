@@ -112,7 +112,7 @@ pub fn linker(target: &Target) -> Option<Module> {
 }
 
 /// The segments of the object whose header is at `base`: kind, address, length.
-fn segments(target: &Target, base: u64) -> Option<Vec<(u32, u64, u64)>> {
+pub fn segments(target: &Target, base: u64) -> Option<Vec<(u32, u64, u64)>> {
     let header = target.bytes(base, 64)?;
     if !header.starts_with(b"\x7fELF\x02\x01") {
         return None;

@@ -116,7 +116,12 @@ pub fn told(pid: u32, name: &str) -> String {
 
 /// What a line of `status` says under this name.
 pub fn status(pid: u32, name: &str) -> Option<String> {
-    let status = told(pid, "status");
+    status_in(pid, "status", name)
+}
+
+/// What a line of this file, which is like `status`, says under this name.
+pub fn status_in(pid: u32, file: &str, name: &str) -> Option<String> {
+    let status = told(pid, file);
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.map(|value| value.trim().to_owned())
 }

@@ -36,6 +36,8 @@ use remote::Remote;
 use walk::Met;
 pub use walk::Unsound;
 
+use crate::attach::target::Target;
+use crate::stopped::code::Code;
 use crate::stopped::{Stopped, Trouble};
 
 /// Why a heap could not be taken.
@@ -109,9 +111,8 @@ pub struct Taken {
 const TRIES: u32 = 20;
 /// How long we let it go in between.
 const PAUSE: Duration = Duration::from_millis(1);
-/// How long all threads together may take to be led out of the C library. A step takes some microseconds, and a call of
-/// malloc hundreds of them.
-pub const PATIENCE_IN_STEPS: Duration = Duration::from_millis(10);
+/// How long all threads together may take to be led out of the C library: as a rule it is less than one.
+pub const PATIENCE_IN_STEPS: Duration = Duration::from_millis(4);
 
 /// Takes the heap of a process, which stands still meanwhile.
 ///
@@ -149,8 +150,11 @@ pub fn of_core(core: &Path, exe: &Path) -> Result<Taken, HeapError> {
 /// One look. Returns also the file of the library that malloc is in. If it is the last one, threads may be
 /// anywhere in the C library: what is copied shows whether they were in malloc.
 fn take_once(pid: u32, is_last: bool) -> Result<(Snapshot, String), HeapError> {
+    let refused = |source| HeapError::Refused { pid, source };
+    let target = Target::open(pid).map_err(refused)?;
+    let code = code_of_malloc(&target)?;
     let mut stopped = Stopped::all(pid).map_err(|trouble| of_trouble(pid, trouble))?;
-    if !stopped.lead_out(&code_of_malloc(pid)?, PATIENCE_IN_STEPS) && !is_last {
+    if !stopped.lead_out(&code, &target, PATIENCE_IN_STEPS) && !is_last {
         return Err(HeapError::Busy);
     }
     let captured = capture_stopped(pid, stopped.thread_pointers());
@@ -183,9 +187,21 @@ fn maps_of(pid: u32) -> Result<Vec<Mapped>, HeapError> {
 /// # Errors
 ///
 /// When the process is gone.
-pub fn code_of_malloc(pid: u32) -> Result<Vec<Range>, HeapError> {
-    let libraries = maps_of(pid)?.into_iter().filter(|one| one.is_code && is_libc(&one.name));
-    Ok(libraries.map(|one| one.range).collect())
+pub fn code_of_malloc(target: &Target) -> Result<Code, HeapError> {
+    let mut code = Code::default();
+    let mut base = 0;
+    let mut name = "";
+    // A library's header is where its first mapping begins.
+    let maps = maps_of(target.pid)?;
+    for one in maps.iter().filter(|one| is_libc(&one.name)) {
+        if one.name != name {
+            (name, base) = (&one.name, one.range.start);
+        }
+        if one.is_code {
+            code.add_library(target, base, [one.range]);
+        }
+    }
+    Ok(code)
 }
 
 /// Copies the heap of a process whose threads somebody has stopped, none of them in the midst of a call of malloc:

@@ -54,7 +54,6 @@ impl Stopped {
         let thread = *self.threads.keys().next().ok_or(Trouble::Gone)?;
         self.change_mask(thread, |_| u64::MAX)?;
         self.caller = Some(thread);
-        ask(Ask::TellCalls, thread, 0).map_err(Trouble::Failed)?;
         Ok(thread)
     }
 

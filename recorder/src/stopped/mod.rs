@@ -6,10 +6,12 @@
 //! are killed.
 //!
 //! A signal that comes while a thread stands still is not lost: it is blocked in that thread, the kernel
-//! puts it back among those that wait, and it is delivered when the thread is let go. [`leading`] steps threads out
-//! of code, [`calls`] has one of them make system calls, and [`requests`] is what the kernel is asked for.
+//! puts it back among those that wait, and it is delivered when the thread is let go. [`leading`] leads threads out
+//! of [`code`], [`calls`] has one of them make system calls, and [`requests`] is what the kernel is asked for.
 
 pub mod calls;
+pub mod code;
+mod hurry;
 mod leading;
 mod requests;
 
@@ -18,6 +20,7 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
+use hurry::Hurry;
 use requests::{Ask, Stop, ask, wait};
 pub use requests::{Registers, is_waiting};
 
@@ -73,6 +76,7 @@ pub struct Stopped {
     /// Whether the process was told to stop meanwhile, and has not heard.
     was_told_to_stop: bool,
     since: Instant,
+    _hurry: Hurry,
 }
 
 /// A thread that stands still.
@@ -94,7 +98,8 @@ impl Stopped {
     /// When there is no such process, it may not be looked at, or a thread does not stop.
     pub fn all(pid: u32) -> Result<Stopped, Trouble> {
         let (threads, caller, since) = (BTreeMap::new(), None, Instant::now());
-        let mut stopped = Stopped { pid, threads, caller, was_told_to_stop: false, since };
+        let _hurry = Hurry::begin();
+        let mut stopped = Stopped { pid, threads, caller, was_told_to_stop: false, since, _hurry };
         // A thread that runs may make another one; when all we know are stopped, there are no others.
         while stopped.stop_new()? > 0 {}
         if stopped.threads.is_empty() { Err(Trouble::Gone) } else { Ok(stopped) }
@@ -142,13 +147,18 @@ impl Stopped {
             self.go_on_without(thread, Ask::Continue, stop)?;
             stop = wait(thread, LAST_PATIENCE)?;
         }
-        match requests::registers(thread).filter(|_| !matches!(stop, Stop::Gone)) {
-            Some(registers) => {
-                self.threads.entry(thread).and_modify(|thread| thread.registers = registers);
-            }
-            None => drop(self.threads.remove(&thread)),
-        }
+        self.stands(thread, requests::registers(thread).filter(|_| !matches!(stop, Stop::Gone)));
         Ok(())
+    }
+
+    /// A thread stands here, or is gone.
+    fn stands(&mut self, id: u32, registers: Option<Registers>) {
+        match registers {
+            Some(registers) => {
+                self.threads.entry(id).and_modify(|thread| thread.registers = registers);
+            }
+            None => drop(self.threads.remove(&id)),
+        }
     }
 
     /// Lets a thread go on from a stop, like this. If the stop is for a signal, it waits until the thread is let go.

@@ -8,7 +8,7 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::ptr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ const MASK_BYTES: usize = size_of::<u64>();
 // Not in `libc`.
 const PTRACE_GETSIGMASK: c_uint = 0x420a;
 const PTRACE_SETSIGMASK: c_uint = 0x420b;
+const PTRACE_SYSEMU: c_uint = 31;
 
 /// What a thread stopped for, or did.
 #[derive(Clone, Copy, Debug)]
@@ -54,25 +55,26 @@ pub enum Ask {
     Continue,
     /// To go on until a system call begins, or is over.
     ToCall,
+    /// To go on until it is about to make a system call, which the kernel then does not make.
+    ToAnyCall,
     /// To make one step.
     Step,
     /// To be traced no longer.
     Detach,
-    /// To tell stops of system calls from those for signals.
-    TellCalls,
 }
 
 /// Asks it of a thread. If it goes on, then with this signal; 0 is none.
 pub fn ask(what: Ask, thread: u32, signal: i32) -> io::Result<()> {
     let number = signal.unsigned_abs() as usize;
     let (request, data) = match what {
-        Ask::Seize => (libc::PTRACE_SEIZE, 0),
+        // Stops of system calls are told from those for signals.
+        Ask::Seize => (libc::PTRACE_SEIZE, libc::PTRACE_O_TRACESYSGOOD as usize),
         Ask::Interrupt => (libc::PTRACE_INTERRUPT, 0),
         Ask::Continue => (libc::PTRACE_CONT, number),
         Ask::ToCall => (libc::PTRACE_SYSCALL, number),
+        Ask::ToAnyCall => (PTRACE_SYSEMU, number),
         Ask::Step => (libc::PTRACE_SINGLESTEP, number),
         Ask::Detach => (libc::PTRACE_DETACH, number),
-        Ask::TellCalls => (libc::PTRACE_SETOPTIONS, libc::PTRACE_O_TRACESYSGOOD as usize),
     };
     make(request, thread, 0, data)
 }
@@ -81,15 +83,8 @@ pub fn ask(what: Ask, thread: u32, signal: i32) -> io::Result<()> {
 pub fn wait(thread: u32, patience: Duration) -> Result<Stop, Trouble> {
     let since = Instant::now();
     loop {
-        let mut status = 0;
-        let flags = libc::__WALL | libc::WNOHANG;
-        // SAFETY: the kernel writes the status.
-        let waited = unsafe { libc::waitpid(thread.cast_signed(), &raw mut status, flags) };
-        if waited < 0 {
-            return Ok(Stop::Gone);
-        }
-        if waited > 0 {
-            return Ok(read(status));
+        if let Some(stop) = look(thread) {
+            return Ok(stop);
         }
         if since.elapsed() > patience {
             return Err(Trouble::Unstoppable(thread));
@@ -99,6 +94,18 @@ pub fn wait(thread: u32, patience: Duration) -> Result<Stop, Trouble> {
         } else {
             thread::sleep(NAP);
         }
+    }
+}
+
+/// Why a thread has stopped, if it has.
+pub fn look(thread: u32) -> Option<Stop> {
+    let mut status = 0;
+    let flags = libc::__WALL | libc::WNOHANG;
+    // SAFETY: the kernel writes the status.
+    match unsafe { libc::waitpid(thread.cast_signed(), &raw mut status, flags) } {
+        0 => None,
+        ..0 => Some(Stop::Gone),
+        1.. => Some(read(status)),
     }
 }
 
@@ -144,6 +151,17 @@ pub fn mask(thread: u32) -> Result<u64, Trouble> {
 /// Blocks these signals in a thread, and no others.
 pub fn set_mask(thread: u32, mask: u64) -> Result<(), Trouble> {
     make(PTRACE_SETSIGMASK, thread, MASK_BYTES, &raw const mask as usize).map_err(Trouble::Failed)
+}
+
+/// Has the processor stop a thread when it comes to this address, or nowhere any more.
+pub fn watch(thread: u32, at: Option<u64>) -> io::Result<()> {
+    /// For instructions, in this thread only.
+    const FIRST: usize = 1;
+    let register = |number: usize| offset_of!(libc::user, u_debugreg) + number * size_of::<u64>();
+    if let Some(at) = at {
+        make(libc::PTRACE_POKEUSER, thread, register(0), usize::try_from(at).unwrap_or(0))?;
+    }
+    make(libc::PTRACE_POKEUSER, thread, register(7), if at.is_some() { FIRST } else { 0 })
 }
 
 /// Whether the signal that a thread has stopped for was sent by a process, not caused by an instruction.

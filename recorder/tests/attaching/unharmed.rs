@@ -1,8 +1,11 @@
 //! What threads are left with that were stopped, and led out of malloc: their signals, and what they block.
 
 use std::fs;
+use std::time::Duration;
 
+use malloscope_recorder::attach::target::Target;
 use malloscope_recorder::heap;
+use malloscope_recorder::stopped::Stopped;
 
 use crate::programs::program;
 use crate::running::{Running, attach};
@@ -44,4 +47,17 @@ fn threads_that_were_led_out_of_malloc_block_and_handle_the_signals_they_did_bef
     look_often(running.pid());
     assert_eq!(signals_of(running.pid()), before);
     running.end();
+}
+
+#[test]
+fn threads_that_were_stopped_on_their_way_out_of_malloc_are_unharmed() {
+    let running = Running::start(&program("steps"), &["4"]);
+    let target = Target::open(running.pid()).unwrap();
+    let code = heap::code_of_malloc(&target).unwrap();
+    for time in 0..400 {
+        let mut stopped = Stopped::all(running.pid()).unwrap();
+        // About as long as it takes to come to the end of a call.
+        stopped.lead_out(&code, &target, Duration::from_micros(time % 200));
+    }
+    assert!(running.end().ends_with(" steps"));
 }
