@@ -52,6 +52,7 @@ pub fn record(
     let began = Instant::now();
     let pid = start(target, &file, &agent).map_err(Error::Start)?;
     let mut collector = Collector::new(&memory, clock, scale, &options.output, number(pid), probed);
+    collector.take_readings(options.readings);
     let (status, trouble) = follow(pid, &mut collector, &signals, report)?;
     let trouble = trouble.or(collector.end(&cause(status)).err());
     Ok(Recorded::gather(&collector, status, trouble, began.elapsed()))

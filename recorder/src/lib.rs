@@ -21,6 +21,7 @@ pub mod memory;
 pub mod private;
 pub mod probe;
 pub mod program;
+mod readings;
 mod signals;
 mod spawn;
 pub mod stopped;
@@ -63,6 +64,8 @@ pub struct Options {
     pub clock: Option<Clock>,
     /// Which calls are recorded with their stacks; none if nothing is said.
     pub stacks: Option<Capture>,
+    /// How often the kernel is asked what it knows of the processes; never if nothing is said.
+    pub readings: Option<Duration>,
 }
 
 /// Runs a program to its end and records it. `report` is called now and then while it runs.

@@ -4,6 +4,7 @@ use crate::Outcome;
 use crate::output;
 use clap::ValueEnum;
 use malloscope_replayer::recognition::Recognition;
+use malloscope_replayer::report::readings::KernelSaid;
 use malloscope_replayer::report::units::{bytes, count, nanos};
 use malloscope_replayer::report::{TraceInfo, beginning, json};
 use malloscope_traces::header::{ClockSource, Origin};
@@ -66,6 +67,9 @@ fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
         row("break", format!("{:#x} before the first call", header.heap.initial_break))?;
     }
     row("clock", clock(info))?;
+    for line in info.kernel_said.iter().flat_map(kernel_said) {
+        row("kernel", line)?;
+    }
     match (&info.ending, info.records) {
         (Some(ending), Some(records)) => {
             let each = info.file_bytes as f64 / records.max(1) as f64;
@@ -89,6 +93,36 @@ fn standing(info: &TraceInfo) -> Option<String> {
         count(heap.threads),
         nanos(heap.stopped_nanos)
     ))
+}
+
+/// So many of a thing.
+fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// What the kernel said of the process while it was recorded.
+fn kernel_said(said: &KernelSaid) -> Vec<String> {
+    let over = nanos(said.until_nanos.saturating_sub(said.from_nanos));
+    let mut lines = vec![format!(
+        "{} over {over}: resident {} in the end, {} at most, ever {}; {} minor and {} major faults",
+        counted(said.readings, "reading"),
+        bytes(said.resident),
+        bytes(said.peak_resident),
+        bytes(said.most_resident),
+        count(said.minor_faults),
+        count(said.major_faults)
+    )];
+    lines.extend(said.mappings.map(|mappings| {
+        format!(
+            "{} of its mappings: proportional {}, heap and arenas {} resident of {}, {} at most",
+            count(mappings.readings),
+            bytes(mappings.proportional),
+            bytes(mappings.malloc_resident),
+            bytes(mappings.malloc_mapped),
+            bytes(mappings.peak_malloc_resident)
+        )
+    }));
+    lines
 }
 
 fn origin(info: &TraceInfo) -> String {

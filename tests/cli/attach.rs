@@ -23,6 +23,16 @@ fn steps() -> &'static Path {
     })
 }
 
+/// A process that makes steps.
+fn target() -> Child {
+    let mut program = Command::new(steps());
+    let mut target = program.arg("2").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(target.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    target
+}
+
 /// A process that is attached to, and the recorder that is.
 struct Pair {
     target: Child,
@@ -33,11 +43,7 @@ struct Pair {
 impl Pair {
     /// Starts both, and waits until calls are recorded.
     fn start(name: &str) -> Pair {
-        let mut program = Command::new(steps());
-        let mut target = program.arg("2").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(target.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
+        let target = target();
         let trace = folder().join(name);
         let pid = target.id().to_string();
         let recorder = malloscope(["record", "--pid", &pid, "-o"]).arg(&trace).stderr(Stdio::piped()).spawn();
@@ -105,6 +111,28 @@ fn a_signal_ends_the_recording_and_not_the_process() {
     assert!(report.contains("The recording began in the middle"), "{report}");
     let verified = said(&mut malloscope(["verify", &trace]));
     assert!(verified.err.contains("The recording began in the middle"), "{}", verified.err);
+}
+
+#[test]
+fn what_the_kernel_said_is_shown_beside_what_the_replay_finds_unless_it_was_not_asked() {
+    for (asked, is_shown) in [("10ms", true), ("0", false)] {
+        let trace = folder().join(format!("readings-{asked}.mscope"));
+        let mut target = target();
+        let pid = target.id().to_string();
+        let mut record =
+            malloscope(["record", "-q", "--for", "50ms", "--sample-system", asked, "--pid", &pid]);
+        assert_eq!(said(record.arg("-o").arg(&trace)).code, Some(0));
+        drop(target.stdin.take());
+        target.wait().unwrap();
+        let trace = trace.display().to_string();
+        let info = answer(["info", &trace]);
+        assert_eq!(info.contains("\nkernel      ") && info.contains(" readings over "), is_shown, "{info}");
+        assert_eq!(info.contains("heap and arenas "), is_shown, "{info}");
+        let report = answer(["replay", &trace]);
+        assert_eq!(report.contains("when it was recorded: the process had "), is_shown, "{report}");
+        let json = answer(["info", "--format", "json", &trace]);
+        assert_eq!(json.contains("\"kernel_said\": {"), is_shown, "{json}");
+    }
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn read(trace: &[u8]) {
     };
     let records = all_records(&mut reader);
     again(reader.header(), &records);
+    let _ = reader.readings();
     let batches = reader.index().map_or(0, |index| index.batches.len());
     for batch in (0..batches).rev().take(4) {
         let _ = reader.seek_batch(batch as u32);

@@ -49,13 +49,15 @@ pub(crate) enum Kind {
     Symbols,
     /// The heap as it stood before the first record.
     Snapshot,
+    /// What the kernel said of the process at one moment.
+    Reading,
     /// Memory that was never touched.
     Untouched,
     Unknown(u32),
 }
 
 /// The kinds there are, their codes, and what they are called in messages.
-const KINDS: [(Kind, u32, &str); 10] = [
+const KINDS: [(Kind, u32, &str); 11] = [
     (Kind::Header, 1, "header"),
     (Kind::Records, 2, "batch"),
     (Kind::Index, 3, "index"),
@@ -65,6 +67,7 @@ const KINDS: [(Kind, u32, &str); 10] = [
     (Kind::Stacks, 7, "part of the stacks"),
     (Kind::Symbols, 8, "symbols"),
     (Kind::Snapshot, 9, "snapshot of the heap"),
+    (Kind::Reading, 10, "reading"),
     (Kind::Untouched, 11, "untouched memory"),
 ];
 

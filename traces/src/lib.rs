@@ -75,6 +75,7 @@ pub mod ops;
 mod preamble;
 mod probe;
 mod read;
+pub mod readings;
 pub mod record;
 mod salvage;
 pub mod snapshot;

@@ -15,6 +15,7 @@ use crate::growing;
 use crate::header::Header;
 use crate::index::{Entry, Index};
 use crate::preamble;
+use crate::readings::Reading;
 use crate::record::Record;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -144,6 +145,11 @@ impl<R: Read + Seek> Reader<R> {
     pub fn untouched(&mut self) -> Result<Option<Untouched>, Error> {
         let from = self.last_parts()?;
         self.source.untouched(from)
+    }
+
+    /// What the kernel said of the process now and then, wherever the trace is being read.
+    pub fn readings(&mut self) -> Result<Vec<Reading>, Error> {
+        self.source.readings()
     }
 
     /// How many bytes each column takes in what was read so far.

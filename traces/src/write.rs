@@ -17,6 +17,7 @@ use crate::identity::Live;
 use crate::index::{Entry, Index};
 use crate::preamble;
 use crate::probe;
+use crate::readings::Reading;
 use crate::record::{Nanos, Record, Slot};
 use crate::snapshot::Snapshot;
 use crate::stacks::{self, Capture, Module, ModuleId, Stack};
@@ -76,6 +77,11 @@ impl<W: Write> Writer<W> {
         self.frame.resize(frame::LENGTH, 0);
         let unpacked = snapshot.pack(&mut self.packer, &mut self.frame)?;
         self.send_frame(frame::Kind::Snapshot, 0, unpacked)
+    }
+
+    /// Says what the kernel said of the process. It stands behind the records of the batches sent so far.
+    pub fn reading(&mut self, reading: &Reading) -> Result<(), Error> {
+        self.send_plain(frame::Kind::Reading, reading)
     }
 
     /// Appends a record. If that fails because the file takes no more, the record is kept, and can

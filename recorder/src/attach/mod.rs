@@ -109,6 +109,7 @@ pub fn record(
     let heap =
         heap.and_then(|heap| heap.parse().ok()).map(|heap| Snapshot { stopped: nanos(stopped), ..heap });
     let mut collector = Collector::new(&memory, clock, scale, &options.output, pid, probed);
+    collector.take_readings(options.readings);
     collector.attached(origin, heap);
     let mut leaving = Leaving { target: &mut target, survey: &mut survey, inside, looks: 0, looked: began };
     let (cause, trouble) = follow(attach, &mut leaving, &mut collector, &signals, began, report);

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
+use malloscope_traces::readings::Reading;
 use malloscope_traces::{Call, Error, Nanos, Placed, Pointer, Record, Stack, Thread, Writer};
 use malloscope_wire::slot::{self, Copied, Kind};
 
@@ -306,6 +307,12 @@ impl<W: Write> Composer<W> {
         let record = Record { time, thread, program_break, call };
         self.count(&record);
         self.writer.record_from(&record, site)
+    }
+
+    /// Writes what the kernel said of the process at that time.
+    pub fn reading(&mut self, ticks: u64, reading: Reading) -> Result<(), Error> {
+        let time = Nanos(self.scale.nanoseconds(ticks.saturating_sub(self.began)));
+        self.writer.reading(&Reading { time, ..reading })
     }
 
     /// Sends to the file what there is.

@@ -44,6 +44,7 @@ use crate::host;
 use crate::memory::Memory;
 use crate::private;
 use crate::probe::Probed;
+use crate::readings::{self, Readings};
 use crate::system_wide;
 use arrival::Arrival;
 use compose::{ForkPoint, Forks};
@@ -129,6 +130,8 @@ pub struct Collector<'m> {
     /// What the libc answered that the launched process should have.
     probed: Option<Probed>,
     rings: Rings<'m>,
+    /// What the kernel says of the processes, if it is asked.
+    readings: Option<Readings>,
     /// Processes whose traces have not begun.
     waiting: Vec<Arrival<'m>>,
     traced: Vec<Traced<'m>>,
@@ -175,6 +178,7 @@ impl<'m> Collector<'m> {
             heap: None,
             probed,
             rings: Rings::new(memory),
+            readings: None,
             waiting: Vec::new(),
             traced: Vec::new(),
             finished: Vec::new(),
@@ -193,6 +197,11 @@ impl<'m> Collector<'m> {
     pub fn attached(&mut self, origin: Origin, heap: Option<Snapshot>) {
         self.origin = origin;
         self.heap = heap;
+    }
+
+    /// The kernel is asked so often what it knows of the processes.
+    pub fn take_readings(&mut self, period: Option<Duration>) {
+        self.readings = period.and_then(|period| Readings::begin(period, self.clock));
     }
 
     /// The processes that are being recorded.
@@ -231,6 +240,7 @@ impl<'m> Collector<'m> {
             self.tidied = Instant::now();
             self.tidy()?;
         }
+        self.write_readings()?;
         self.harvested += slots;
         Ok(slots)
     }
@@ -360,6 +370,9 @@ impl<'m> Collector<'m> {
         if let Some(capture) = sites::capture(&self.memory.shared().control) {
             writer.capture(capture);
         }
+        if let Some(readings) = &self.readings {
+            readings.follow(arrival.serial, arrival.pid);
+        }
         let mut traced = Traced::begin(arrival, path, writer, self.scale);
         // If we are killed now, what there is says at least of which program it would have been.
         traced.flush()?;
@@ -450,7 +463,15 @@ impl<'m> Collector<'m> {
     fn finish_one(&mut self, index: usize, cause: Cause) -> Result<(), Error> {
         // It may have made threads since we looked.
         self.look_for_threads();
-        let traced = self.traced.swap_remove(index);
+        self.write_readings()?;
+        let mut traced = self.traced.swap_remove(index);
+        if let Some(readings) = &self.readings {
+            readings.leave(traced.arrival.serial);
+            // One that goes on says how it is left.
+            if let Some(last) = readings::counted(traced.arrival.pid) {
+                traced.reading(clock::now(self.clock), last)?;
+            }
+        }
         let finished = traced.finish(cause, &mut self.rings)?;
         let past = Past {
             facts: finished.arrival.facts.clone(),
@@ -515,6 +536,18 @@ impl<'m> Collector<'m> {
         let done = self.finished.iter().map(|finished| finished.tally);
         let calls = self.traced.iter().map(Traced::tally).chain(done).map(|tally| tally.calls).sum();
         Progress { calls, processes: self.traced.len() }
+    }
+
+    /// Writes what the kernel said meanwhile.
+    fn write_readings(&mut self) -> Result<(), Error> {
+        let Some(readings) = &self.readings else { return Ok(()) };
+        for taken in readings.taken() {
+            let is_its = |traced: &&mut Traced<'_>| traced.arrival.serial == taken.serial;
+            if let Some(traced) = self.traced.iter_mut().find(is_its) {
+                traced.reading(taken.ticks, taken.reading)?;
+            }
+        }
+        Ok(())
     }
 
     fn tidy(&mut self) -> Result<(), Error> {

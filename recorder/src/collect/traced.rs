@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use malloscope_traces::readings::Reading;
 use malloscope_traces::{Cause, Ending, Observed};
 use malloscope_traces::{Error, Thread, Writer};
 use malloscope_wire::Slot;
@@ -139,6 +140,11 @@ impl<'m> Traced<'m> {
             rings.give_back(follower.ring, follower.strand.next());
         }
         Ok(self.tally().slots - before)
+    }
+
+    /// Writes what the kernel said of it at that time.
+    pub fn reading(&mut self, ticks: u64, reading: Reading) -> Result<(), Error> {
+        self.composer.reading(ticks, reading)
     }
 
     /// Sends to the file what there is.

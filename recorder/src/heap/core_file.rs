@@ -204,6 +204,7 @@ impl Core {
             range: part.range,
             is_private_and_writable: part.is_writable && part.stored > 0,
             is_code: false,
+            is_accessible: true,
             name: name(part),
         };
         self.parts.iter().map(mapped).collect()

@@ -14,6 +14,8 @@ pub struct Mapped {
     pub is_private_and_writable: bool,
     /// Whether what is there may be run.
     pub is_code: bool,
+    /// Whether anything at all may be done with it.
+    pub is_accessible: bool,
     /// The file it was made from, or a name in brackets; empty where there is none.
     pub name: String,
 }
@@ -30,7 +32,8 @@ pub fn parse(text: &str) -> Vec<Mapped> {
     text.lines().filter_map(line).collect()
 }
 
-fn line(line: &str) -> Option<Mapped> {
+/// Reads such a line; `None` if it is none.
+pub fn line(line: &str) -> Option<Mapped> {
     let (range, rest) = line.split_once(' ')?;
     let (start, end) = range.split_once('-')?;
     let number = |digits| u64::from_str_radix(digits, 16).ok();
@@ -40,7 +43,9 @@ fn line(line: &str) -> Option<Mapped> {
     let name = rest.splitn(5, ' ').nth(4).map_or("", str::trim).to_owned();
     let is_private_and_writable = access.starts_with("rw") && access.ends_with('p');
     let is_code = access.contains('x');
-    (range.end > range.start).then_some(Mapped { range, is_private_and_writable, is_code, name })
+    let is_accessible = !access.starts_with("---");
+    let mapped = Mapped { range, is_private_and_writable, is_code, is_accessible, name };
+    (range.end > range.start).then_some(mapped)
 }
 
 /// A page holds memory.

@@ -245,7 +245,7 @@ pub struct Captured {
 }
 
 /// The greatest length of a segment, and what all are aligned to: glibc's `HEAP_MAX_SIZE`.
-const SEGMENT: u64 = 64 << 20;
+pub const SEGMENT: u64 = 64 << 20;
 /// The lengths that a segment's head has had: glibc's `heap_info`.
 const SEGMENT_HEADS: [u64; 2] = [0x20, 0x30];
 /// More arenas than this no process has: nobody has so many processors.

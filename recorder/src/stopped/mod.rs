@@ -25,8 +25,9 @@ use requests::{Ask, Stop, ask, wait};
 pub use requests::{Registers, is_waiting};
 
 /// How long we wait for a thread to stop. One that does not is deep in the kernel: it waits for a disk that
-/// is gone, or in `vfork` for its child.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// is gone, or in `vfork` for its child. Where many want a processor, it may take half a second until a thread has one to
+/// stop on.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long we wait for one that we cannot leave as it is: it is about to stop, or makes a call for us. When we
 /// end, the kernel lets go of it in any case.

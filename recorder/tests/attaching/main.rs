@@ -94,3 +94,24 @@ fn stacks_are_recorded_of_a_process_that_is_attached_to() {
     }
     running.end();
 }
+
+#[test]
+fn what_the_kernel_says_of_a_process_is_in_its_trace() {
+    let running = Running::start(&program("steps"), &["2"]);
+    let taken = attach(running.pid()).unwrap();
+    let readings = Reader::open_file(&taken.path()).unwrap().readings().unwrap();
+    running.end();
+    // One when we came and one when we left.
+    let (first, last) = (readings[0], readings[readings.len() - 1]);
+    assert!(readings.len() >= 2 && readings.is_sorted_by_key(|reading| reading.time), "{readings:?}");
+    assert!(first.resident > 0 && first.resident <= first.most_resident, "{first:?}");
+    assert!(last.minor_faults >= first.minor_faults && first.minor_faults > 0, "{readings:?}");
+    // Each thread's arena has a segment of its own, in which it has written.
+    let mappings = first.mappings.unwrap();
+    let arenas = mappings.arenas;
+    assert!(
+        arenas.resident > 0 && arenas.resident <= arenas.mapped && arenas.mapped < 64 << 20,
+        "{mappings:?}"
+    );
+    assert!(mappings.heap.resident > 0 && mappings.proportional >= arenas.resident, "{mappings:?}");
+}

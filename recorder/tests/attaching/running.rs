@@ -124,6 +124,9 @@ impl Taken {
 /// For how long, in most tests. What is asserted does not depend on it.
 pub const A_WHILE: Duration = Duration::from_millis(100);
 
+/// How often the kernel is asked what it knows of a process.
+const OFTEN: Duration = Duration::from_millis(10);
+
 /// Attaches to a process for a while.
 pub fn attach(pid: u32) -> Result<Taken, Error> {
     attach_wanting(pid, Some(A_WHILE), None, &mut |_| ())
@@ -147,7 +150,7 @@ pub fn attach_until_bytes(pid: u32, bytes: u64) -> Result<Taken, Error> {
 fn take(attach: &Attach, stacks: Option<Capture>, report: &mut dyn FnMut(Progress)) -> Result<Taken, Error> {
     let directory = TempDir::new().unwrap();
     let output = directory.path().join("app.mscope");
-    let options = Options { output, when_full: WhenFull::Wait, clock: None, stacks };
+    let options = Options { output, when_full: WhenFull::Wait, clock: None, stacks, readings: Some(OFTEN) };
     let recorded = attach::record(attach, &options, report)?;
     Ok(Taken { recorded, directory })
 }

@@ -28,7 +28,13 @@ fn recorder() {
     let (Some(output), Some(program)) = (env::var_os(OUTPUT), env::var_os(PROGRAM)) else { return };
     let arguments = env::var(ARGUMENTS).unwrap();
     let target = Target { program, arguments: arguments.split(' ').map(Into::into).collect() };
-    let options = Options { output: output.into(), when_full: WhenFull::Wait, clock: None, stacks: None };
+    let options = Options {
+        output: output.into(),
+        when_full: WhenFull::Wait,
+        clock: None,
+        stacks: None,
+        readings: None,
+    };
     let recorded = record(&target, &options, &mut |_| ()).unwrap();
     std::process::exit(recorded.exit_code().into());
 }

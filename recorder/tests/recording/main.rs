@@ -429,6 +429,7 @@ fn a_program_that_lies_about_everything_ends_its_recording_and_nothing_else() {
             when_full: WhenFull::Wait,
             clock: None,
             stacks: None,
+            readings: Some(run::OFTEN),
         };
         let deadline = Deadline::of_programs_with(&said);
         let recorded = record(&target, &options, &mut |_| ()).unwrap();
@@ -447,6 +448,7 @@ fn refusal(program: &Path) -> Refusal {
         when_full: WhenFull::Wait,
         clock: None,
         stacks: None,
+        readings: None,
     };
     match record(&target, &options, &mut |_| ()) {
         Err(Error::Refused(refusal)) => refusal,

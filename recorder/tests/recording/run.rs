@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use malloscope_recorder::{Capture, Clock, Options, Recorded, RecordedProcess, Target, WhenFull, record};
 use malloscope_traces::{Call, Ending, Header, Reader, Record, Thread, Totals};
@@ -41,6 +42,9 @@ pub fn run_capturing(
     run_wanting(program, arguments, when_full, None, stacks)
 }
 
+/// How often the kernel is asked what it knows of a process.
+pub const OFTEN: Duration = Duration::from_millis(2);
+
 fn run_wanting(
     program: &Path,
     arguments: &[&str],
@@ -53,7 +57,13 @@ fn run_wanting(
     let mut all: Vec<OsString> = vec![said.clone().into()];
     all.extend(arguments.iter().map(OsString::from));
     let target = Target { program: program.into(), arguments: all };
-    let options = Options { output: directory.path().join("app.mscope"), when_full, clock, stacks };
+    let options = Options {
+        output: directory.path().join("app.mscope"),
+        when_full,
+        clock,
+        stacks,
+        readings: Some(OFTEN),
+    };
     let deadline = Deadline::of_programs_with(&said);
     let recorded = record(&target, &options, &mut |_| ()).unwrap();
     deadline.check();

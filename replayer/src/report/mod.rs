@@ -14,6 +14,7 @@ pub mod heap;
 pub mod json;
 pub mod markdown;
 pub mod proof;
+pub mod readings;
 mod single;
 pub mod sites;
 pub mod snapshot;
@@ -27,6 +28,7 @@ use crate::outcome::Outcome;
 use crate::recognition::{self, Recognition};
 use malloscope_traces::snapshot::Snapshot;
 use malloscope_traces::{Ending, Header, Reader};
+use readings::KernelSaid;
 use serde::Serialize;
 use stacks::Blamed;
 use std::path::Path;
@@ -62,6 +64,9 @@ pub struct TraceInfo {
     /// The heap that it begins with, if its process was not recorded from its first call on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub begins_with: Option<BeginsWith>,
+    /// What the kernel said of the process meanwhile, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_said: Option<KernelSaid>,
 }
 
 /// The heap that a trace begins with.
@@ -103,6 +108,7 @@ impl TraceInfo {
         let snapshot = reader.snapshot().ok().flatten();
         Ok(TraceInfo {
             begins_with: snapshot.as_ref().map(BeginsWith::of),
+            kernel_said: KernelSaid::of(&reader.readings()?),
             file: path.display().to_string(),
             file_bytes: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
             header: reader.header().clone(),

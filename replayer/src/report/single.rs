@@ -1,8 +1,9 @@
 //! The report on one run, section by section.
 
+use super::readings::KernelSaid;
 use super::units::{bytes, count, nanos, percent};
 use super::{Line, Report, Section, Table, beginning, chart, flows, so_far, stacks};
-use crate::metrics::{Measured, Peak};
+use crate::metrics::Peak;
 use crate::outcome::{BinRow, Outcome};
 use crate::range::Range;
 use crate::recognition::Recognition;
@@ -22,7 +23,7 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
     let outcome = &report.outcome;
     let sections = [
         opening(report),
-        memory(&outcome.measured),
+        memory(report),
         program_break(outcome),
         served(outcome),
         flows::decisions(outcome),
@@ -201,7 +202,8 @@ fn oddities(outcome: &Outcome) -> Vec<Line> {
     lines.into_iter().filter(|(number, _)| *number > 0).map(said).collect()
 }
 
-fn memory(measured: &Measured) -> Option<Section> {
+fn memory(report: &Report) -> Option<Section> {
+    let measured = &report.outcome.measured;
     let mut table = Table::with_columns(&["", "#peak", "#at record", "#mean", "#end"]);
     let mut row = |name: &str, peak: Peak, mean: Option<u64>, end: u64| {
         let mean = mean.map(bytes).unwrap_or_default();
@@ -213,7 +215,8 @@ fn memory(measured: &Measured) -> Option<Section> {
     row("system", peaks.system, None, measured.system);
     row("resident", peaks.resident, Some(measured.mean_resident), measured.resident);
     row("pinned", peaks.pinned, None, measured.pinned);
-    let lines = vec![text(format!("{} minor faults", count(measured.faults)))];
+    let mut lines = vec![text(format!("{} minor faults", count(measured.faults)))];
+    lines.extend(report.trace.kernel_said.iter().flat_map(recorded).map(text));
     let notes = vec![
         "live: asked for and not freed; held: the chunks of those; system: what malloc has from the kernel;"
             .to_owned(),
@@ -221,6 +224,26 @@ fn memory(measured: &Measured) -> Option<Section> {
             .to_owned(),
     ];
     Some(Section { title: "Memory".to_owned(), lines, table: Some(table), notes })
+}
+
+/// What the kernel said of the process when it was recorded, to hold the replay against.
+fn recorded(said: &KernelSaid) -> Vec<String> {
+    let mut lines = vec![format!(
+        "when it was recorded: the process had {} resident at most and {} in the end, and {} minor faults",
+        bytes(said.peak_resident),
+        bytes(said.resident),
+        count(said.minor_faults)
+    )];
+    lines.extend(said.mappings.map(|mappings| {
+        format!(
+            "of that heap and arenas: {} resident at most, {} at the last of {} readings, of {} mapped",
+            bytes(mappings.peak_malloc_resident),
+            bytes(mappings.malloc_resident),
+            count(mappings.readings),
+            bytes(mappings.malloc_mapped)
+        )
+    }));
+    lines
 }
 
 fn program_break(outcome: &Outcome) -> Option<Section> {
