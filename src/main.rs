@@ -9,6 +9,7 @@ mod filter;
 mod memory;
 mod names;
 mod output;
+mod page;
 mod progress;
 mod stacks;
 mod sweeping;
@@ -35,6 +36,13 @@ enum Command {
     Verify(commands::verify::Args),
     Compare(commands::compare::Args),
     Prove(commands::prove::Args),
+    Advise(commands::advise::Args),
+    Upgrade(commands::upgrade::Args),
+    Pins(commands::pins::Args),
+    TrimPlan(commands::trim_plan::Args),
+    Storms(commands::storms::Args),
+    Thresholds(commands::thresholds::Args),
+    Arenas(commands::arenas::Args),
     Flame(commands::flame::Args),
     Sites(commands::sites::Args),
     Allocations(commands::allocations::Args),
@@ -74,11 +82,18 @@ fn main() -> ExitCode {
         Command::Verify(args) => commands::verify::run(args),
         Command::Compare(args) => commands::compare::run(args),
         Command::Prove(args) => commands::prove::run(args),
+        Command::Advise(args) => commands::advise::run(args),
         Command::Flame(args) => commands::flame::run(args),
         Command::Sites(args) => commands::sites::run(args),
         Command::Allocations(args) => commands::allocations::run(args),
         Command::Heap(args) => commands::heap::run(args),
         Command::Snapshot(args) => commands::snapshot::run(args),
+        Command::Upgrade(args) => commands::upgrade::run(args),
+        Command::TrimPlan(args) => commands::trim_plan::run(args),
+        Command::Storms(args) => commands::storms::run(args),
+        Command::Thresholds(args) => commands::thresholds::run(args),
+        Command::Arenas(args) => commands::arenas::run(args),
+        Command::Pins(args) => commands::pins::run(args),
         Command::Explain(args) => commands::explain::run(args),
         Command::Info(args) => commands::info::run(args),
         Command::Symbolize(args) => commands::symbolize::run(args),

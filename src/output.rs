@@ -27,6 +27,32 @@ pub enum Format {
     Markdown,
 }
 
+/// How a page is printed that has no table of numbers to calculate with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PageFormat {
+    /// For people, with colour where it is wanted
+    Terminal,
+    /// Everything, under names that stay
+    Json,
+    /// For people, to put into a text
+    Markdown,
+}
+
+/// Prints a page.
+pub fn print_page(
+    format: PageFormat,
+    sections: impl FnOnce() -> Vec<Section>,
+    json: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    match format {
+        PageFormat::Terminal => write_sections(&sections(), Format::Terminal, &mut out)?,
+        PageFormat::Markdown => write_sections(&sections(), Format::Markdown, &mut out)?,
+        PageFormat::Json => json(&mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
 /// Opens a file to write into, or standard output.
 pub fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
     match path {

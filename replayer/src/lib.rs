@@ -1,6 +1,7 @@
 //! Replays traces through the twin of glibc's malloc.
 #![forbid(unsafe_code)]
 
+pub mod advise;
 pub mod allocations;
 pub mod blame;
 pub mod engine;
@@ -20,6 +21,7 @@ pub mod order;
 pub mod outcome;
 mod own;
 mod pace;
+pub mod pins;
 pub mod placements;
 mod places;
 pub mod plan;
@@ -37,6 +39,7 @@ pub mod sizes;
 pub mod snapshot;
 mod source;
 pub mod standing;
+pub mod storms;
 pub mod sweep;
 pub mod trial;
 pub mod trims;

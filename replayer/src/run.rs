@@ -525,6 +525,10 @@ fn drive<M: Machine>(
         }
         source.recycle(batch);
     }
+    if corruption.is_none() && run.trimmer.is_due_at_end(run.records) {
+        let trimmed = run.trim(run.time);
+        corruption = trimmed.err().map(|found| Corrupted { record: run.records, message: found.to_string() });
+    }
     if corruption.is_none() {
         corruption = run.ask(questions).map_err(RunError::Lines)?;
     }

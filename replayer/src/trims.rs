@@ -20,7 +20,7 @@ pub enum TrimSchedule {
     Every(Nanos),
     /// Once there has been no call for so long.
     OnIdle(Nanos),
-    /// Once, after so many records.
+    /// Once, after so many records, or after the last if there are not as many.
     After(u64),
 }
 
@@ -108,6 +108,11 @@ impl Trimmer {
             _ => u64::MAX,
         };
         Trimmer { schedule, latest: 0, next }
+    }
+
+    /// Whether a trim is due after the last record, which makes so many.
+    pub(crate) fn is_due_at_end(&self, made: u64) -> bool {
+        matches!(self.schedule, Some(TrimSchedule::After(records)) if records >= made)
     }
 
     /// When a trim is due before the record of this time, which so many others precede, if one is.

@@ -53,7 +53,7 @@ pub struct Args {
 
 /// How a comparison is printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum CompareFormat {
+pub enum CompareFormat {
     /// For people, with colour where it is wanted
     Terminal,
     /// Everything, under names that stay
@@ -64,6 +64,19 @@ enum CompareFormat {
     Markdown,
     /// The numbers for people as CSV, each with its difference from the first run's
     Differences,
+}
+
+impl CompareFormat {
+    /// Prints a comparison.
+    pub fn print(self, comparison: &Comparison) -> anyhow::Result<()> {
+        match self {
+            CompareFormat::Terminal => output::print_comparison(comparison, Format::Terminal),
+            CompareFormat::Json => output::print_comparison(comparison, Format::Json),
+            CompareFormat::Csv => output::print_comparison(comparison, Format::Csv),
+            CompareFormat::Markdown => output::print_comparison(comparison, Format::Markdown),
+            CompareFormat::Differences => output::print_differences(comparison),
+        }
+    }
 }
 
 /// The values to try.
@@ -228,12 +241,6 @@ fn print(args: &Args, mut comparison: Comparison) -> Outcome {
     if let Some(name) = &args.against {
         put_first(&mut comparison.runs, name)?;
     }
-    match args.format {
-        CompareFormat::Terminal => output::print_comparison(&comparison, Format::Terminal)?,
-        CompareFormat::Json => output::print_comparison(&comparison, Format::Json)?,
-        CompareFormat::Csv => output::print_comparison(&comparison, Format::Csv)?,
-        CompareFormat::Markdown => output::print_comparison(&comparison, Format::Markdown)?,
-        CompareFormat::Differences => output::print_differences(&comparison)?,
-    }
+    args.format.print(&comparison)?;
     Ok(ExitCode::SUCCESS)
 }

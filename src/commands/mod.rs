@@ -1,6 +1,8 @@
 //! The subcommands.
 
+pub mod advise;
 pub mod allocations;
+pub mod arenas;
 pub mod compare;
 pub mod dump;
 pub mod explain;
@@ -11,14 +13,19 @@ pub mod gui;
 pub mod heap;
 pub mod import;
 pub mod info;
+pub mod pins;
 pub mod profile;
 pub mod prove;
 pub mod record;
 pub mod replay;
 pub mod sites;
 pub mod snapshot;
+pub mod storms;
 pub mod symbolize;
+pub mod thresholds;
+pub mod trim_plan;
 pub mod tunables;
+pub mod upgrade;
 pub mod verify;
 
 use malloscope_replayer::worker::Launcher;

@@ -4,13 +4,20 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 20] = [
+pub const SUBCOMMANDS: [&str; 27] = [
     "profile",
     "record",
     "replay",
     "verify",
     "compare",
     "prove",
+    "advise",
+    "upgrade",
+    "pins",
+    "trim-plan",
+    "storms",
+    "thresholds",
+    "arenas",
     "flame",
     "sites",
     "allocations",

@@ -12,6 +12,7 @@ mod gui;
 mod heap;
 mod help;
 mod import;
+mod questions;
 mod prove;
 mod run;
 mod sites;

@@ -222,6 +222,11 @@ impl Explorer {
         self.now.engine.heap().release().name
     }
 
+    /// What an arena keeps when it is trimmed, in bytes.
+    pub fn top_pad(&self) -> u64 {
+        self.now.engine.heap().parameters().top_pad
+    }
+
     /// Goes to where so many records have been replayed, or to the end of the trace if that comes before.
     ///
     /// # Errors

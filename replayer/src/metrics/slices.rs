@@ -33,6 +33,8 @@ struct Mark {
     faults: u64,
     break_grown: u64,
     break_trimmed: u64,
+    break_grown_bytes: u64,
+    break_trimmed_bytes: u64,
     mapped: u64,
     unmapped: u64,
     bins: Box<[BinMark]>,
@@ -130,6 +132,8 @@ impl Slicing {
             faults: heap.memory().heap_faults(),
             break_grown: counters.kernel.break_grown,
             break_trimmed: counters.kernel.break_trimmed,
+            break_grown_bytes: counters.kernel.break_grown_bytes,
+            break_trimmed_bytes: counters.kernel.break_trimmed_bytes,
             mapped: counters.kernel.map,
             unmapped: counters.kernel.unmap,
             bins: Bin::all().map(bin).collect(),
@@ -170,6 +174,8 @@ impl Slicing {
             faults: steps(marks, self.faults_before, |mark| mark.faults),
             break_grown: step(&|mark| mark.break_grown),
             break_trimmed: step(&|mark| mark.break_trimmed),
+            break_grown_bytes: step(&|mark| mark.break_grown_bytes),
+            break_trimmed_bytes: step(&|mark| mark.break_trimmed_bytes),
             mmap: step(&|mark| mark.mapped),
             munmap: step(&|mark| mark.unmapped),
         };
@@ -247,6 +253,12 @@ pub struct SliceTotals {
     pub break_grown: Vec<u64>,
     /// How often it was trimmed.
     pub break_trimmed: Vec<u64>,
+    /// By how much it grew, in bytes.
+    #[serde(default)]
+    pub break_grown_bytes: Vec<u64>,
+    /// By how much it was trimmed.
+    #[serde(default)]
+    pub break_trimmed_bytes: Vec<u64>,
     /// Calls of `mmap`.
     pub mmap: Vec<u64>,
     /// Calls of `munmap`.

@@ -76,7 +76,12 @@ impl Change {
 impl Plan {
     /// The trial that the others differ from, and nothing else yet.
     pub fn new(base: Trial) -> Plan {
-        let first = Planned { name: AS_RECORDED.to_owned(), trial: base.clone() };
+        Plan::named(AS_RECORDED.to_owned(), base)
+    }
+
+    /// The same, where it is called otherwise than the recorded settings.
+    pub fn named(name: String, base: Trial) -> Plan {
+        let first = Planned { name, trial: base.clone() };
         Plan { base, runs: vec![first], left_out: Vec::new() }
     }
 

@@ -3,7 +3,9 @@
 //! A report is put together once, as [`Section`]s of text and tables; [`terminal`] and [`markdown`]
 //! print those. [`json`] and [`csv`] print every number there is, under names that stay.
 
+pub mod advice;
 pub mod allocations;
+pub mod arenas;
 pub mod beginning;
 pub mod calls;
 pub mod chart;
@@ -13,6 +15,7 @@ mod flows;
 pub mod heap;
 pub mod json;
 pub mod markdown;
+pub mod pins;
 pub mod proof;
 pub mod readings;
 mod single;
@@ -20,7 +23,10 @@ pub mod sites;
 pub mod snapshot;
 pub mod so_far;
 pub mod stacks;
+pub mod storms;
 pub mod terminal;
+pub mod thresholds;
+pub mod trim_plan;
 pub mod tunables;
 pub mod units;
 

@@ -92,7 +92,7 @@ impl BlamedStack {
 }
 
 /// The frames that are shown of a stack.
-fn shown<N: Names>(stack: Stack, folder: &mut Folder<'_, N>) -> Vec<String> {
+pub(super) fn shown<N: Names>(stack: Stack, folder: &mut Folder<'_, N>) -> Vec<String> {
     let stacks = folder.stacks();
     let (mut own, mut innermost) = (Vec::new(), Vec::new());
     for (_, frame) in stacks.of(stack).take(DEEPEST) {

@@ -1,0 +1,559 @@
+//! The page that `advise` prints: what kind of problem it is, what to set, what that buys and costs, why, what else
+//! there is, and how sure all of it is.
+
+use super::comparison::MEASURES;
+use super::pins::{NamedPinned, said};
+use super::stacks::Blamed;
+use super::units::{bytes, count, nanos, percent};
+use super::{Line, Section, Table, TraceInfo, json};
+use crate::advise::paste::Paste;
+use crate::advise::prices::Prices;
+use crate::advise::verdict::{Class, Facts};
+use crate::advise::{Goal, Weighed, Weight, choice, program_nanos};
+use crate::fidelity::Fidelity;
+use crate::outcome::Outcome;
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// How many regions are told of.
+const REGIONS: usize = 2;
+/// Stacks that caused less than this part are not named.
+const LEAST_SHARE: f64 = 0.02;
+/// How many stacks are named for why.
+const STACKS: usize = 3;
+
+/// Everything that advice rests on.
+#[derive(Clone, Debug)]
+pub struct Advice<'a> {
+    /// The trace.
+    pub trace: &'a TraceInfo,
+    /// What is to become less.
+    pub goal: Goal,
+    /// What was run, the recorded settings first.
+    pub runs: &'a [Weighed],
+    /// The run that is recommended, by its place.
+    pub chosen: Option<usize>,
+    /// What to paste for it.
+    pub paste: Paste,
+    /// What is known of the recorded settings.
+    pub facts: Facts,
+    /// What is pinned at the worst moment.
+    pub pins: &'a [NamedPinned],
+    /// The stacks that matter most.
+    pub stacks: &'a [Blamed],
+    /// How faithful the replay of the recorded settings is.
+    pub fidelity: Option<&'a Fidelity>,
+    /// What is resident at the peak as the program writes nothing, and everything: as recorded, and as recommended.
+    pub bands: Vec<(u64, u64)>,
+    /// What the kernel's work takes.
+    pub prices: Prices,
+}
+
+/// Advice, for programs.
+#[derive(Serialize)]
+struct Document<'a> {
+    trace: &'a TraceInfo,
+    goal: Goal,
+    classes: Vec<Class>,
+    verdict: String,
+    recommended: Option<Row<'a>>,
+    paste: &'a Paste,
+    facts: &'a Facts,
+    runs: Vec<Row<'a>>,
+    alternatives: Vec<&'a str>,
+    pins: &'a [NamedPinned],
+    resident_at_peak_from_to: &'a [(u64, u64)],
+    prices_nanos: Prices,
+    fidelity: Option<&'a Fidelity>,
+    notes: Vec<String>,
+}
+
+/// A run, for programs.
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    settings: &'a [(String, u64)],
+    options: Vec<String>,
+    weight: Weight,
+    measures: Vec<(&'static str, u64)>,
+    kernel_nanos: f64,
+}
+
+impl Advice<'_> {
+    fn base(&self) -> &Outcome {
+        &self.runs[0].outcome
+    }
+
+    fn chosen(&self) -> Option<&Weighed> {
+        self.chosen.map(|place| &self.runs[place])
+    }
+
+    /// The page.
+    pub fn sections(&self) -> Vec<Section> {
+        let mut sections = vec![self.verdict(), self.recommendation()];
+        sections.extend(self.price());
+        sections.extend([self.why(), self.alternatives(), self.confidence()]);
+        sections
+    }
+
+    /// Everything, for programs.
+    ///
+    /// # Errors
+    ///
+    /// When `out` takes no more.
+    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let alternatives = choice::alternatives(self.runs, self.chosen);
+        let document = Document {
+            trace: self.trace,
+            goal: self.goal,
+            classes: self.facts.classes(),
+            verdict: self.verdict_words(),
+            recommended: self.chosen.map(|place| self.row(&self.runs[place])),
+            paste: &self.paste,
+            facts: &self.facts,
+            runs: self.runs.iter().map(|run| self.row(run)).collect(),
+            alternatives: alternatives
+                .into_iter()
+                .map(|place| self.runs[place].planned.name.as_str())
+                .collect(),
+            pins: self.pins,
+            resident_at_peak_from_to: &self.bands,
+            prices_nanos: self.prices,
+            fidelity: self.fidelity,
+            notes: self.confidence_words(),
+        };
+        json::write("malloscope.advice", &document, out)
+    }
+
+    fn row<'a>(&self, run: &'a Weighed) -> Row<'a> {
+        Row {
+            name: &run.planned.name,
+            settings: &run.planned.trial.settings,
+            options: run.planned.trial.options(),
+            weight: run.weight,
+            measures: MEASURES.iter().map(|measure| (measure.name, measure.of(&run.outcome))).collect(),
+            kernel_nanos: self.prices.kernel_nanos(&run.outcome),
+        }
+    }
+
+    fn verdict(&self) -> Section {
+        let mut lines = vec![Line::Text(self.trace.command()), Line::Text(self.verdict_words())];
+        lines.extend(self.lasting().map(Line::Text));
+        lines.extend(self.base().settings.warnings.iter().cloned().map(Line::Warning));
+        lines.extend(self.base().damage.iter().cloned().map(Line::Warning));
+        if let Some(lost) = self.trace.ending.as_ref().map(|ending| ending.lost).filter(|&lost| lost > 0) {
+            lines.push(Line::Warning(format!(
+                "{} calls were lost while recording: nothing here is exact",
+                count(lost)
+            )));
+        }
+        Section { lines, ..Section::default() }
+    }
+
+    /// One sentence or two: what kind of problem it is.
+    fn verdict_words(&self) -> String {
+        let said: Vec<String> = self.facts.classes().into_iter().map(|class| self.of_class(class)).collect();
+        said.join(" ")
+    }
+
+    fn of_class(&self, class: Class) -> String {
+        let (facts, base) = (&self.facts, self.base());
+        let worst = &facts.worst;
+        let at_worst = format!(
+            "At its worst, after record {} of {}, {} is resident and {} of it lives; most of the rest is",
+            count(worst.record),
+            count(base.records),
+            bytes(worst.resident),
+            bytes(worst.live)
+        );
+        match class {
+            Class::Storm => format!(
+                "The kernel’s work for malloc takes {}: {} page faults and {} calls.",
+                self.kernel_share(),
+                count(base.measured.faults),
+                count(base.kernel.total())
+            ),
+            Class::Arenas => format!(
+                "{at_worst} free in arenas besides the main one: {} in {} of them.",
+                bytes(worst.other_arenas),
+                count(worst.arenas)
+            ),
+            Class::Pinned => format!(
+                "{at_worst} free in the main arena, below the chunk at its end: {}, which cannot go back by itself.",
+                bytes(worst.main_below)
+            ),
+            Class::Top => format!(
+                "{at_worst} free at the end of the main arena, which keeps it: {}, with a trim threshold of {}.",
+                bytes(worst.main_top),
+                bytes(base.thresholds.last_trim_threshold)
+            ),
+            Class::Overhead => format!(
+                "{at_worst} what chunks take beyond what was asked for, by their heads and by rounding: {}.",
+                bytes(worst.held.saturating_sub(worst.live))
+            ),
+            Class::None => format!(
+                "Not a problem of malloc’s: the most that lived at any time, {}, is {} of the most that was resident, {}; and \
+                 the kernel’s work for malloc takes {}.",
+                bytes(facts.live_peak),
+                share(facts.live_part()),
+                bytes(facts.resident_peak),
+                self.kernel_share()
+            ),
+        }
+    }
+
+    /// The kernel's part of the time, in words.
+    fn kernel_share(&self) -> String {
+        match self.facts.kernel_share {
+            Some(part) => format!("an estimated {} of the program’s time", share(part)),
+            None => format!("an estimated {}", time(self.prices.kernel_nanos(self.base()))),
+        }
+    }
+
+    /// For how long it is about so bad.
+    fn lasting(&self) -> Option<String> {
+        let classes = self.facts.classes();
+        let is_memory = classes.iter().any(|class| !matches!(class, Class::Storm | Class::None));
+        is_memory.then(|| {
+            format!(
+                "At least half as much is resident and does not live during {} of the calls. The most that lived at any time, \
+                 {}, is {} of the most that was resident, {}.",
+                share(self.facts.lasts),
+                bytes(self.facts.live_peak),
+                share(self.facts.live_part()),
+                bytes(self.facts.resident_peak)
+            )
+        })
+    }
+
+    fn recommendation(&self) -> Section {
+        let mut lines = Vec::new();
+        let title = format!("What to set, for {}", self.goal.name());
+        let Some(chosen) = self.chosen() else {
+            lines.push(Line::Text(format!(
+                "Nothing: of {} settings that were tried, none makes it better by more than real runs differ anyway.",
+                count(self.settable())
+            )));
+            return Section { title, lines, ..Section::default() };
+        };
+        let Paste { variables, tunables, mallopt, systemd, unset } = &self.paste;
+        if !unset.is_empty() {
+            lines.push(Line::Text(format!("unset {}", unset.join(" "))));
+        }
+        let mut paste = |what: &str, text: &Option<String>| {
+            let lines_of = text.iter().flat_map(|text| text.lines());
+            lines.extend(lines_of.map(|line| Line::Text(format!("{what:<12}{line}"))));
+        };
+        paste("shell", variables);
+        paste(if variables.is_some() { "or" } else { "shell" }, tunables);
+        paste("systemd", systemd);
+        paste("or in C", mallopt);
+        if chosen.planned.trial.settings.is_empty() {
+            lines.push(Line::Text("and nothing else: the defaults are better".to_owned()));
+        } else {
+            let release = &self.base().settings.release;
+            lines.push(Line::Text(format!(
+                "glibc {release} reads each of these. A variable must be there before the program starts{}.",
+                if mallopt.is_some() { "; mallopt is called at the beginning of main" } else { "" }
+            )));
+        }
+        let others = &self.trace.header.program.environment;
+        if !others.is_empty() && unset.is_empty() {
+            let names: Vec<&str> = others.iter().map(|(name, _)| name.as_str()).collect();
+            lines.push(Line::Text(format!(
+                "It is meant beside what the environment set already: {}.",
+                names.join(", ")
+            )));
+        }
+        Section { title, lines, ..Section::default() }
+    }
+
+    /// How many settings were tried.
+    fn settable(&self) -> u64 {
+        self.runs.iter().skip(1).filter(|run| choice::can_be_set(&run.planned.trial)).count() as u64
+    }
+
+    fn price(&self) -> Option<Section> {
+        let chosen = self.chosen()?;
+        let (base, with) = (self.base(), &chosen.outcome);
+        let mut table = Table::with_columns(&["", "#as recorded", "#with it", "#difference"]);
+        for name in PRICED {
+            let Some(measure) = MEASURES.iter().find(|measure| measure.name == name) else { continue };
+            let (before, after) = (measure.of(base), measure.of(with));
+            let row = [measure.shown(before), measure.shown(after), measure.difference(after, before)];
+            table.push(std::iter::once(name.to_owned()).chain(row));
+        }
+        let kernel = |run| self.prices.kernel_nanos(run);
+        let (before, after) = (kernel(base), kernel(with));
+        let sign = if after < before { "−" } else { "+" };
+        let row = [
+            "kernel’s work, estimated".to_owned(),
+            time(before),
+            time(after),
+            format!("{sign}{}", time((after - before).abs())),
+        ];
+        table.push(row);
+        let mut notes = vec![format!(
+            "In all: memory {}, time {} (estimated). Memory is weighed two fifths by the peak, two by the mean and one by the \
+             end. What malloc itself takes is not in the time.",
+            change(chosen.weight.memory),
+            change(chosen.weight.time)
+        )];
+        notes.extend(self.locks(chosen));
+        Some(Section {
+            title: "What it buys and costs".to_owned(),
+            table: Some(table),
+            notes,
+            ..Section::default()
+        })
+    }
+
+    /// What threads would share, if arenas are fewer.
+    fn locks(&self, chosen: &Weighed) -> Option<String> {
+        let arenas = |run: &Outcome| run.arenas.len();
+        let is_fewer = arenas(&chosen.outcome) < arenas(self.base());
+        is_fewer.then(|| {
+            let (locking, all) = locking(&chosen.outcome);
+            format!(
+                "{} arenas instead of {}: {} of {} calls ({}) pass the thread’s cache and take an arena’s lock. Waiting \
+                 for it is not in the numbers above: measure it.",
+                arenas(&chosen.outcome),
+                arenas(self.base()),
+                count(locking),
+                count(all),
+                percent(locking, all)
+            )
+        })
+    }
+
+    fn why(&self) -> Section {
+        let base = self.base();
+        let mut lines = Vec::new();
+        let worst = &self.facts.worst;
+        if self.facts.classes().iter().any(|class| matches!(class, Class::Pinned | Class::Arenas)) {
+            let regions = self.pins.iter().take(REGIONS);
+            lines.extend(regions.flat_map(|region| of_region(region, worst.record)).map(Line::Text));
+        }
+        if base.arenas.len() > 1 {
+            let system: u64 = base.arenas.iter().skip(1).map(|arena| arena.system).sum();
+            lines.push(Line::Text(format!(
+                "{} threads in {} arenas; those besides the main one have {} from the kernel at the end",
+                count(base.threads.into()),
+                base.arenas.len(),
+                bytes(system)
+            )));
+        }
+        let thresholds = &base.thresholds;
+        if thresholds.moved > 0 {
+            lines.push(Line::Text(format!(
+                "Freeing mapped chunks raised the mmap threshold {} times, from {} to {}; the trim threshold is twice that",
+                count(thresholds.moved),
+                bytes(thresholds.first_mmap_threshold),
+                bytes(thresholds.last_mmap_threshold)
+            )));
+        }
+        if let Some(fixed) = self.runs.iter().find(|run| run.planned.name == "thresholds static")
+            && (fixed.weight.time > 1.02 || fixed.weight.memory > 1.02)
+        {
+            lines.push(Line::Text(format!(
+                "Setting any of top_pad, mmap_threshold, trim_threshold and mmap_max, if only to its default, would fix them: \
+                 {} faults instead of {}, {} calls of the kernel instead of {}",
+                count(fixed.outcome.measured.faults),
+                count(base.measured.faults),
+                count(fixed.outcome.kernel.total()),
+                count(base.kernel.total())
+            )));
+        }
+        for blamed in self.stacks.iter().filter(|blamed| self.matters(blamed)) {
+            for stack in blamed.stacks.iter().take(STACKS).filter(|stack| stack.share >= LEAST_SHARE) {
+                lines.push(Line::Text(format!(
+                    "{} of {}: {}",
+                    share(stack.share),
+                    described(blamed.what),
+                    stack.frames.join(" ← ")
+                )));
+            }
+        }
+        if lines.is_empty() {
+            lines.push(Line::Text(
+                "Nothing more is known: record it with `--stacks all` to see who asks.".to_owned(),
+            ));
+        }
+        Section { title: "Why".to_owned(), lines, ..Section::default() }
+    }
+
+    /// Whether these stacks explain what was found.
+    fn matters(&self, blamed: &Blamed) -> bool {
+        use crate::blame::What;
+        let classes = self.facts.classes();
+        match blamed.what {
+            What::Faults => classes.contains(&Class::Storm),
+            What::Peak => classes.contains(&Class::None) || classes.contains(&Class::Overhead),
+            What::Pinned => classes.contains(&Class::Pinned),
+            _ => false,
+        }
+    }
+
+    fn alternatives(&self) -> Section {
+        let mut lines = Vec::new();
+        let trimmed = self.runs.iter().find(|run| run.outcome.trims.calls == 1);
+        if let Some(run) = trimmed
+            && let Some(trim) = run.outcome.trims.first.first()
+        {
+            let again = run.outcome.measured.faults.saturating_sub(self.base().measured.faults);
+            lines.push(Line::Text(format!(
+                "malloc_trim(0) after record {} would give back {}; {} page faults follow from it",
+                count(trim.record),
+                bytes(trim.returned),
+                count(again)
+            )));
+        }
+        let mut table =
+            Table::with_columns(&["instead", "#memory", "#time, estimated", "#faults", "#kernel calls"]);
+        for place in choice::alternatives(self.runs, self.chosen) {
+            let run = &self.runs[place];
+            table.push([
+                run.planned.name.clone(),
+                change(run.weight.memory),
+                change(run.weight.time),
+                count(run.outcome.measured.faults),
+                count(run.outcome.kernel.total()),
+            ]);
+        }
+        let has_rows = !table.rows.is_empty();
+        let note = if has_rows {
+            "Those that no other run beats in both memory and time, weighed as above."
+        } else {
+            "No other run is better in memory or in time without being beaten by one above."
+        };
+        let table = has_rows.then_some(table);
+        Section { title: "Alternatives".to_owned(), lines, table, notes: vec![note.to_owned()] }
+    }
+
+    fn confidence(&self) -> Section {
+        let lines = self.confidence_words().into_iter().map(Line::Text).collect();
+        Section { title: "How sure this is".to_owned(), lines, ..Section::default() }
+    }
+
+    fn confidence_words(&self) -> Vec<String> {
+        let base = self.base();
+        let mut words = Vec::new();
+        words.push(match self.fidelity {
+            Some(fidelity) if fidelity.placements > 0 => format!(
+                "The replay of the recorded settings puts {:.4} % of {} allocations where they really were.",
+                fidelity.percent_rounded_down(),
+                count(fidelity.placements)
+            ),
+            _ => "The trace does not say where allocations really were: the replay could not be held against them.".to_owned(),
+        });
+        words.push(if base.threads > 1 {
+            format!(
+                "{} threads: their calls are replayed in the recorded order; under other settings the program would make \
+                 them in another, so the numbers are estimates.",
+                count(base.threads.into())
+            )
+        } else {
+            "One thread: it would make the same calls under every setting, so faults and calls are counted, not guessed, \
+             for a program that writes as assumed."
+                .to_owned()
+        });
+        if let [recorded, rest @ ..] = &self.bands[..] {
+            let with = rest
+                .first()
+                .map(|with| format!("; with it, between {} and {}", bytes(with.0), bytes(with.1)));
+            words.push(format!(
+                "It is assumed that the program writes to every page it asks for. Resident at the peak is between {} (it \
+                 writes nothing) and {} (it writes everything){}.",
+                bytes(recorded.0),
+                bytes(recorded.1),
+                with.unwrap_or_default()
+            ));
+        }
+        words.push(format!(
+            "Times are estimates: {:.0} ns a page fault, {:.0} ns a call of the kernel, measured on this machine; {}.",
+            self.prices.fault,
+            self.prices.call,
+            match program_nanos(base) {
+                Some(whole) => format!("the program took {} while it was recorded", time(whole)),
+                None => "the trace does not say how long the program took".to_owned(),
+            }
+        ));
+        words
+    }
+}
+
+/// What pins in a region, in words.
+fn of_region(region: &NamedPinned, record: u64) -> Vec<String> {
+    let pinned = &region.pinned;
+    let arena = super::pins::name(pinned.arena);
+    let mut lines = vec![format!(
+        "{arena}: {} is free below the chunk at its end, which has {}",
+        bytes(pinned.below),
+        bytes(pinned.top)
+    )];
+    if pinned.returns_merged > pinned.returns_now {
+        lines.push(format!(
+            "{arena}: {} of it lies just below chunks that wait in fastbins, which are merged by malloc_trim, or when much \
+             is freed at once",
+            bytes(pinned.returns_merged - pinned.returns_now)
+        ));
+    }
+    let first = pinned.steps.first().zip(region.callers.first().and_then(|callers| callers.first()));
+    lines.extend(first.map(|(step, caller)| {
+        let what = match step.chunks {
+            1 => "the highest chunk in use".to_owned(),
+            chunks => format!("the {} highest chunks in use", count(chunks)),
+        };
+        format!(
+            "{arena}: if {what} were freed, {} could go back: {}",
+            bytes(step.returns),
+            said(caller, record)
+        )
+    }));
+    lines
+}
+
+/// What is shown of what it buys and costs.
+const PRICED: [&str; 5] =
+    ["resident, peak", "resident, mean over time", "resident, end", "minor faults", "kernel calls"];
+
+/// Calls that take an arena's lock, where there are several threads: those that pass the thread's cache; and all.
+fn locking(run: &Outcome) -> (u64, u64) {
+    let served: u64 = run.served.iter().map(|row| row.requests).sum();
+    let unlocked = ["tcache", "mapped", "remapped"];
+    let passing = run.served.iter().filter(|row| !unlocked.contains(&row.from.as_str()));
+    let freed: u64 = run.free_flows.iter().map(|flow| flow.frees).sum();
+    let freed_past =
+        run.free_flows.iter().filter(|flow| !["tcache", "unmapped"].contains(&flow.into.as_str()));
+    let locking =
+        passing.map(|row| row.requests).sum::<u64>() + freed_past.map(|flow| flow.frees).sum::<u64>();
+    (locking, served + freed)
+}
+
+fn described(what: crate::blame::What) -> &'static str {
+    use crate::blame::What;
+    match what {
+        What::Faults => "the page faults",
+        What::Pinned => "what was pinned, over time",
+        _ => "what lives at the peak",
+    }
+}
+
+fn share(part: f64) -> String {
+    format!("{:.1} %", 100.0 * part)
+}
+
+/// A ratio to the recorded settings, as people say it.
+fn change(ratio: f64) -> String {
+    let percent = 100.0 * (ratio - 1.0);
+    if percent.abs() < 0.05 {
+        "±0.0 %".to_owned()
+    } else {
+        format!("{}{:.1} %", if percent < 0.0 { "−" } else { "+" }, percent.abs())
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "nanoseconds of a run")]
+fn time(of: f64) -> String {
+    nanos(of.max(0.0).round() as u64)
+}
