@@ -7,7 +7,7 @@ use malloscope_replayer::report::proof::Proof;
 use malloscope_replayer::report::sites::Sites;
 use malloscope_replayer::report::terminal::Colour;
 use malloscope_replayer::report::{
-    Comparison, Report, Section, comparison, csv, json, markdown, terminal, tunables,
+    Comparison, Report, Section, comparison, csv, html, json, markdown, terminal, tunables,
 };
 use malloscope_replayer::tunables::{FieldRow, TunableRow};
 use std::env;
@@ -83,6 +83,13 @@ pub fn print_comparison(comparison: &Comparison, format: Format) -> anyhow::Resu
         Format::Json => json::write_comparison(comparison, &mut out)?,
         Format::Csv => csv::write(&comparison.runs, &mut out)?,
     }
+    Ok(out.flush()?)
+}
+
+/// Prints a comparison as a page for a browser.
+pub fn print_html(comparison: &Comparison) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    html::write(comparison, &mut out)?;
     Ok(out.flush()?)
 }
 

@@ -889,6 +889,9 @@ impl Release {
         })
     }
 
+    /// Releases that distributions went on to, one after the other: each decides otherwise than the one before.
+    pub const UPGRADES: [Release; 6] = [V2_31, V2_36, V2_39, V2_41, V2_42, V2_43];
+
     /// The row a glibc of this version behaves as: the row of that name, or of the release that a
     /// longer version (`2.36-9+deb12u14`) begins with, or for a later release than any the newest.
     /// `None` for what is no version, or older than the oldest row.

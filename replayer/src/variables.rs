@@ -60,12 +60,17 @@ fn set(variables: &mut Vec<Variable>, tunable: Tunable, value: u64, in_one: bool
     let is_there = variables.iter().any(|(name, value)| name == GLIBC_TUNABLES && value.contains(&begins));
     unset(variables, tunable);
     match tunable.alias() {
-        Some(alias) if !is_there && !in_one => variables.push((alias.to_owned(), value.to_string())),
+        Some(alias) if !is_there && !in_one => variables.push((alias.to_owned(), written(value))),
         _ => match variables.iter_mut().find(|(name, _)| name == GLIBC_TUNABLES) {
-            Some((_, string)) => *string = format!("{string}:{begins}{value}"),
-            None => variables.push((GLIBC_TUNABLES.to_owned(), format!("{begins}{value}"))),
+            Some((_, string)) => *string = format!("{string}:{begins}{}", written(value)),
+            None => variables.push((GLIBC_TUNABLES.to_owned(), format!("{begins}{}", written(value)))),
         },
     }
+}
+
+/// A value as the loader reads it: -1 is the greatest, which malloc takes for “never”.
+pub(crate) fn written(value: u64) -> String {
+    if value > i64::MAX as u64 { value.cast_signed().to_string() } else { value.to_string() }
 }
 
 /// What an entry of `GLIBC_TUNABLES` begins with.

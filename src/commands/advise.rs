@@ -61,15 +61,16 @@ pub fn run(args: Args) -> Outcome {
     let goal = args.goal.0;
     let mut sweeper = args.sweeping.sweeper(&args.trace, None, "trying settings")?;
     let report = replay::report(&args.trace, Job::of(&args.trace, base.clone()))?;
+    let goes_on = report.trace.goes_on();
     let known = Known::of(&report.outcome).context("the release is not known")?;
     let Some(sample) = worst(&report.outcome).copied() else { bail!("the trace has no calls") };
     let mut plan = Plan::new(base.clone());
     plan.add_usual(&known);
     let once = TrimSchedule::After(sample.record);
     plan.add(format!("malloc_trim {once}"), Trial { malloc_trim: Some(once), ..base.clone() });
-    let runs = weighed(&plan, &mut sweeper, prices)?;
+    let runs = weighed(&plan, &mut sweeper, goes_on, prices)?;
     refine::plan_around(&mut plan, &runs, goal);
-    let runs = weighed(&plan, &mut sweeper, prices)?;
+    let runs = weighed(&plan, &mut sweeper, goes_on, prices)?;
     let chosen = choosing::best(&runs, goal);
     let trials = [Some(0), chosen].into_iter().flatten().map(|place| &runs[place].planned.trial);
     let bands = trials.map(|trial| band(&mut sweeper, trial)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -97,10 +98,15 @@ pub fn run(args: Args) -> Outcome {
 }
 
 /// Runs what is planned and not run yet, and weighs all.
-fn weighed(plan: &Plan, sweeper: &mut Sweeper<'_>, prices: Prices) -> anyhow::Result<Vec<Weighed>> {
+fn weighed(
+    plan: &Plan,
+    sweeper: &mut Sweeper<'_>,
+    goes_on: bool,
+    prices: Prices,
+) -> anyhow::Result<Vec<Weighed>> {
     let trials: Vec<Trial> = plan.runs().iter().map(|run| run.trial.clone()).collect();
     let outcomes = sweeper.run(&trials)?;
-    Ok(weigh(plan.runs().iter().cloned().zip(outcomes).collect(), prices))
+    Ok(weigh(plan.runs().iter().cloned().zip(outcomes).collect(), goes_on, prices))
 }
 
 /// What is resident at the peak if the program writes nothing, and if it writes everything.

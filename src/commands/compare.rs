@@ -62,6 +62,8 @@ pub enum CompareFormat {
     Csv,
     /// For people, to put into a text
     Markdown,
+    /// A page for a browser that needs nothing else: the table, and charts
+    Html,
     /// The numbers for people as CSV, each with its difference from the first run's
     Differences,
 }
@@ -74,6 +76,7 @@ impl CompareFormat {
             CompareFormat::Json => output::print_comparison(comparison, Format::Json),
             CompareFormat::Csv => output::print_comparison(comparison, Format::Csv),
             CompareFormat::Markdown => output::print_comparison(comparison, Format::Markdown),
+            CompareFormat::Html => output::print_html(comparison),
             CompareFormat::Differences => output::print_differences(comparison),
         }
     }

@@ -141,3 +141,25 @@ fn what_is_kept_is_not_run_again() {
     assert_eq!(records(&compare(&other)), 2);
     assert_eq!(kept(&directory).len(), 7);
 }
+
+#[test]
+fn a_page_for_a_browser_has_the_numbers_of_the_table_and_needs_nothing_else() {
+    let compare = ["compare", "--top-pad", "0,1M", "--format", "html", trace()];
+    let page = answer(compare);
+    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"), "{page}");
+    for outside in ["<script", "http://", "https://", "url(", "<link", "<img"] {
+        assert!(!page.contains(outside), "{outside}: {page}");
+    }
+    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    assert!(page.matches("<svg").count() >= 4 && page.contains("prefers-color-scheme:dark"), "{page}");
+    // Every number that the terminal shows is in it.
+    let table = answer(["compare", "--top-pad", "0,1M", trace()]);
+    let faults = table.lines().find(|line| line.trim_start().starts_with("minor faults")).unwrap();
+    for number in faults.split_whitespace().skip(2) {
+        assert!(page.contains(&format!(">{number}")), "{number}: {page}");
+    }
+    // What a stranger's program is called is text.
+    let hostile = imported("<b>&\"x\"", "0 malloc 1 100\n");
+    let page = answer(["compare", "--top-pad", "0", "--format", "html", &hostile]);
+    assert!(!page.contains("<b>") && page.contains("&lt;b&gt;&amp;&quot;x&quot;"), "{page}");
+}

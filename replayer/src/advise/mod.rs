@@ -1,11 +1,16 @@
 //! What to set, what it buys and costs, and why; or that nothing helps.
 //!
-//! Runs are weighed against the recorded settings in two numbers, each 1 for those: memory, which is the mean of three
-//! ratios (resident at the peak, on average over time, and at the end, which counts half), and time, which is the time the recording took
-//! with the kernel's work for this run in place of the recorded one's. That work is an estimate: faults and calls are
-//! counted by the replay, and what one of each takes is measured on the machine that advises (`prices.rs`). Of a trace
-//! without times nobody knows what part of the time that is: runs are weighed as if it did nothing but call malloc. What malloc
-//! itself takes, and waiting for locks, is in neither: it is not replayed.
+//! Runs are weighed against the recorded settings in two numbers, each 1 for those:
+//!
+//! * memory, which is the mean of three ratios: resident at the peak, on average over time, and at the end, which counts
+//!   half; and if the program had exited, does not count at all;
+//! * time, which is the time that the recording took, with what the kernel and malloc's searches take in this run in place
+//!   of what they took in the recorded one.
+//!
+//! That is an estimate: faults, calls of the kernel, and requests and frees that no cache serves are counted by the
+//! replay, and what one of each takes is measured on the machine that advises (`prices.rs`). Waiting for locks is not in
+//! it: that is not replayed. Of a trace without times nobody knows what part of the time it is: runs are weighed as if
+//! the program did nothing but call malloc.
 
 pub mod choice;
 pub mod paste;
@@ -60,7 +65,7 @@ impl Goal {
 /// A run beside the recorded settings: each number is 1 for those, and less is better.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Weight {
-    /// The weighted mean of resident memory's ratios at the peak, over time and at the end.
+    /// The mean of resident memory's ratios at the peak, over time and at the end.
     pub memory: f64,
     /// Resident memory at the peak alone.
     pub peak: f64,
@@ -99,25 +104,19 @@ pub struct Weighed {
     pub weight: Weight,
 }
 
-/// Weighs runs, the first being as recorded.
-pub fn weigh(runs: Vec<(Planned, Outcome)>, prices: Prices) -> Vec<Weighed> {
+/// Weighs runs, the first being as recorded; `goes_on` is whether the program did, when the recording was over.
+pub fn weigh(runs: Vec<(Planned, Outcome)>, goes_on: bool, prices: Prices) -> Vec<Weighed> {
     let Some((_, base)) = runs.first() else { return Vec::new() };
     let base = base.clone();
     let weighed = |(planned, outcome): (Planned, Outcome)| {
-        let weight = weight(&outcome, &base, prices);
+        let weight = weight(&outcome, &base, goes_on, prices);
         Weighed { planned, outcome, weight }
     };
     runs.into_iter().map(weighed).collect()
 }
 
-/// What resident memory at the peak counts among the three; on average over time; and at the end, which is a single
-/// moment of a program that often is just about to go.
-const AT_PEAK: f64 = 0.4;
-const OVER_TIME: f64 = 0.4;
-const AT_END: f64 = 0.2;
-
 /// How a run compares with the recorded settings.
-fn weight(run: &Outcome, base: &Outcome, prices: Prices) -> Weight {
+fn weight(run: &Outcome, base: &Outcome, goes_on: bool, prices: Prices) -> Weight {
     let (ours, theirs) = (&run.measured, &base.measured);
     let over_time = |outcome: &Outcome| {
         let measured = &outcome.measured;
@@ -126,11 +125,12 @@ fn weight(run: &Outcome, base: &Outcome, prices: Prices) -> Weight {
     let peak = ratio(ours.peaks.resident.bytes, theirs.peaks.resident.bytes);
     let mean = ratio(over_time(run), over_time(base));
     let end = ratio(ours.resident, theirs.resident);
-    let (kernel, recorded) = (prices.kernel_nanos(run), prices.kernel_nanos(base));
+    let nanos = |run: &Outcome| prices.kernel_nanos(run) + prices.search_nanos(run);
+    let (kernel, recorded) = (nanos(run), nanos(base));
     let calls_alone = base.cost.processor_seconds * 1e9 + recorded;
     let whole = program_nanos(base).unwrap_or(calls_alone).max(recorded).max(1.0);
     Weight {
-        memory: AT_PEAK * peak + OVER_TIME * mean + AT_END * end,
+        memory: if goes_on { (2.0 * peak + 2.0 * mean + end) / 5.0 } else { (peak + mean) / 2.0 },
         peak,
         time: (whole - recorded + kernel) / whole,
         entries: ratio(run.kernel.total(), base.kernel.total()),

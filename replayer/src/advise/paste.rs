@@ -3,6 +3,7 @@
 //! A spelling is told only if the release reads it and comes to these settings by it: each is read back as that release
 //! reads its environment.
 
+use crate::variables::written;
 use malloscope_allocator::release::Release;
 use malloscope_allocator::tunables::{Tunable, Tunables, environment};
 use serde::Serialize;
@@ -88,11 +89,6 @@ fn are_read(release: &Release, settings: &[(Tunable, u64)], variables: &[(String
     settings.iter().all(|&(tunable, value)| wanted.set(release, tunable, value).is_ok())
         && read == wanted
         && ignored.is_empty()
-}
-
-/// A value as the loader reads it.
-fn written(value: u64) -> String {
-    if value > i64::MAX as u64 { value.cast_signed().to_string() } else { value.to_string() }
 }
 
 /// A variable for each, if each has one.

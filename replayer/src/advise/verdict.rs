@@ -10,6 +10,8 @@ use serde::Serialize;
 
 /// Less of the resident memory than this part is nothing to speak of.
 const NOTABLE: f64 = 0.25;
+/// Nor is it, if it is only so for less than this part of the time.
+const LASTING: f64 = 0.05;
 /// Nor is it, if it is less than this in bytes.
 const NOTABLE_BYTES: u64 = 1 << 20;
 /// More of the time than this part in the kernel is a storm.
@@ -65,7 +67,8 @@ pub struct Facts {
     pub resident_peak: u64,
     /// The most that lived at any time: bytes asked for.
     pub live_peak: u64,
-    /// For which part of the records at least half as much as at the worst is resident and does not live.
+    /// For which part of the time at least half as much as at the worst is resident and does not live; of the
+    /// records, if the trace has no times.
     pub lasts: f64,
     /// The part of the program's time that the kernel's work is estimated to take, if the trace has times.
     pub kernel_share: Option<f64>,
@@ -127,20 +130,23 @@ impl Facts {
     /// What a run under the recorded settings says, with the heap as it was at the [`worst`] moment.
     pub fn of(outcome: &Outcome, worst: Moment, prices: Prices) -> Facts {
         let series = &outcome.measured.series;
-        let records: u64 = outcome.records.max(1);
-        let mut before = 0;
+        let has_times = program_nanos(outcome).is_some();
+        let at = |sample: &Sample| if has_times { sample.time } else { sample.record };
+        let first = series.first().map_or(0, at);
+        let whole = series.last().map_or(0, at).saturating_sub(first);
+        let mut before = first;
         let mut long = 0;
         for sample in series {
             if excess(sample) >= worst.excess() / 2 {
-                long += sample.record.saturating_sub(before);
+                long += at(sample).saturating_sub(before);
             }
-            before = sample.record;
+            before = before.max(at(sample));
         }
         Facts {
             worst,
             resident_peak: outcome.measured.peaks.resident.bytes,
             live_peak: outcome.measured.peaks.live.bytes,
-            lasts: long as f64 / records as f64,
+            lasts: long as f64 / whole.max(1) as f64,
             kernel_share: program_nanos(outcome).map(|whole| (prices.kernel_nanos(outcome) / whole).min(1.0)),
         }
     }
@@ -157,8 +163,9 @@ impl Facts {
             classes.push(Class::Storm);
         }
         let worst = &self.worst;
-        let is_notable =
-            worst.excess() >= NOTABLE_BYTES && worst.excess() as f64 >= NOTABLE * worst.resident as f64;
+        let is_notable = self.lasts >= LASTING
+            && worst.excess() >= NOTABLE_BYTES
+            && worst.excess() as f64 >= NOTABLE * worst.resident as f64;
         if is_notable {
             let overhead = worst.held.saturating_sub(worst.live);
             let parts = [

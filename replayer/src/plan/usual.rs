@@ -33,9 +33,6 @@ const TRIM_THRESHOLDS: [u64; 4] = [M, 8 * M, 64 * M, u64::MAX];
 /// Mmap thresholds, each with a trim threshold of twice as much, as the thresholds that move have it.
 const MMAP_THRESHOLDS: [u64; 4] = [64 * K, M, 4 * M, 32 * M];
 
-/// Releases that people upgrade to: each decides otherwise than the one before it.
-const RELEASES: [&str; 6] = ["2.31", "2.36", "2.39", "2.41", "2.42", "2.43"];
-
 /// What is known of a trace, and decides what can matter.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
@@ -102,8 +99,9 @@ impl Plan {
 
     /// Plans the releases of the usual sweep.
     pub fn add_usual_releases(&mut self, known: &Known) {
-        for release in RELEASES.into_iter().filter(|&release| release != known.release.name) {
-            self.add_changes(&[Change::Release(release.to_owned())]);
+        let others = Release::UPGRADES.into_iter().filter(|release| release.name != known.release.name);
+        for release in others {
+            self.add_changes(&[Change::Release(release.name.to_owned())]);
         }
     }
 }

@@ -4,10 +4,10 @@
 use super::comparison::MEASURES;
 use super::pins::{NamedPinned, said};
 use super::stacks::Blamed;
-use super::units::{bytes, count, nanos, percent};
+use super::units::{bytes, count, nanos, percent, signed_count};
 use super::{Line, Section, Table, TraceInfo, json};
 use crate::advise::paste::Paste;
-use crate::advise::prices::Prices;
+use crate::advise::prices::{Prices, searching};
 use crate::advise::verdict::{Class, Facts};
 use crate::advise::{Goal, Weighed, Weight, choice, program_nanos};
 use crate::fidelity::Fidelity;
@@ -216,9 +216,10 @@ impl Advice<'_> {
         let is_memory = classes.iter().any(|class| !matches!(class, Class::Storm | Class::None));
         is_memory.then(|| {
             format!(
-                "At least half as much is resident and does not live during {} of the calls. The most that lived at any time, \
+                "At least half as much is resident and does not live during {} of the {}. The most that lived at any time, \
                  {}, is {} of the most that was resident, {}.",
                 share(self.facts.lasts),
+                if self.facts.kernel_share.is_some() { "time" } else { "calls" },
                 bytes(self.facts.live_peak),
                 share(self.facts.live_part()),
                 bytes(self.facts.resident_peak)
@@ -234,6 +235,13 @@ impl Advice<'_> {
                 "Nothing: of {} settings that were tried, none makes it better by more than real runs differ anyway.",
                 count(self.settable())
             )));
+            let end = self.base().measured.resident;
+            if !self.trace.goes_on() && end > self.facts.resident_peak / 2 {
+                lines.push(Line::Text(format!(
+                    "The {} that were resident when the program exited were not weighed: one that goes on would keep them.",
+                    bytes(end)
+                )));
+            }
             return Section { title, lines, ..Section::default() };
         };
         let Paste { variables, tunables, mallopt, systemd, unset } = &self.paste;
@@ -256,6 +264,10 @@ impl Advice<'_> {
                 "glibc {release} reads each of these. A variable must be there before the program starts{}.",
                 if mallopt.is_some() { "; mallopt is called at the beginning of main" } else { "" }
             )));
+        }
+        if !chosen.outcome.settings.warnings.is_empty() {
+            let said = "It is the default value: what helps is that setting it fixes the thresholds, which otherwise move.";
+            lines.push(Line::Text(said.to_owned()));
         }
         let others = &self.trace.header.program.environment;
         if !others.is_empty() && unset.is_empty() {
@@ -283,21 +295,25 @@ impl Advice<'_> {
             let row = [measure.shown(before), measure.shown(after), measure.difference(after, before)];
             table.push(std::iter::once(name.to_owned()).chain(row));
         }
-        let kernel = |run| self.prices.kernel_nanos(run);
-        let (before, after) = (kernel(base), kernel(with));
-        let sign = if after < before { "−" } else { "+" };
-        let row = [
-            "kernel’s work, estimated".to_owned(),
-            time(before),
-            time(after),
-            format!("{sign}{}", time((after - before).abs())),
-        ];
-        table.push(row);
+        let (before, after) = (searching(base), searching(with));
+        let difference = signed_count(i128::from(after) - i128::from(before));
+        table.push(["requests and frees that search".to_owned(), count(before), count(after), difference]);
+        let mut estimated = |what: &str, before: f64, after: f64| {
+            let sign = if after < before { "−" } else { "+" };
+            let difference = format!("{sign}{}", time((after - before).abs()));
+            table.push([format!("{what}, estimated"), time(before), time(after), difference]);
+        };
+        estimated("the kernel’s work", self.prices.kernel_nanos(base), self.prices.kernel_nanos(with));
+        estimated("searching", self.prices.search_nanos(base), self.prices.search_nanos(with));
         let mut notes = vec![format!(
-            "In all: memory {}, time {} (estimated). Memory is weighed two fifths by the peak, two by the mean and one by the \
-             end. What malloc itself takes is not in the time.",
+            "In all: memory {}, time {} (estimated). Memory is the mean of the changes at the peak and over time{}.",
             change(chosen.weight.memory),
-            change(chosen.weight.time)
+            change(chosen.weight.time),
+            if self.trace.goes_on() {
+                ", and half as much at the end"
+            } else {
+                "; the program had exited at the end"
+            }
         )];
         notes.extend(self.locks(chosen));
         Some(Section {
@@ -346,8 +362,8 @@ impl Advice<'_> {
         let thresholds = &base.thresholds;
         if thresholds.moved > 0 {
             lines.push(Line::Text(format!(
-                "Freeing mapped chunks raised the mmap threshold {} times, from {} to {}; the trim threshold is twice that",
-                count(thresholds.moved),
+                "Freeing mapped chunks raised the mmap threshold {}, from {} to {}; the trim threshold is twice that",
+                if thresholds.moved == 1 { "once".to_owned() } else { format!("{} times", count(thresholds.moved)) },
                 bytes(thresholds.first_mmap_threshold),
                 bytes(thresholds.last_mmap_threshold)
             )));
@@ -422,7 +438,7 @@ impl Advice<'_> {
         }
         let has_rows = !table.rows.is_empty();
         let note = if has_rows {
-            "Those that no other run beats in both memory and time, weighed as above."
+            "Those that no other run beats in both memory and time, both relative to the recorded settings."
         } else {
             "No other run is better in memory or in time without being beaten by one above."
         };
@@ -470,9 +486,11 @@ impl Advice<'_> {
             ));
         }
         words.push(format!(
-            "Times are estimates: {:.0} ns a page fault, {:.0} ns a call of the kernel, measured on this machine; {}.",
+            "Times are estimates: {:.0} ns a page fault, {:.0} ns a call of the kernel, and {:.0} ns more where no cache \
+             serves a request or takes a free, measured on this machine; {}.",
             self.prices.fault,
             self.prices.call,
+            self.prices.search,
             match program_nanos(base) {
                 Some(whole) => format!("the program took {} while it was recorded", time(whole)),
                 None => "the trace does not say how long the program took".to_owned(),

@@ -13,6 +13,7 @@ pub mod comparison;
 pub mod csv;
 mod flows;
 pub mod heap;
+pub mod html;
 pub mod json;
 pub mod markdown;
 pub mod pins;
@@ -33,7 +34,7 @@ pub mod units;
 use crate::outcome::Outcome;
 use crate::recognition::{self, Recognition};
 use malloscope_traces::snapshot::Snapshot;
-use malloscope_traces::{Ending, Header, Reader};
+use malloscope_traces::{Cause, Ending, Header, Reader};
 use readings::KernelSaid;
 use serde::Serialize;
 use stacks::Blamed;
@@ -122,6 +123,12 @@ impl TraceInfo {
             ending: reader.ending().cloned(),
             records: reader.totals().map(|totals| totals.records),
         })
+    }
+
+    /// Whether the program may have gone on after the trace's end, for all that is known.
+    pub fn goes_on(&self) -> bool {
+        let cause = self.ending.as_ref().map(|ending| &ending.cause);
+        !matches!(cause, Some(Cause::Exited { .. } | Cause::Killed { .. } | Cause::Replaced { .. }))
     }
 
     /// The program and its arguments, as they were called.
