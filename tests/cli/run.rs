@@ -1,6 +1,7 @@
 //! The command, run as a person would, and what it said.
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -24,7 +25,14 @@ pub struct Said {
 }
 
 pub fn said(command: &mut Command) -> Said {
-    let Output { status, stdout, stderr } = command.output().expect("the command runs");
+    let output = loop {
+        match command.output() {
+            // A file that was just written is open for a moment in what another test starts.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            output => break output.expect("the command runs"),
+        }
+    };
+    let Output { status, stdout, stderr } = output;
     let text = |bytes| String::from_utf8(bytes).expect("the command says text");
     let said = Said { code: status.code(), out: text(stdout), err: text(stderr) };
     assert!(!said.err.contains("panicked"), "{command:?}: {}", said.err);
