@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::ValueEnum;
 use malloscope_replayer::report::allocations::Allocations;
+use malloscope_replayer::report::gate::Gate;
 use malloscope_replayer::report::proof::Proof;
 use malloscope_replayer::report::sites::Sites;
 use malloscope_replayer::report::terminal::Colour;
@@ -116,6 +117,17 @@ pub fn print_tunables(
         }
         Format::Json => json::write_tunables(release, rows, fields, &mut out)?,
         Format::Csv => tunables::write_csv(rows, &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+/// Prints how one trace was held against another.
+pub fn print_gate(gate: &Gate, format: Format) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    match format {
+        Format::Terminal | Format::Markdown => write_sections(&gate.sections(), format, &mut out)?,
+        Format::Json => json::write_gate(gate, &mut out)?,
+        Format::Csv => gate.write_csv(&mut out)?,
     }
     Ok(out.flush()?)
 }

@@ -14,6 +14,7 @@ pub mod flows;
 pub mod funnel;
 pub mod introspection;
 pub mod kept;
+pub mod limit;
 pub mod machine;
 pub mod metrics;
 mod nptl;

@@ -3,6 +3,7 @@
 pub mod advise;
 pub mod allocations;
 pub mod arenas;
+pub mod check;
 pub mod compare;
 pub mod dump;
 pub mod explain;

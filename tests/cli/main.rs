@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to say that it failed")]
 
 mod attach;
+mod check;
 mod compare;
 mod exports;
 mod filter;

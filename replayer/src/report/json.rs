@@ -1,5 +1,6 @@
 //! A report as JSON: every number there is, under names that stay. `REPORT.md` documents them.
 
+use super::gate::Gate;
 use super::proof::Proof;
 use super::{Comparison, Report, TraceInfo};
 use crate::explore::Step;
@@ -43,6 +44,15 @@ pub fn write_comparison(comparison: &Comparison, out: &mut dyn Write) -> io::Res
 /// When `out` takes no more.
 pub fn write_proof(proof: &Proof, out: &mut dyn Write) -> io::Result<()> {
     write("malloscope.proof", proof, out)
+}
+
+/// Writes how one trace was held against another.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn write_gate(gate: &Gate, out: &mut dyn Write) -> io::Result<()> {
+    write("malloscope.check", gate, out)
 }
 
 /// Writes calls and what was decided.

@@ -12,6 +12,7 @@ pub mod chart;
 pub mod comparison;
 pub mod csv;
 mod flows;
+pub mod gate;
 pub mod heap;
 pub mod html;
 pub mod json;
