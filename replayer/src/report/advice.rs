@@ -477,9 +477,13 @@ impl Advice<'_> {
             let with = rest
                 .first()
                 .map(|with| format!("; with it, between {} and {}", bytes(with.0), bytes(with.1)));
+            let but = match base.spared {
+                0 => String::new(),
+                spared => format!(", but for {} that nobody had touched when it ended", bytes(spared)),
+            };
             words.push(format!(
-                "It is assumed that the program writes to every page it asks for. Resident at the peak is between {} (it \
-                 writes nothing) and {} (it writes everything){}.",
+                "It is assumed that the program writes to every page it asks for{but}. Resident at the peak is between {} \
+                 (it writes nothing) and {} (it writes everything){}.",
                 bytes(recorded.0),
                 bytes(recorded.1),
                 with.unwrap_or_default()

@@ -101,8 +101,8 @@ impl Gate {
             table.push([check.name.to_owned(), before, now, check.limit.clone(), most, verdict.to_owned()]);
         }
         let mut lines = vec![
-            Line::Text(format!("before: {}, {}", self.against.file, self.against.command())),
-            Line::Text(format!("now: {}, {}", self.trace.file, self.trace.command())),
+            Line::Text(self.trace.command()),
+            Line::Text(format!("{} beside {}", self.trace.file, self.against.file)),
         ];
         lines.extend(
             self.checks.iter().filter(|check| !check.holds).map(|check| Line::Warning(check.reason())),
