@@ -20,7 +20,7 @@ use crate::probe;
 use crate::program;
 use crate::signals::PassingOn;
 use crate::spawn::spawn;
-use crate::{Error, Options, Recorded, Target};
+use crate::{Error, Limit, Options, Recorded, Target};
 
 /// The variable by which glibc is told what to load first.
 const PRELOAD: &str = "LD_PRELOAD";
@@ -48,13 +48,16 @@ pub fn record(
     let agent = Agent::for_memory(&memory.path()).map_err(Error::Memory)?;
     let probed = probe::run(&linker, library_path(target, &file, &linker));
     let scale = Scale::measured(clock, since);
+    options.manners.rehearse().map_err(Error::Manners)?;
     let signals = PassingOn::begin().map_err(Error::Signals)?;
     let began = Instant::now();
     let pid = start(target, &file, &agent).map_err(Error::Start)?;
+    // That it can be done was seen; if not now, all is well but for that.
+    let _ = options.manners.keep();
     let mut collector = Collector::new(&memory, clock, scale, &options.output, number(pid), probed);
     collector.take_readings(options.readings);
-    let (status, trouble) = follow(pid, &mut collector, &signals, report)?;
-    let trouble = trouble.or(collector.end(&cause(status)).err());
+    let (status, trouble) = follow(pid, &mut collector, options.limit.as_ref(), &signals, report)?;
+    let trouble = trouble.or_else(|| collector.end(&cause(status)).err());
     Ok(Recorded::gather(&collector, status, trouble, began.elapsed()))
 }
 
@@ -88,21 +91,31 @@ fn environment(mut variables: Vec<(OsString, OsString)>, agent: OsString) -> Vec
 fn follow(
     pid: Pid,
     collector: &mut Collector<'_>,
+    limit: Option<&Limit>,
     signals: &PassingOn,
     report: &mut dyn FnMut(Progress),
 ) -> Result<(ExitStatus, Option<malloscope_traces::Error>), Error> {
     let mut trouble = None;
+    let mut is_over = false;
     let mut reported = Instant::now();
     loop {
         signals.pass_on(pid);
         let slots = match &trouble {
             Some(_) => 0,
+            None if is_over => 0,
             None => collector.round().unwrap_or_else(|error| {
                 collector.stop_agents();
                 trouble = Some(error);
                 0
             }),
         };
+        if !is_over
+            && trouble.is_none()
+            && let Some(limit) = limit.filter(|limit| collector.is_full(limit))
+        {
+            is_over = true;
+            trouble = collector.end(&limit.cause()).err();
+        }
         if let Some(status) = ended(pid).map_err(Error::Wait)? {
             return Ok((status, trouble));
         }

@@ -17,6 +17,7 @@ pub mod collect;
 pub mod heap;
 pub mod host;
 mod launch;
+pub mod manners;
 pub mod memory;
 pub mod private;
 pub mod probe;
@@ -42,6 +43,7 @@ use collect::traced::Finished;
 pub use collect::{NotRecorded, Progress, WhyNot};
 pub use malloscope_traces::stacks::{Capture, Sampling};
 pub use malloscope_wire::{Clock, WhenFull};
+use manners::Manners;
 use rustix::time::ClockId;
 
 /// What to record.
@@ -66,6 +68,25 @@ pub struct Options {
     pub stacks: Option<Capture>,
     /// How often the kernel is asked what it knows of the processes; never if nothing is said.
     pub readings: Option<Duration>,
+    /// Until the traces are that large, if there is a limit. A program that was launched goes on without us then.
+    pub limit: Option<Limit>,
+    /// How much of the machine we take for ourselves.
+    pub manners: Manners,
+}
+
+/// How large traces may become.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// Bytes of all their files together. What is on its way when they are that large is still written.
+    pub bytes: u64,
+    /// How the traces say so.
+    pub name: String,
+}
+
+impl Limit {
+    fn cause(&self) -> Cause {
+        Cause::Limited { limit: self.name.clone() }
+    }
 }
 
 /// Runs a program to its end and records it. `report` is called now and then while it runs.
@@ -89,6 +110,9 @@ pub enum Error {
     /// There is no memory to share.
     #[error("the memory shared with the program cannot be made")]
     Memory(#[source] io::Error),
+    /// We cannot have the processors or the priority that were asked for.
+    #[error("the recorder cannot have the processors or the priority that were asked for")]
+    Manners(#[source] io::Error),
     /// Signals cannot be passed on.
     #[error("signals cannot be passed on to the program")]
     Signals(#[source] io::Error),

@@ -5,10 +5,14 @@ use crate::progress::{Lines, Meter};
 use crate::stacks::StackArgs;
 use anyhow::Context;
 use malloscope_recorder::attach::{self, Attach};
-use malloscope_recorder::{Capture, Options, Pauses, Recorded, RecordedProcess, Target, WhenFull, record};
+use malloscope_recorder::manners::Manners;
+use malloscope_recorder::{
+    Capture, Limit, Options, Pauses, Recorded, RecordedProcess, Target, WhenFull, record,
+};
 use malloscope_replayer::report::units::{count, nanos, percent};
 use malloscope_replayer::run::Progress;
 use malloscope_replayer::sizes;
+use malloscope_traces::Cause;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +38,19 @@ pub struct Args {
     /// Leave the process when the traces are so large, such as 2G
     #[arg(long, value_name = "SIZE", requires = "pid", conflicts_with = "program", value_parser = sizes::parse)]
     pub until_bytes: Option<u64>,
+    /// Attach when more than so much of the process is in memory, such as 'rss>2G'
+    #[arg(long, value_name = "WHEN", requires = "pid", conflicts_with = "program", value_parser = trigger)]
+    pub trigger: Option<u64>,
+    /// End the recording when the traces are so large, such as 2G; the program goes on without it. What is on its
+    /// way by then is still written
+    #[arg(long, value_name = "SIZE", value_parser = size_limit)]
+    pub max_size: Option<Limit>,
+    /// How readily the recorder stands back for others: from -20 to 19, which is most
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
+    pub nice: Option<i32>,
+    /// The processors that the recorder runs on, such as 0,2-3: those that the program has no use for
+    #[arg(long, value_name = "LIST", value_parser = processors)]
+    pub collector_cpus: Option<Processors>,
     /// Where the trace goes; those of other processes go beside it
     #[arg(short, long, value_name = "FILE", default_value = "malloscope.mscope")]
     pub output: PathBuf,
@@ -66,6 +83,11 @@ pub fn run(args: Args) -> Outcome {
     let stacks = args.stacks.capture(None);
     let options = Options {
         readings: Some(args.sample_system).filter(|period| !period.is_zero()),
+        limit: args.max_size.clone(),
+        manners: Manners {
+            nice: args.nice,
+            processors: args.collector_cpus.clone().map(|all| all.0).unwrap_or_default(),
+        },
         ..options(&args.output, args.drop, stacks)
     };
     let what = args.what()?;
@@ -87,7 +109,15 @@ const READINGS: Duration = Duration::from_secs(1);
 /// How to record.
 pub fn options(output: &Path, drop: bool, stacks: Option<Capture>) -> Options {
     let when_full = if drop { WhenFull::Drop } else { WhenFull::Wait };
-    Options { output: output.to_owned(), when_full, clock: None, stacks, readings: Some(READINGS) }
+    Options {
+        output: output.to_owned(),
+        when_full,
+        clock: None,
+        stacks,
+        readings: Some(READINGS),
+        limit: None,
+        manners: Manners::default(),
+    }
 }
 
 /// What is recorded.
@@ -102,7 +132,13 @@ impl Args {
     fn what(&self) -> anyhow::Result<What> {
         let Some(pid) = self.pid else { return What::program(&self.program) };
         let guard = Some(("/proc/self/exe".into(), super::GUARD.to_owned()));
-        Ok(What::Process(Attach { pid, time: self.time, bytes: self.until_bytes, guard }))
+        Ok(What::Process(Attach {
+            pid,
+            time: self.time,
+            bytes: self.until_bytes,
+            resident: self.trigger,
+            guard,
+        }))
     }
 }
 
@@ -137,6 +173,35 @@ impl What {
             }
         }
     }
+}
+
+/// The condition under which a recording begins: so far, more than this resident.
+fn trigger(text: &str) -> Result<u64, String> {
+    let size = text.strip_prefix("rss>").ok_or_else(|| format!("{text} is no condition such as rss>2G"))?;
+    sizes::parse(size)
+}
+
+fn size_limit(text: &str) -> Result<Limit, String> {
+    let bytes = sizes::parse(text)?;
+    Ok(Limit { bytes, name: format!("{text} of traces (--max-size)") })
+}
+
+/// Processors by their numbers.
+#[derive(Clone, Debug)]
+pub struct Processors(Vec<usize>);
+
+/// A list of processors as the kernel writes it: `0,2-3`.
+fn processors(text: &str) -> Result<Processors, String> {
+    /// More than any machine has: a longer range is a slip.
+    const MOST: usize = 1 << 16;
+    let number = |digits: &str| digits.trim().parse::<usize>().ok().filter(|number| *number < MOST);
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(number(first)?..=number(last)?).filter(|range| !range.is_empty())
+    };
+    let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
+    let ranges = ranges.ok_or_else(|| format!("{text} is no list of processors such as 0,2-3"))?;
+    Ok(Processors(ranges.into_iter().flatten().collect()))
 }
 
 /// A time as people write it: `500ms`, `60s`, `5m`, `1h`; seconds where no unit is named.
@@ -200,6 +265,9 @@ fn summary(trace: &RecordedProcess) -> String {
     if trace.lost > 0 {
         let share = percent(trace.lost, trace.lost + trace.calls);
         line.push_str(&format!("; {} calls were LOST ({share})", count(trace.lost)));
+    }
+    if let Cause::Limited { limit } = &trace.cause {
+        line.push_str(&format!("; recorded up to the limit of {limit}"));
     }
     if trace.waits > 0 {
         line.push_str(&format!("; it waited {} times for the recorder", count(trace.waits)));

@@ -11,7 +11,7 @@ use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
 /// A program that calls malloc until its standard input ends, and then says how often.
-fn steps() -> &'static Path {
+pub fn steps() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let path = folder().join("steps");
@@ -24,7 +24,7 @@ fn steps() -> &'static Path {
 }
 
 /// A process that makes steps.
-fn target() -> Child {
+pub fn target() -> Child {
     let mut program = Command::new(steps());
     let mut target = program.arg("2").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
@@ -73,7 +73,7 @@ impl Drop for Pair {
 }
 
 /// Waits for something that comes soon, or never.
-fn until(is_so: impl Fn() -> bool) {
+pub fn until(is_so: impl Fn() -> bool) {
     const SOON: Duration = Duration::from_secs(30);
     let since = Instant::now();
     while !is_so() {
@@ -83,7 +83,7 @@ fn until(is_so: impl Fn() -> bool) {
 }
 
 /// Whether the memory that a recorder shares with it is in a process: it is taken away after the hooks.
-fn is_hooked(pid: u32) -> bool {
+pub fn is_hooked(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default().contains("/memfd:malloscope (")
 }
 

@@ -5,6 +5,7 @@
 mod attach;
 mod check;
 mod compare;
+mod costs;
 mod exports;
 mod filter;
 mod flame;

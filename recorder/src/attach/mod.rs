@@ -36,7 +36,7 @@ use crate::heap::Captured;
 use crate::launch::{BUSY, REPORTS};
 use crate::memory::Memory;
 use crate::signals::PassingOn;
-use crate::{Error, Options, Pauses, Recorded, probe, stopped};
+use crate::{Error, Limit, Options, Pauses, Recorded, probe, readings, stopped};
 use guard::Guard;
 use hooks::Survey;
 use image::image;
@@ -54,6 +54,8 @@ pub struct Attach {
     pub time: Option<Duration>,
     /// Until the traces are that large, if there is a limit.
     pub bytes: Option<u64>,
+    /// Not before more bytes of it than this are in memory, if it is to be waited for.
+    pub resident: Option<u64>,
     /// The program that takes the hooks out if this one is killed, and its first argument; see [`guard`].
     pub guard: Option<(PathBuf, String)>,
 }
@@ -97,6 +99,10 @@ pub fn record(
     let clock = options.clock.unwrap_or_else(clock::choose);
     let probed = probe::run(&linker, None);
     let scale = Scale::measured(clock, since);
+    options.manners.rehearse().map_err(Error::Manners)?;
+    if let Some(resident) = attach.resident {
+        wait_for(pid, resident)?;
+    }
     let signals = PassingOn::begin().map_err(Error::Signals)?;
     let age = age(pid);
     let guard = Guard::begin(attach);
@@ -108,14 +114,17 @@ pub fn record(
     // It is only read now, when the process runs again.
     let heap =
         heap.and_then(|heap| heap.parse().ok()).map(|heap| Snapshot { stopped: nanos(stopped), ..heap });
+    // That it can be done was seen; if not now, all is well but for that.
+    let _ = options.manners.keep();
     let mut collector = Collector::new(&memory, clock, scale, &options.output, pid, probed);
     collector.take_readings(options.readings);
     collector.attached(origin, heap);
     let mut leaving = Leaving { target: &mut target, survey: &mut survey, inside, looks: 0, looked: began };
-    let (cause, trouble) = follow(attach, &mut leaving, &mut collector, &signals, began, report);
+    let limits = Limits { time: attach.time, bytes: attach.bytes, size: options.limit.as_ref() };
+    let (cause, trouble) = follow(limits, &mut leaving, &mut collector, &signals, began, report);
     let mut trouble = trouble;
     let mut left = None;
-    if cause == Cause::Stopped {
+    if matches!(cause, Cause::Stopped | Cause::Limited { .. }) {
         left = leaving.leave(&mut collector, &mut trouble)?;
     }
     let trouble = trouble.or(collector.end(&cause).err());
@@ -369,10 +378,29 @@ impl Leaving<'_> {
     }
 }
 
+/// Until when a process is recorded, if it does not end before.
+#[derive(Clone, Copy, Debug)]
+struct Limits<'a> {
+    time: Option<Duration>,
+    bytes: Option<u64>,
+    size: Option<&'a Limit>,
+}
+
+/// Waits until so much of a process is in memory.
+fn wait_for(pid: u32, resident: u64) -> Result<(), Refusal> {
+    loop {
+        match readings::counted(pid) {
+            None => return Err(Refusal::Ended(pid)),
+            Some(reading) if reading.resident > resident => return Ok(()),
+            Some(_) => thread::sleep(HOUSEKEEPING),
+        }
+    }
+}
+
 /// Collects until it is enough, or the process has ended. Returns why the trace of the process ends, and what
 /// kept us from going on.
 fn follow(
-    attach: &Attach,
+    limits: Limits<'_>,
     leaving: &mut Leaving<'_>,
     collector: &mut Collector<'_>,
     signals: &PassingOn,
@@ -382,14 +410,17 @@ fn follow(
     let mut reported = Instant::now();
     let mut asked = Instant::now();
     let is_over = |limit: Option<Duration>| limit.is_some_and(|limit| began.elapsed() >= limit);
-    let is_full = |collector: &Collector<'_>| attach.bytes.is_some_and(|limit| collector.bytes() >= limit);
+    let is_full = |collector: &Collector<'_>| limits.bytes.is_some_and(|limit| collector.bytes() >= limit);
     loop {
         let slots = match collector.round() {
             Ok(slots) => slots,
             Err(error) => return (Cause::Stopped, Some(error)),
         };
-        if signals.asked_to_end() || is_over(attach.time) {
+        if signals.asked_to_end() || is_over(limits.time) {
             return (Cause::Stopped, None);
+        }
+        if let Some(limit) = limits.size.filter(|limit| collector.is_full(limit)) {
+            return (limit.cause(), None);
         }
         leaving.look();
         if asked.elapsed() >= HOUSEKEEPING {

@@ -45,7 +45,7 @@ use crate::memory::Memory;
 use crate::private;
 use crate::probe::Probed;
 use crate::readings::{self, Readings};
-use crate::system_wide;
+use crate::{Limit, system_wide};
 use arrival::Arrival;
 use compose::{ForkPoint, Forks};
 use facts::Facts;
@@ -63,6 +63,10 @@ const FORK: Duration = Duration::from_millis(100);
 
 /// How often we look for threads that ended without a word, and send what was recorded to the files.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// How often we look how large the traces are, if they have a limit: a thread that does nothing but call malloc fills some
+/// hundred kilobytes meanwhile.
+const MEASURING: Duration = Duration::from_millis(10);
 
 /// The shortest and the longest we sleep.
 ///
@@ -146,6 +150,8 @@ pub struct Collector<'m> {
     /// Slots read since the last nap.
     harvested: u64,
     tidied: Instant,
+    /// When we last looked how large the traces are.
+    measured: Instant,
     is_ending: bool,
 }
 
@@ -189,6 +195,7 @@ impl<'m> Collector<'m> {
             nap: NAPS[0],
             harvested: 0,
             tidied: Instant::now(),
+            measured: Instant::now(),
             is_ending: false,
         }
     }
@@ -220,6 +227,15 @@ impl<'m> Collector<'m> {
         let files = self.traced.iter().map(|traced| &traced.path);
         let files = files.chain(self.finished.iter().map(|finished| &finished.path));
         files.map(|file| fs::metadata(file).map_or(0, |about| about.len())).sum()
+    }
+
+    /// Whether the traces have come to this limit, as far as we looked: that is now and then.
+    pub fn is_full(&mut self, limit: &Limit) -> bool {
+        let is_due = self.measured.elapsed() >= MEASURING;
+        if is_due {
+            self.measured = Instant::now();
+        }
+        is_due && self.bytes() >= limit.bytes
     }
 
     /// Looks once at everything. Returns how many slots there were to read.
@@ -486,6 +502,13 @@ impl<'m> Collector<'m> {
 
     /// Ends the recording: whoever still runs is recorded no further. The launched process has ended for this cause.
     pub fn end(&mut self, launched: &Cause) -> Result<(), Error> {
+        if self.is_ending {
+            // It ended before its program did.
+            return Ok(());
+        }
+        if matches!(launched, Cause::Limited { .. }) {
+            self.rings.enough();
+        }
         self.stop_agents();
         self.is_ending = true;
         self.arrivals = self.arrivals.wrapping_sub(1);

@@ -16,6 +16,8 @@ use crate::memory::Memory;
 pub struct Rings<'m> {
     memory: &'m Memory,
     known: Vec<Known>,
+    /// How many calls each ring had lost when it was enough: what threads do not record from then on is not lost.
+    enough: Vec<u64>,
 }
 
 /// What we know of a ring.
@@ -41,7 +43,7 @@ pub struct Taken {
 impl<'m> Rings<'m> {
     /// The rings in this memory.
     pub fn new(memory: &'m Memory) -> Self {
-        Rings { memory, known: Vec::new() }
+        Rings { memory, known: Vec::new(), enough: Vec::new() }
     }
 
     /// The rings that threads write.
@@ -68,8 +70,17 @@ impl<'m> Rings<'m> {
         Some(Follower::new(ring, Strand::new(header, slots, known.position), task))
     }
 
-    /// Calls that the thread with this ring did not record.
+    /// It is enough: a thread that waits for room will be told that there is none, and what it was about to record is behind
+    /// the end.
+    pub fn enough(&mut self) {
+        self.enough = (0..RINGS).map(|ring| self.lost(ring)).collect();
+    }
+
+    /// Calls that the thread with this ring did not record, although it was to.
     pub fn lost(&self, ring: usize) -> u64 {
+        if let Some(lost) = self.enough.get(ring) {
+            return *lost;
+        }
         self.memory.ring(ring).map_or(0, |(header, _)| header.lost.load(Ordering::Relaxed))
     }
 

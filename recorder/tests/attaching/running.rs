@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use malloscope_recorder::attach::{self, Attach};
+use malloscope_recorder::manners::Manners;
 use malloscope_recorder::{Capture, Error, Options, Progress, Recorded, WhenFull};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
@@ -139,18 +140,26 @@ pub fn attach_wanting(
     stacks: Option<Capture>,
     report: &mut dyn FnMut(Progress),
 ) -> Result<Taken, Error> {
-    take(&Attach { pid, time, bytes: None, guard: None }, stacks, report)
+    take(&Attach { pid, time, bytes: None, resident: None, guard: None }, stacks, report)
 }
 
 /// Attaches to a process until its traces are that long.
 pub fn attach_until_bytes(pid: u32, bytes: u64) -> Result<Taken, Error> {
-    take(&Attach { pid, time: None, bytes: Some(bytes), guard: None }, None, &mut |_| ())
+    take(&Attach { pid, time: None, bytes: Some(bytes), resident: None, guard: None }, None, &mut |_| ())
 }
 
 fn take(attach: &Attach, stacks: Option<Capture>, report: &mut dyn FnMut(Progress)) -> Result<Taken, Error> {
     let directory = TempDir::new().unwrap();
     let output = directory.path().join("app.mscope");
-    let options = Options { output, when_full: WhenFull::Wait, clock: None, stacks, readings: Some(OFTEN) };
+    let options = Options {
+        output,
+        when_full: WhenFull::Wait,
+        clock: None,
+        stacks,
+        readings: Some(OFTEN),
+        limit: None,
+        manners: Manners::default(),
+    };
     let recorded = attach::record(attach, &options, report)?;
     Ok(Taken { recorded, directory })
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use malloscope_recorder::manners::Manners;
 use malloscope_recorder::{Options, Target, WhenFull, record};
 use malloscope_traces::Reader;
 use rustix::process::{Pid, Signal, kill_process};
@@ -34,6 +35,8 @@ fn recorder() {
         clock: None,
         stacks: None,
         readings: None,
+        limit: None,
+        manners: Manners::default(),
     };
     let recorded = record(&target, &options, &mut |_| ()).unwrap();
     std::process::exit(recorded.exit_code().into());

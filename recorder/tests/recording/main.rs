@@ -12,6 +12,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use malloscope_recorder::manners::Manners;
 use malloscope_recorder::program::Refusal;
 use malloscope_recorder::{Capture, Clock, Error, Options, Sampling, Target, WhenFull, WhyNot, record};
 use malloscope_traces::header::{ClockSource, Origin};
@@ -430,6 +431,8 @@ fn a_program_that_lies_about_everything_ends_its_recording_and_nothing_else() {
             clock: None,
             stacks: None,
             readings: Some(run::OFTEN),
+            limit: None,
+            manners: Manners::default(),
         };
         let deadline = Deadline::of_programs_with(&said);
         let recorded = record(&target, &options, &mut |_| ()).unwrap();
@@ -449,6 +452,8 @@ fn refusal(program: &Path) -> Refusal {
         clock: None,
         stacks: None,
         readings: None,
+        limit: None,
+        manners: Manners::default(),
     };
     match record(&target, &options, &mut |_| ()) {
         Err(Error::Refused(refusal)) => refusal,

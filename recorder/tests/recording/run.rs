@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use malloscope_recorder::manners::Manners;
 use malloscope_recorder::{Capture, Clock, Options, Recorded, RecordedProcess, Target, WhenFull, record};
 use malloscope_traces::{Call, Ending, Header, Reader, Record, Thread, Totals};
 use tempfile::TempDir;
@@ -63,6 +64,8 @@ fn run_wanting(
         clock,
         stacks,
         readings: Some(OFTEN),
+        limit: None,
+        manners: Manners::default(),
     };
     let deadline = Deadline::of_programs_with(&said);
     let recorded = record(&target, &options, &mut |_| ()).unwrap();

@@ -1,0 +1,133 @@
+//! What a recording may cost: how large its traces become, which processors it takes, and when it begins.
+
+use super::attach::{is_hooked, target, until};
+use super::run::{answer, folder, malloscope, said};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+/// A file's length; 0 if it is not there.
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |about| about.len())
+}
+
+/// Whether a trace is complete: whoever has not finished it holds it.
+fn is_complete(trace: &Path) -> bool {
+    length(trace) > 0 && !answer(["info", &trace.display().to_string()]).contains("was cut short")
+}
+
+/// What the kernel says of a process under this name.
+fn status(pid: u32, name: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap().trim().to_owned()
+}
+
+/// How readily a process stands back.
+fn nice(pid: u32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap()
+}
+
+fn end(mut target: Child) {
+    drop(target.stdin.take());
+    let mut said = String::new();
+    target.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(target.wait().unwrap().success() && said.ends_with(" steps\n"), "{said}");
+}
+
+fn assert_limited(trace: &Path) {
+    // What was in the rings and not yet in the file comes on top.
+    assert!((100 << 10..8 << 20).contains(&length(trace)), "{}", length(trace));
+    let path = trace.display().to_string();
+    let info = answer(["info", &path]);
+    assert!(info.contains("ending      Limited { limit: \"100K of traces (--max-size)\" }"), "{info}");
+    assert!(info.contains("\nlost        0 calls\n"), "{info}");
+    assert!(answer(["replay", &path]).contains("recorded up to the limit of 100K of traces"));
+}
+
+#[test]
+fn a_recording_that_comes_to_its_limit_ends_and_its_program_does_not() {
+    let trace = folder().join("limited.mscope");
+    let mut record = malloscope(["record", "--max-size", "100K", "-o"]);
+    let record = record.arg(&trace).arg("--").arg(super::attach::steps()).arg("2");
+    let mut recorder =
+        record.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until(|| is_complete(&trace));
+    assert!(recorder.try_wait().unwrap().is_none(), "the program goes on");
+    let mut err = recorder.stderr.take().unwrap();
+    end(recorder);
+    let mut text = String::new();
+    err.read_to_string(&mut text).unwrap();
+    assert!(text.contains("; recorded up to the limit of 100K of traces (--max-size)"), "{text}");
+    assert_limited(&trace);
+}
+
+#[test]
+fn a_process_is_left_when_its_traces_come_to_their_limit() {
+    let target = target();
+    let trace = folder().join("limited-attached.mscope");
+    let pid = target.id();
+    let mut record = malloscope(["record", "-q", "--max-size", "100K", "--pid", &pid.to_string(), "-o"]);
+    assert_eq!(said(record.arg(&trace)).code, Some(0));
+    assert!(!is_hooked(pid));
+    assert_limited(&trace);
+    end(target);
+}
+
+#[test]
+fn the_recorder_stands_back_and_its_program_does_not() {
+    let trace = folder().join("nice.mscope");
+    let mut record = malloscope(["record", "-q", "--nice", "7", "--collector-cpus", "0", "-o"]);
+    let record = record.arg(&trace).arg("--").arg(super::attach::steps()).arg("1");
+    let recorder = record.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let pid = recorder.id();
+    until(|| nice(pid) == 7 && status(pid, "Cpus_allowed_list") == "0" && length(&trace) > 0);
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let program: u32 = children.trim().parse().unwrap();
+    let us = std::process::id();
+    assert_eq!(nice(program), nice(us));
+    assert_eq!(status(program, "Cpus_allowed_list"), status(us, "Cpus_allowed_list"));
+    end(recorder);
+}
+
+#[test]
+fn processors_that_are_not_there_are_refused_before_the_program_is_started() {
+    let trace = folder().join("nowhere.mscope");
+    let mut record = malloscope(["record", "--collector-cpus", "1000", "-o"]);
+    let said = said(record.arg(&trace).args(["--", "echo", "started"]));
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    assert!(said.err.contains("cannot have the processors or the priority"), "{}", said.err);
+    assert!(!said.out.contains("started") && !trace.exists());
+}
+
+#[test]
+fn a_process_is_attached_to_when_enough_of_it_is_in_memory() {
+    let target = target();
+    let pid = target.id();
+    let attach = |when: &str, name: &str| {
+        let mut record =
+            malloscope(["record", "--for", "20ms", "--trigger", when, "--pid", &pid.to_string()]);
+        record.arg("-o").arg(folder().join(name));
+        record
+    };
+    let now = said(&mut attach("rss>64K", "at-once.mscope"));
+    assert_eq!(now.code, Some(0), "{}", now.err);
+    // No machine has so much.
+    let waiting = attach("rss>1000000G", "never.mscope").stderr(Stdio::piped()).spawn().unwrap();
+    let interrupted = attach("rss>1000000G", "never.mscope").spawn().unwrap();
+    until(|| {
+        status(waiting.id(), "State").starts_with('S') && status(interrupted.id(), "State").starts_with('S')
+    });
+    assert!(!is_hooked(pid));
+    // Whoever has had enough of waiting ends it, and nothing is changed.
+    kill_process(Pid::from_raw(interrupted.id().cast_signed()).unwrap(), Signal::INT).unwrap();
+    assert!(!interrupted.wait_with_output().unwrap().status.success());
+    end(target);
+    let waited = waiting.wait_with_output().unwrap();
+    let err = String::from_utf8(waited.stderr).unwrap();
+    assert_eq!(waited.status.code(), Some(1), "{err}");
+    assert!(err.contains("ended"), "{err}");
+}
