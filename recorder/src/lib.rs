@@ -25,6 +25,7 @@ pub mod program;
 mod readings;
 mod signals;
 mod spawn;
+pub mod status;
 pub mod stopped;
 pub mod system_wide;
 pub mod witness;

@@ -1,19 +1,22 @@
 //! `malloscope record`: run a program, or attach to one that runs, and write its trace.
 
 use crate::Outcome;
+use crate::output;
 use crate::progress::{Lines, Meter};
 use crate::stacks::StackArgs;
 use anyhow::Context;
 use malloscope_recorder::attach::{self, Attach};
 use malloscope_recorder::manners::Manners;
+use malloscope_recorder::status;
 use malloscope_recorder::{
     Capture, Limit, Options, Pauses, Recorded, RecordedProcess, Target, WhenFull, record,
 };
-use malloscope_replayer::report::units::{count, nanos, percent};
+use malloscope_replayer::report::units::{bytes, count, nanos, percent};
 use malloscope_replayer::run::Progress;
 use malloscope_replayer::sizes;
 use malloscope_traces::Cause;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,6 +54,9 @@ pub struct Args {
     /// The processors that the recorder runs on, such as 0,2-3: those that the program has no use for
     #[arg(long, value_name = "LIST", value_parser = processors)]
     pub collector_cpus: Option<Processors>,
+    /// Say how the recording of this process goes, which somebody else makes: calls, losses, what the recorder takes
+    #[arg(long, value_name = "PID", exclusive = true)]
+    pub status: Option<u32>,
     /// Where the trace goes; those of other processes go beside it
     #[arg(short, long, value_name = "FILE", default_value = "malloscope.mscope")]
     pub output: PathBuf,
@@ -71,7 +77,7 @@ pub struct Args {
     pub quiet: bool,
     /// The program and its arguments
     #[arg(
-        required_unless_present = "pid",
+        required_unless_present_any = ["pid", "status"],
         trailing_var_arg = true,
         allow_hyphen_values = true,
         value_name = "PROGRAM"
@@ -80,6 +86,9 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Outcome {
+    if let Some(pid) = args.status {
+        return tell_status(pid);
+    }
     let stacks = args.stacks.capture(None);
     let options = Options {
         readings: Some(args.sample_system).filter(|period| !period.is_zero()),
@@ -101,6 +110,29 @@ pub fn run(args: Args) -> Outcome {
         tell(&recorded);
     }
     Ok(ExitCode::from(recorded.exit_code()))
+}
+
+/// Says how the recording of a process goes.
+fn tell_status(pid: u32) -> Outcome {
+    let status = status::of(pid).with_context(|| {
+        format!(
+            "process {pid} is not being recorded, as far as can be seen: its recorder may be another user's"
+        )
+    })?;
+    let numbers = status.numbers;
+    let mut out = output::open(None)?;
+    let mut row = |name: &str, value: String| writeln!(out, "{name:<10} {value}");
+    let over = nanos(numbers.elapsed);
+    row("process", format!("{}, by recorder {}", numbers.process, status.recorder))?;
+    let them = if numbers.processes == 1 { "process" } else { "processes" };
+    row("recorded", format!("for {over}, {} {them} now", count(numbers.processes)))?;
+    row("calls", format!("{}, {} a second of late", count(numbers.calls), count(numbers.rate)))?;
+    row("lost", format!("{} calls", count(numbers.lost)))?;
+    row("waits", format!("{} times for the recorder", count(numbers.waits)))?;
+    let share = percent(numbers.recorder_time, numbers.elapsed.max(1));
+    row("recorder", format!("{} of a processor, {} in memory", share, bytes(status.resident)))?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// How often the kernel is asked what it knows of a process.

@@ -131,3 +131,23 @@ fn a_process_is_attached_to_when_enough_of_it_is_in_memory() {
     assert_eq!(waited.status.code(), Some(1), "{err}");
     assert!(err.contains("ended"), "{err}");
 }
+
+#[test]
+fn a_recording_says_how_it_goes_to_whoever_asks_for_its_process_or_its_recorder() {
+    let mut record = malloscope(["record", "-q", "-o"]);
+    let record = record.arg(folder().join("asked.mscope")).arg("--").arg(super::attach::steps()).arg("1");
+    let recorder = record.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let pid = recorder.id();
+    let asked = |pid: u32| said(&mut malloscope(["record", "--status", &pid.to_string()]));
+    until(|| asked(pid).out.contains("\ncalls      ") && !asked(pid).out.contains("\ncalls      0,"));
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let program: u32 = children.trim().parse().unwrap();
+    let out = asked(program).out;
+    assert!(out.starts_with(&format!("process    {program}, by recorder {pid}\n")), "{out}");
+    assert!(out.contains("\nlost       0 calls\n") && out.contains(" 1 process now\n"), "{out}");
+    assert!(out.contains(" of a processor, ") && out.contains(" in memory\n"), "{out}");
+    end(recorder);
+    let nobody = asked(program);
+    assert_eq!((nobody.code, nobody.out.as_str()), (Some(1), ""));
+    assert!(nobody.err.contains("is not being recorded"), "{}", nobody.err);
+}

@@ -45,6 +45,7 @@ use crate::memory::Memory;
 use crate::private;
 use crate::probe::Probed;
 use crate::readings::{self, Readings};
+use crate::status::{Board, Numbers};
 use crate::{Limit, system_wide};
 use arrival::Arrival;
 use compose::{ForkPoint, Forks};
@@ -67,6 +68,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often we look how large the traces are, if they have a limit: a thread that does nothing but call malloc fills some
 /// hundred kilobytes meanwhile.
 const MEASURING: Duration = Duration::from_millis(10);
+
+/// How often we say how it goes, for whoever asks.
+const SAYING: Duration = Duration::from_millis(100);
 
 /// The shortest and the longest we sleep.
 ///
@@ -136,6 +140,9 @@ pub struct Collector<'m> {
     rings: Rings<'m>,
     /// What the kernel says of the processes, if it is asked.
     readings: Option<Readings>,
+    /// Where we say how it goes, and when we did last.
+    board: Option<Board>,
+    said: Instant,
     /// Processes whose traces have not begun.
     waiting: Vec<Arrival<'m>>,
     traced: Vec<Traced<'m>>,
@@ -185,6 +192,8 @@ impl<'m> Collector<'m> {
             probed,
             rings: Rings::new(memory),
             readings: None,
+            board: Board::new(launched),
+            said: Instant::now(),
             waiting: Vec::new(),
             traced: Vec::new(),
             finished: Vec::new(),
@@ -257,6 +266,7 @@ impl<'m> Collector<'m> {
             self.tidy()?;
         }
         self.write_readings()?;
+        self.say_how_it_goes();
         self.harvested += slots;
         Ok(slots)
     }
@@ -571,6 +581,24 @@ impl<'m> Collector<'m> {
             }
         }
         Ok(())
+    }
+
+    /// Says how it goes, if that is due.
+    fn say_how_it_goes(&mut self) {
+        if self.said.elapsed() < SAYING {
+            return;
+        }
+        self.said = Instant::now();
+        let now = self.traced.iter().map(|traced| traced.losses(&self.rings));
+        let before = self.finished.iter().map(|finished| (finished.losses.calls, finished.losses.waits));
+        let (lost, waits) =
+            now.chain(before).fold((0_u64, 0_u64), |(lost, waits), (more_lost, more_waits)| {
+                (lost.saturating_add(more_lost), waits.saturating_add(more_waits))
+            });
+        let Progress { calls, processes } = self.progress();
+        if let Some(board) = &mut self.board {
+            board.write(Numbers { calls, processes: processes as u64, lost, waits, ..Numbers::default() });
+        }
     }
 
     fn tidy(&mut self) -> Result<(), Error> {

@@ -75,6 +75,16 @@ impl<'m> Traced<'m> {
         self.composer.tally()
     }
 
+    /// Calls that were lost so far, and how often threads waited.
+    pub fn losses(&self, rings: &Rings<'m>) -> (u64, u64) {
+        let without_ring = self.arrival.entry.lost.load(Ordering::Relaxed);
+        let sum = (self.losses.calls.saturating_add(without_ring), self.losses.waits);
+        self.followers.iter().fold(sum, |(lost, waits), follower| {
+            let unread = rings.lost(follower.ring).saturating_add(follower.strand.unread);
+            (lost.saturating_add(unread), waits.saturating_add(rings.waits(follower.ring)))
+        })
+    }
+
     /// Where the fork with this ticket was, if it was recorded.
     pub fn fork_point(&self, ticket: u64) -> Option<ForkPoint> {
         self.composer.fork_point(ticket)
