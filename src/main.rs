@@ -10,6 +10,7 @@ mod memory;
 mod names;
 mod output;
 mod page;
+mod parquet;
 mod progress;
 mod stacks;
 mod sweeping;

@@ -1,5 +1,6 @@
 //! Where answers go, and in which format.
 
+use crate::parquet;
 use anyhow::Context;
 use clap::ValueEnum;
 use malloscope_replayer::report::allocations::Allocations;
@@ -91,6 +92,13 @@ pub fn print_comparison(comparison: &Comparison, format: Format) -> anyhow::Resu
 pub fn print_html(comparison: &Comparison) -> anyhow::Result<()> {
     let mut out = open(None)?;
     html::write(comparison, &mut out)?;
+    Ok(out.flush()?)
+}
+
+/// Prints a comparison as Parquet.
+pub fn print_parquet(comparison: &Comparison) -> anyhow::Result<()> {
+    let mut out = open(None)?;
+    out.write_all(&parquet::file(comparison).context("while making a Parquet file")?)?;
     Ok(out.flush()?)
 }
 

@@ -19,7 +19,7 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Stdio, exit};
 use std::time::{Duration, Instant};
 
 /// How to start a worker.
@@ -203,11 +203,15 @@ struct Parent {
 }
 
 impl Parent {
+    /// Tells it something. If it has gone, nobody wants the rest: a replay of a long trace would go on for minutes
+    /// beside the one that was started in its place.
     fn tell(kind: u8, what: &impl Serialize) {
         if let Ok(body) = serde_json::to_vec(what) {
-            // A parent that has gone is found out when the outcome is sent.
             let mut out = io::stdout().lock();
-            let _ = write_frame(&mut out, kind, &body).and_then(|()| out.flush());
+            let told = write_frame(&mut out, kind, &body).and_then(|()| out.flush());
+            if told.is_err() {
+                exit(1);
+            }
         }
     }
 }

@@ -64,6 +64,8 @@ pub enum CompareFormat {
     Markdown,
     /// A page for a browser that needs nothing else: the table, and charts
     Html,
+    /// A row for each run, as Parquet, for whoever has many of them
+    Parquet,
     /// The numbers for people as CSV, each with its difference from the first run's
     Differences,
 }
@@ -77,6 +79,7 @@ impl CompareFormat {
             CompareFormat::Csv => output::print_comparison(comparison, Format::Csv),
             CompareFormat::Markdown => output::print_comparison(comparison, Format::Markdown),
             CompareFormat::Html => output::print_html(comparison),
+            CompareFormat::Parquet => output::print_parquet(comparison),
             CompareFormat::Differences => output::print_differences(comparison),
         }
     }

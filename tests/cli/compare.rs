@@ -143,6 +143,31 @@ fn what_is_kept_is_not_run_again() {
 }
 
 #[test]
+fn parquet_has_a_row_for_each_run() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::RowAccessor;
+    let file = folder().join("compared.parquet");
+    let mut command = malloscope(["compare", "--top-pad", "0,128K", "--format", "parquet", trace()]);
+    let status = command.stdout(fs::File::create(&file).unwrap()).status().unwrap();
+    assert!(status.success());
+    let reader = SerializedFileReader::new(fs::File::open(&file).unwrap()).unwrap();
+    let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+    let column = |name: &str| {
+        let columns = reader.metadata().file_metadata().schema_descr().columns();
+        columns.iter().position(|column| column.name() == name).unwrap()
+    };
+    let text = |row: usize, name: &str| rows[row].get_string(column(name)).unwrap().clone();
+    assert_eq!([0, 1, 2].map(|row| text(row, "run")), ["as recorded", "top_pad 0", "top_pad 128K"]);
+    assert_eq!([0, 2].map(|row| text(row, "thresholds")), ["dynamic", "static"]);
+    assert!(text(2, "warnings").contains("is the default, but") && text(1, "warnings").is_empty());
+    let table = answer(["compare", "--top-pad", "0,128K", "--format", "csv", trace()]);
+    for (row, run) in ["as recorded", "top_pad 0", "top_pad 128K"].into_iter().enumerate() {
+        let faults = rows[row].get_long(column("minor_faults")).unwrap();
+        assert_eq!(faults.cast_unsigned(), number(&table, run, "measured", "faults"));
+    }
+}
+
+#[test]
 fn a_page_for_a_browser_has_the_numbers_of_the_table_and_needs_nothing_else() {
     let compare = ["compare", "--top-pad", "0,1M", "--format", "html", trace()];
     let page = answer(compare);

@@ -87,6 +87,20 @@ fn nothing_compared_is_not_all_the_same() {
 }
 
 #[test]
+fn a_replay_whose_parent_has_gone_stops() {
+    use std::io::Write;
+    use std::process::Stdio;
+    let mut worker = malloscope(["work-for-malloscope"]);
+    let mut worker = worker.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    drop(worker.stdout.take());
+    let trial = r#""trial":{"memory":"simulated","touch":"pages","release":null,"release_changes":[],"settings":[],"variables":[],"transparent_huge_pages":null,"huge_pages":0,"processors":null,"break_offset":null,"break_limit":null}"#;
+    let job = format!(r#"{{"trace":{:?},{trial},"compare":false,"lines":null}}"#, trace());
+    worker.stdin.take().unwrap().write_all(job.as_bytes()).unwrap();
+    // Who only hears of it with the outcome ends well: a closed pipe is no error.
+    assert_eq!(worker.wait().unwrap().code(), Some(1));
+}
+
+#[test]
 fn a_script_has_nothing_to_verify() {
     let trace = imported("nothing_to_verify", "0 malloc 1 100\n");
     let said = said(&mut malloscope(["verify", &trace]));

@@ -13,11 +13,11 @@ const BARS: [&str; 4] = ["resident, peak", "resident, mean over time", "minor fa
 /// Curves over the run: of the first so many runs, in colours of their own.
 const CURVES: usize = 6;
 /// Sizes of the charts, in the units of the picture.
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 920.0;
 const CURVE_HEIGHT: f64 = 220.0;
 const ROW: f64 = 22.0;
-const NAMES: f64 = 250.0;
-const NUMBERS: f64 = 170.0;
+const NAMES: f64 = 300.0;
+const NUMBERS: f64 = 180.0;
 
 /// Writes the page.
 ///
@@ -55,7 +55,7 @@ main{max-width:1180px;margin:0 auto;padding:1.5rem}h1{font-size:1.3rem;word-brea
 h2{font-size:1.05rem;margin:2rem 0 .3rem}p{color:var(--faint);margin:.2rem 0}p.warning{color:var(--c4)}\
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.8rem 0}\
 th,td{padding:.15rem .7rem;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap}\
-th.number,td.number{text-align:right}svg{display:block;width:100%;max-width:860px;height:auto}\
+th.number,td.number{text-align:right}svg{display:block;width:100%;max-width:920px;height:auto}\
 text{fill:var(--ink);font:13px system-ui,sans-serif}text.faint{fill:var(--faint)}\
 .legend{color:var(--faint);margin:.2rem 0}.legend span{margin-right:1.2rem;white-space:nowrap}\
 .legend i{display:inline-block;width:1.2em;height:.25em;vertical-align:middle;margin-right:.4em}";
@@ -155,7 +155,7 @@ fn bars(comparison: &Comparison, measure: &Measure) -> String {
 
 /// A name that fits beside its bar.
 fn shortened(name: &str) -> String {
-    const FITS: usize = 38;
+    const FITS: usize = 40;
     match name.char_indices().nth(FITS) {
         Some((at, _)) => format!("{}…", &name[..at]),
         None => name.to_owned(),
