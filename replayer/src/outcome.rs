@@ -5,6 +5,7 @@ use crate::engine::Oddities;
 use crate::fidelity::Fidelity;
 use crate::flows::{FreeFlow, RequestFlow};
 use crate::metrics::Measured;
+use crate::metrics::fragmentation::Fragmentations;
 use crate::metrics::slices::Slices;
 use crate::order::Reordering;
 use crate::range::Range;
@@ -55,6 +56,9 @@ pub struct Outcome {
     pub kernel: KernelRow,
     /// Memory.
     pub measured: Measured,
+    /// Fragmentation, by the published definitions.
+    #[serde(default)]
+    pub fragmentation: Fragmentations,
     /// What happened when: slice by slice, in every bin and thread.
     #[serde(default)]
     pub slices: Slices,

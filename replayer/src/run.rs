@@ -6,6 +6,7 @@ use crate::fidelity::Comparison;
 use crate::filter::Filter;
 use crate::introspection::Question;
 use crate::machine::{Machine, Metered};
+use crate::metrics::fragmentation::Fragmentations;
 use crate::metrics::slices::{Slices, Slicing};
 use crate::metrics::{Measured, Metrics};
 use crate::order::{Listener, Twin};
@@ -855,6 +856,7 @@ impl<M: Machine> Run<'_, M> {
             free_flows: watch.flows.frees(),
             requests: counters.asked,
             kernel: outcome::kernel_row(&counters.kernel),
+            fragmentation: Fragmentations::of(&measured),
             measured,
             trims: self.trims.clone(),
             arenas: arena_rows(heap),

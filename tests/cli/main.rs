@@ -274,6 +274,7 @@ fn a_release_can_be_changed_in_one_thing() {
 #[test]
 fn the_man_page_and_completions_know_every_subcommand() {
     // A man page escapes hyphens.
+    // A hyphen is a word's own in roff, where it is escaped.
     let man = answer(["generate", "man"]).replace("\\-", "-");
     let pages = folder().join("man");
     answer(["generate", "man", "--into", pages.to_str().unwrap()]);

@@ -5,7 +5,7 @@ use crate::trial::Trial;
 
 /// What a run must be better by, as a part of the recorded settings' number, to be recommended: runs of a real
 /// program differ by as much.
-const LEAST_GAIN: f64 = 0.03;
+const LEAST_GAIN: f64 = 0.05;
 /// Who saves no more of the time than this saves nothing that could be measured.
 const LEAST_TIME: f64 = 0.01;
 /// Runs that are no worse than the best by more than this are as good: the simplest of them is recommended.

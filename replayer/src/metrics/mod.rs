@@ -16,6 +16,7 @@
 //! Resident memory has two means: over the records, and over the time between the first and the last of them, which is
 //! what a machine pays for. They differ where a program does nothing for a while.
 
+pub mod fragmentation;
 pub(crate) mod live;
 pub mod series;
 pub mod slices;

@@ -11,7 +11,9 @@ use crate::advise::prices::{Prices, searching};
 use crate::advise::verdict::{Class, Facts};
 use crate::advise::{Goal, Weighed, Weight, choice, program_nanos};
 use crate::fidelity::Fidelity;
+use crate::flows::Destination;
 use crate::outcome::Outcome;
+use malloscope_allocator::observe::counters::SourceKind;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -331,9 +333,12 @@ impl Advice<'_> {
         is_fewer.then(|| {
             let (locking, all) = locking(&chosen.outcome);
             format!(
-                "{} arenas instead of {}: {} of {} calls ({}) pass the thread’s cache and take an arena’s lock. Waiting \
-                 for it is not in the numbers above: measure it.",
-                arenas(&chosen.outcome),
+                "{} instead of {}: {} of {} requests and frees ({}) take an arena’s lock, because the thread’s own cache \
+                 does not do. Waiting for it is not in the numbers above: measure it.",
+                match arenas(&chosen.outcome) {
+                    1 => "1 arena".to_owned(),
+                    arenas => format!("{arenas} arenas"),
+                },
                 arenas(self.base()),
                 count(locking),
                 count(all),
@@ -539,14 +544,15 @@ fn of_region(region: &NamedPinned, record: u64) -> Vec<String> {
 const PRICED: [&str; 5] =
     ["resident, peak", "resident, mean over time", "resident, end", "minor faults", "kernel calls"];
 
-/// Calls that take an arena's lock, where there are several threads: those that pass the thread's cache; and all.
+/// Requests and frees that take an arena's lock, where there are several threads; and all.
 fn locking(run: &Outcome) -> (u64, u64) {
     let served: u64 = run.served.iter().map(|row| row.requests).sum();
-    let unlocked = ["tcache", "mapped", "remapped"];
-    let passing = run.served.iter().filter(|row| !unlocked.contains(&row.from.as_str()));
+    let own = [SourceKind::Tcache, SourceKind::Mapped, SourceKind::Remapped].map(SourceKind::name);
+    let passing = run.served.iter().filter(|row| !own.contains(&row.from.as_str()));
     let freed: u64 = run.free_flows.iter().map(|flow| flow.frees).sum();
-    let freed_past =
-        run.free_flows.iter().filter(|flow| !["tcache", "unmapped"].contains(&flow.into.as_str()));
+    // A chunk goes into a fastbin without a lock.
+    let lockless = [Destination::Tcache, Destination::Fast, Destination::Unmapped].map(Destination::name);
+    let freed_past = run.free_flows.iter().filter(|flow| !lockless.contains(&flow.into.as_str()));
     let locking =
         passing.map(|row| row.requests).sum::<u64>() + freed_past.map(|flow| flow.frees).sum::<u64>();
     (locking, served + freed)

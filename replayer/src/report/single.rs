@@ -4,6 +4,7 @@ use super::readings::KernelSaid;
 use super::units::{bytes, count, nanos, percent};
 use super::{Line, Report, Section, Table, beginning, chart, flows, so_far, stacks};
 use crate::metrics::Peak;
+use crate::metrics::fragmentation::Fragmentation;
 use crate::outcome::{BinRow, Outcome};
 use crate::range::Range;
 use crate::recognition::Recognition;
@@ -203,7 +204,8 @@ fn oddities(outcome: &Outcome) -> Vec<Line> {
 }
 
 fn memory(report: &Report) -> Option<Section> {
-    let measured = &report.outcome.measured;
+    let outcome = &report.outcome;
+    let measured = &outcome.measured;
     let mut table = Table::with_columns(&["", "#peak", "#at record", "#mean", "#end"]);
     let mut row = |name: &str, peak: Peak, mean: Option<u64>, end: u64| {
         let mean = mean.map(bytes).unwrap_or_default();
@@ -217,6 +219,8 @@ fn memory(report: &Report) -> Option<Section> {
     row("pinned", peaks.pinned, None, measured.pinned);
     let mut lines = vec![text(format!("{} minor faults", count(measured.faults)))];
     lines.extend(report.trace.kernel_said.iter().flat_map(recorded).map(text));
+    lines.extend(outcome.fragmentation.system.map(|found| text(fragmented("system", &found))));
+    lines.extend(outcome.fragmentation.resident.map(|found| text(fragmented("resident", &found))));
     let notes = vec![
         "live: asked for and not freed; held: the chunks of those; system: what malloc has from the kernel;"
             .to_owned(),
@@ -244,6 +248,19 @@ fn recorded(said: &KernelSaid) -> Vec<String> {
         )
     }));
     lines
+}
+
+/// How much more is used than lives, in words.
+fn fragmented(used: &str, found: &Fragmentation) -> String {
+    let part = |ratio: f64| format!("{:.1} %", 100.0 * ratio);
+    let Fragmentation { mean, at_most_live, at_most_used, of_peaks } = *found;
+    format!(
+        "{used} beyond live: {} on average, {} when most lives, {} when most is used, {} by the peaks",
+        part(mean),
+        part(at_most_live),
+        part(at_most_used),
+        part(of_peaks)
+    )
 }
 
 fn program_break(outcome: &Outcome) -> Option<Section> {
