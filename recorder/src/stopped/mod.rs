@@ -6,8 +6,8 @@
 //! are killed.
 //!
 //! A signal that comes while a thread stands still is not lost: it is blocked in that thread, the kernel
-//! puts it back among those that wait, and it is delivered when the thread is let go. [`leading`] leads threads out
-//! of [`code`], [`calls`] has one of them make system calls, and [`requests`] is what the kernel is asked for.
+//! puts it back among those that wait, and it is delivered when the thread is let go. `leading` leads threads out
+//! of [`code`], [`calls`] has one of them make system calls, and `requests` is what the kernel is asked for.
 
 pub mod calls;
 pub mod code;
