@@ -38,6 +38,6 @@ pub extern "C" fn leave() {
         && clock::monotonic().saturating_sub(since) < PATIENCE
     {
         room::wake_recorder(control);
-        system::sleep_while(&process.leaving, asks, 5);
+        system::sleep_while(&process.leaving, asks, 1);
     }
 }

@@ -281,6 +281,11 @@ impl<'m> Collector<'m> {
         }
         let asleep = &self.memory.shared().control.asleep;
         asleep.store(1, Ordering::SeqCst);
+        // Whoever asked before that does not know that we are to be woken.
+        if self.traced.iter().any(Traced::is_asked) {
+            asleep.store(0, Ordering::SeqCst);
+            return;
+        }
         let limit = rustix::event::Timespec::try_from(self.nap).unwrap_or_default();
         // Woken, timed out, interrupted: each is a reason to look again.
         let _ = futex::wait(asleep, futex::Flags::empty(), 1, Some(&limit));

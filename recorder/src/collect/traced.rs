@@ -35,6 +35,7 @@ pub struct Traced<'m> {
     losses: Losses,
     /// What was seen of its memory at its end.
     last_look: Option<Look>,
+    was_looked_at: bool,
 }
 
 /// What was lost, and how often threads waited so that nothing was.
@@ -53,8 +54,8 @@ impl<'m> Traced<'m> {
     pub fn begin(arrival: Arrival<'m>, path: PathBuf, writer: Writer<File>, scale: Scale) -> Self {
         let sites = Sites::new(&arrival.facts.program.path);
         let composer = Composer::new(writer, scale, arrival.began, arrival.program_break, sites);
-        let (lasting_path, followers, merge, losses, last_look) = Default::default();
-        Traced { arrival, path, lasting_path, composer, followers, merge, losses, last_look }
+        let (lasting_path, followers, merge, losses, last_look, was_looked_at) = Default::default();
+        Traced { arrival, path, lasting_path, composer, followers, merge, losses, last_look, was_looked_at }
     }
 
     /// A path of its trace that will not become another's: traces of copies speak of it.
@@ -119,14 +120,22 @@ impl<'m> Traced<'m> {
     /// Looks at its memory, if it is about to end and waits for that; once.
     #[inline]
     pub fn look_if_asked(&mut self) {
-        let asks = Leaving::Asks as u32;
-        if self.arrival.entry.leaving.load(Ordering::Acquire) == asks && self.last_look.is_none() {
+        if self.is_asked() {
             self.look();
         }
     }
 
+    /// Whether it waits for that.
+    #[inline]
+    pub fn is_asked(&self) -> bool {
+        let asks = Leaving::Asks as u32;
+        self.arrival.entry.leaving.load(Ordering::SeqCst) == asks && !self.was_looked_at
+    }
+
     #[cold]
     fn look(&mut self) {
+        // Once, whatever it says.
+        self.was_looked_at = true;
         self.last_look = Look::at(self.arrival.pid);
         let leaving = &self.arrival.entry.leaving;
         leaving.store(Leaving::Seen as u32, Ordering::Release);
