@@ -17,7 +17,7 @@ use malloscope_replayer::outcome;
 use malloscope_replayer::pins::pinned;
 use malloscope_replayer::plan::Plan;
 use malloscope_replayer::plan::usual::Known;
-use malloscope_replayer::report::advice::Advice;
+use malloscope_replayer::report::advice::{Advice, Band};
 use malloscope_replayer::report::pins::{NamedPinned, named};
 use malloscope_replayer::run::Job;
 use malloscope_replayer::trial::{Touch, Trial};
@@ -109,12 +109,15 @@ fn weighed(
     Ok(weigh(plan.runs().iter().cloned().zip(outcomes).collect(), goes_on, prices))
 }
 
-/// What is resident at the peak if the program writes nothing, and if it writes everything.
-fn band(sweeper: &mut Sweeper<'_>, trial: &Trial) -> anyhow::Result<(u64, u64)> {
+/// A run if the program writes nothing, and if it writes everything.
+fn band(sweeper: &mut Sweeper<'_>, trial: &Trial) -> anyhow::Result<Band> {
     let of = |touch| Trial { touch, ..trial.clone() };
     let outcomes = sweeper.run(&[of(Touch::None), of(Touch::All)])?;
-    let peak = |outcome: &outcome::Outcome| outcome.measured.peaks.resident.bytes;
-    Ok((peak(&outcomes[0]), peak(&outcomes[1])))
+    let pair = |value: fn(&outcome::Outcome) -> u64| (value(&outcomes[0]), value(&outcomes[1]));
+    Ok(Band {
+        resident_peak: pair(|outcome| outcome.measured.peaks.resident.bytes),
+        faults: pair(|outcome| outcome.measured.faults),
+    })
 }
 
 /// The heap after so many records, and who pins what there.

@@ -136,6 +136,11 @@ fn advice_says_what_pins_and_only_what_the_release_reads() {
     assert_eq!(advice["facts"]["kernel_share"], Value::Null);
     let chosen = &advice["recommended"];
     assert!(chosen["weight"]["memory"].as_f64().unwrap() < 0.97, "{chosen}");
+    // What is assumed of the program's writes lies within what could be.
+    let band = &advice["bands"][1];
+    let resident = &band["resident_peak"];
+    assert!(number(&band["faults"][0]) < number(&band["faults"][1]), "{band}");
+    assert!(number(&resident[0]) < number(&resident[1]), "{band}");
     // What it promises is what a replay with the pasted line says.
     let tunables = advice["paste"]["tunables"].as_str().unwrap();
     let report = json(&["replay", &trace, "--set", tunables], "malloscope.report");

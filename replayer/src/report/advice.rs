@@ -45,10 +45,31 @@ pub struct Advice<'a> {
     pub stacks: &'a [Blamed],
     /// How faithful the replay of the recorded settings is.
     pub fidelity: Option<&'a Fidelity>,
-    /// What is resident at the peak as the program writes nothing, and everything: as recorded, and as recommended.
-    pub bands: Vec<(u64, u64)>,
+    /// Within what the numbers lie, whatever the program writes: as recorded, and as recommended.
+    pub bands: Vec<Band>,
     /// What the kernel's work takes.
     pub prices: Prices,
+}
+
+/// Numbers of a run if the program writes nothing of what it asks for, and if it writes everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Band {
+    /// What is resident at the peak, in bytes.
+    pub resident_peak: (u64, u64),
+    /// Page faults.
+    pub faults: (u64, u64),
+}
+
+impl Band {
+    fn said(&self) -> String {
+        format!(
+            "{} to {} resident at the peak, {} to {} page faults",
+            bytes(self.resident_peak.0),
+            bytes(self.resident_peak.1),
+            count(self.faults.0),
+            count(self.faults.1)
+        )
+    }
 }
 
 /// Advice, for programs.
@@ -64,7 +85,7 @@ struct Document<'a> {
     runs: Vec<Row<'a>>,
     alternatives: Vec<&'a str>,
     pins: &'a [NamedPinned],
-    resident_at_peak_from_to: &'a [(u64, u64)],
+    bands: &'a [Band],
     prices_nanos: Prices,
     fidelity: Option<&'a Fidelity>,
     notes: Vec<String>,
@@ -119,7 +140,7 @@ impl Advice<'_> {
                 .map(|place| self.runs[place].planned.name.as_str())
                 .collect(),
             pins: self.pins,
-            resident_at_peak_from_to: &self.bands,
+            bands: &self.bands,
             prices_nanos: self.prices,
             fidelity: self.fidelity,
             notes: self.confidence_words(),
@@ -479,19 +500,15 @@ impl Advice<'_> {
                 .to_owned()
         });
         if let [recorded, rest @ ..] = &self.bands[..] {
-            let with = rest
-                .first()
-                .map(|with| format!("; with it, between {} and {}", bytes(with.0), bytes(with.1)));
+            let with = rest.first().map(|with| format!("; with it {}", with.said())).unwrap_or_default();
             let but = match base.spared {
                 0 => String::new(),
                 spared => format!(", but for {} that nobody had touched when it ended", bytes(spared)),
             };
             words.push(format!(
-                "It is assumed that the program writes to every page it asks for{but}. Resident at the peak is between {} \
-                 (it writes nothing) and {} (it writes everything){}.",
-                bytes(recorded.0),
-                bytes(recorded.1),
-                with.unwrap_or_default()
+                "It is assumed that the program writes to every page it asks for{but}. From writing nothing to writing \
+                 everything it would be {} as recorded{with}.",
+                recorded.said()
             ));
         }
         words.push(format!(
