@@ -27,8 +27,17 @@ pub fn now() -> u64 {
 
 /// `CLOCK_MONOTONIC`, in nanoseconds.
 pub fn monotonic() -> u64 {
+    of(libc::CLOCK_MONOTONIC)
+}
+
+/// For how long this process has had a processor, in nanoseconds.
+pub fn worked() -> u64 {
+    of(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn of(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: libc writes the time there. It cannot fail for this clock, and if it does, time stands still.
-    unsafe { real::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    // SAFETY: libc writes the time there. It cannot fail for these clocks, and if it does, time stands still.
+    unsafe { real::clock_gettime(clock, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
