@@ -18,7 +18,7 @@ use crate::collect::{Collector, Progress};
 use crate::memory::Memory;
 use crate::probe;
 use crate::program;
-use crate::signals::PassingOn;
+use crate::signals::{PassingOn, survive_long_files};
 use crate::spawn::spawn;
 use crate::{Error, Limit, Options, Recorded, Target};
 
@@ -38,6 +38,7 @@ pub fn record(
     report: &mut dyn FnMut(Progress),
 ) -> Result<Recorded, Error> {
     let since = Moment::now();
+    survive_long_files().map_err(Error::Signals)?;
     let file = program::find(&target.program)?;
     let linker = program::check(&file)?;
     let clock = options.clock.unwrap_or_else(clock::choose);

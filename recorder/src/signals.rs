@@ -75,6 +75,12 @@ impl Drop for PassingOn {
     }
 }
 
+/// From now on a file that may not become so long (`RLIMIT_FSIZE`) is an error, and does not end us: a process may be in our
+/// hands just then. What we start has it as it was.
+pub fn survive_long_files() -> io::Result<()> {
+    set(Signal::XFSZ, &handled()).map(drop)
+}
+
 /// Calls [`note`], which interrupts what we wait for.
 fn handled() -> libc::sigaction {
     let action = MaybeUninit::<libc::sigaction>::zeroed();

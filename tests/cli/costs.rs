@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// A file's length; 0 if it is not there.
 fn length(path: &Path) -> u64 {
@@ -150,4 +150,42 @@ fn a_recording_says_how_it_goes_to_whoever_asks_for_its_process_or_its_recorder(
     let nobody = asked(program);
     assert_eq!((nobody.code, nobody.out.as_str()), (Some(1), ""));
     assert!(nobody.err.contains("is not being recorded"), "{}", nobody.err);
+}
+
+/// The recorder, where files may not be longer than 100 KiB.
+fn where_files_are_short(arguments: &[&str], trace: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -f 200; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_malloscope")]).args(arguments);
+    shell.arg("-o").arg(trace);
+    shell
+}
+
+#[test]
+fn where_files_may_not_be_long_nothing_is_recorded_and_no_process_harmed() {
+    let target = target();
+    let trace = folder().join("short.mscope");
+    let refused = said(&mut where_files_are_short(&["record", "--pid", &target.id().to_string()], &trace));
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert!(refused.err.contains("cannot be given the memory it would share"), "{}", refused.err);
+    assert!(!is_hooked(target.id()));
+    end(target);
+    let refused = said(where_files_are_short(&["record"], &trace).args(["--", "echo", "started"]));
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert!(refused.err.contains("the memory shared with the program cannot be made"), "{}", refused.err);
+    assert!(!refused.out.contains("started"));
+}
+
+#[test]
+fn a_process_is_left_when_its_trace_cannot_be_written_any_more() {
+    let target = target();
+    let pid = target.id();
+    // A file that takes nothing, as on a disk that is full. The process has filled its rings long before we leave.
+    let left = said(&mut malloscope(["record", "--pid", &pid.to_string(), "-o", "/dev/full"]));
+    assert!(
+        left.err.contains("the recording stopped early") && left.err.contains("No space left"),
+        "{}",
+        left.err
+    );
+    assert!(!is_hooked(pid));
+    end(target);
 }

@@ -260,7 +260,7 @@ impl Inside {
         Some((recorder, target.word(self.fields.recorder_began())?))
     }
 
-    /// Whether it was loaded with the program, rather than put into it.
+    /// Whether it was loaded with the program, rather than put into it: or put there just now, and told nothing yet.
     pub fn is_launched(&self, target: &Target) -> bool {
         let first = self.fields.wanted().first().and_then(|(at, _)| target.word(*at));
         first.is_none_or(|address| address == 0)
@@ -414,10 +414,22 @@ impl Inside {
         Ok(first.max(second.elapsed()))
     }
 
-    /// Takes back what was done before something could not be.
+    /// Takes back what was done before something could not be. An agent that does not know its process yet is taken out:
+    /// no word leads to it. One that does stays.
     pub fn abandon(&self, held: &mut Held<'_>) {
+        let target = held.target;
         // The hooks are last; without them nobody comes here.
         let _ = self.let_go(held);
+        if self.is_launched(target) {
+            let memory = target.word(self.fields.memory()).unwrap_or(0);
+            if memory != 0 {
+                held.unmap(memory, SHARED_BYTES);
+            }
+            for (_, at) in self.banks(target) {
+                held.unmap(at, BANK_BYTES as u64);
+            }
+            held.unmap(self.base, image().length());
+        }
     }
 
     fn unhook(&self, target: &Target, survey: &Survey) -> Result<(), Refusal> {

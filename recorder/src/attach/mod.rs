@@ -35,7 +35,7 @@ use crate::collect::{Collector, Progress};
 use crate::heap::Captured;
 use crate::launch::{BUSY, REPORTS};
 use crate::memory::Memory;
-use crate::signals::PassingOn;
+use crate::signals::{PassingOn, survive_long_files};
 use crate::{Error, Limit, Options, Pauses, Recorded, probe, readings, stopped};
 use guard::Guard;
 use hooks::Survey;
@@ -94,6 +94,7 @@ pub fn record(
     report: &mut dyn FnMut(Progress),
 ) -> Result<Recorded, Error> {
     let since = Moment::now();
+    survive_long_files().map_err(Error::Signals)?;
     let pid = attach.pid;
     let (linker, program) = refusal::examine(pid)?;
     let clock = options.clock.unwrap_or_else(clock::choose);
@@ -359,7 +360,12 @@ impl Leaving<'_> {
             if trouble.is_none() {
                 *trouble = collector.round().err();
             }
+            if trouble.is_some() {
+                // Nobody reads any more: a thread that waited for that would never come out of the agent.
+                collector.stop_agents();
+            }
         };
+        meanwhile();
         for pid in others.into_iter().filter(|pid| *pid != self.target.pid) {
             if let Ok(target) = Target::open(pid)
                 && let Some(inside) = Inside::find(&target)

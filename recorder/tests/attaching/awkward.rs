@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use malloscope_recorder::Error;
 use malloscope_recorder::attach::refusal::Refusal;
 use malloscope_traces::Cause;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::programs::{library, program, program_with};
 use crate::running::{A_WHILE, Running, attach, attach_wanting};
@@ -279,4 +279,26 @@ fn a_process_in_namespaces_of_its_own_is_recorded() {
         assert!(Path::new(&taken.recorded.traces[0].program).ends_with("steps"));
     }
     running.end();
+}
+
+#[test]
+fn a_process_that_may_have_no_more_memory_is_not_attached_to_and_goes_on() {
+    let running = Running::start(&program("steps"), &["2"]);
+    let limit = |bytes: Option<u64>| {
+        let pid = Pid::from_raw(running.pid().cast_signed());
+        prlimit(pid, Resource::As, Rlimit { current: bytes, maximum: None }).unwrap()
+    };
+    limit(Some(1 << 20));
+    for _ in 0..3 {
+        assert_refused(running.pid(), "cannot be given memory for the agent");
+    }
+    // Enough for the agent, and not for what it shares with the recorder.
+    let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kilobytes: u64 = size.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    limit(Some((kilobytes << 10) + (4 << 20)));
+    assert_refused(running.pid(), "cannot be given the memory it would share with the recorder");
+    limit(None);
+    assert_eq!(attach(running.pid()).unwrap().recorded.traces[0].lost, 0);
+    assert!(running.end().ends_with(" steps"));
 }
