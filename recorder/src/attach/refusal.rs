@@ -165,8 +165,10 @@ pub fn examine(pid: u32) -> Result<(PathBuf, PathBuf), Refusal> {
         Err(_) => return Err(Refusal::NoProgram(pid)),
     };
     let file = PathBuf::from(format!("/proc/{pid}/exe"));
-    let linker =
-        program::check_running(&file, program.clone()).map_err(|source| Refusal::Program { pid, source })?;
+    // Of one that ends meanwhile nothing can be read.
+    let why =
+        |source| if has_ended(pid) { Refusal::NoProgram(pid) } else { Refusal::Program { pid, source } };
+    let linker = program::check_running(&file, program.clone()).map_err(why)?;
     Ok((linker, program))
 }
 

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use malloscope_recorder::manners::Manners;
-use malloscope_recorder::{Options, Target, WhenFull, record};
+use malloscope_recorder::{Options, Target, record};
 use malloscope_traces::Reader;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::deadline::Deadline;
 use crate::programs::{library, program};
-use crate::run::{Trace, read_said};
+use crate::run::{Trace, options, read_said};
 
 /// Tells the test below what to record.
 const OUTPUT: &str = "RECORD_TO";
@@ -29,15 +28,9 @@ fn recorder() {
     let (Some(output), Some(program)) = (env::var_os(OUTPUT), env::var_os(PROGRAM)) else { return };
     let arguments = env::var(ARGUMENTS).unwrap();
     let target = Target { program, arguments: arguments.split(' ').map(Into::into).collect() };
-    let options = Options {
-        output: output.into(),
-        when_full: WhenFull::Wait,
-        clock: None,
-        stacks: None,
-        readings: None,
-        limit: None,
-        manners: Manners::default(),
-    };
+    // A library that is preloaded for the program is in this process too, and the one here knows no aligned memory, which
+    // channels between threads ask for.
+    let options = Options { readings: None, ..options(output.into()) };
     let recorded = record(&target, &options, &mut |_| ()).unwrap();
     std::process::exit(recorded.exit_code().into());
 }

@@ -12,9 +12,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use malloscope_recorder::manners::Manners;
 use malloscope_recorder::program::Refusal;
-use malloscope_recorder::{Capture, Clock, Error, Options, Sampling, Target, WhenFull, WhyNot, record};
+use malloscope_recorder::{Capture, Clock, Error, Sampling, Target, WhenFull, WhyNot, record};
 use malloscope_traces::header::{ClockSource, Origin};
 
 use malloscope_traces::{Call, Cause, Record, Thread};
@@ -425,15 +424,7 @@ fn a_program_that_lies_about_everything_ends_its_recording_and_nothing_else() {
         let said = directory.path().join("said");
         let target =
             Target { program: program("liar").into(), arguments: vec![said.clone().into(), seed.into()] };
-        let options = Options {
-            output: directory.path().join("app.mscope"),
-            when_full: WhenFull::Wait,
-            clock: None,
-            stacks: None,
-            readings: Some(run::OFTEN),
-            limit: None,
-            manners: Manners::default(),
-        };
+        let options = run::options(directory.path().join("app.mscope"));
         let deadline = Deadline::of_programs_with(&said);
         let recorded = record(&target, &options, &mut |_| ()).unwrap();
         deadline.check();
@@ -446,15 +437,7 @@ fn a_program_that_lies_about_everything_ends_its_recording_and_nothing_else() {
 fn refusal(program: &Path) -> Refusal {
     let directory = TempDir::new().unwrap();
     let target = Target { program: program.into(), arguments: Vec::new() };
-    let options = Options {
-        output: directory.path().join("app.mscope"),
-        when_full: WhenFull::Wait,
-        clock: None,
-        stacks: None,
-        readings: None,
-        limit: None,
-        manners: Manners::default(),
-    };
+    let options = run::options(directory.path().join("app.mscope"));
     match record(&target, &options, &mut |_| ()) {
         Err(Error::Refused(refusal)) => refusal,
         other => panic!("{} is not refused: {other:?}", program.display()),

@@ -46,6 +46,19 @@ pub fn run_capturing(
 /// How often the kernel is asked what it knows of a process.
 pub const OFTEN: Duration = Duration::from_millis(2);
 
+/// How to record, if nothing else is said.
+pub fn options(output: PathBuf) -> Options {
+    Options {
+        output,
+        when_full: WhenFull::Wait,
+        clock: None,
+        stacks: None,
+        readings: Some(OFTEN),
+        limit: None,
+        manners: Manners::default(),
+    }
+}
+
 fn run_wanting(
     program: &Path,
     arguments: &[&str],
@@ -58,15 +71,7 @@ fn run_wanting(
     let mut all: Vec<OsString> = vec![said.clone().into()];
     all.extend(arguments.iter().map(OsString::from));
     let target = Target { program: program.into(), arguments: all };
-    let options = Options {
-        output: directory.path().join("app.mscope"),
-        when_full,
-        clock,
-        stacks,
-        readings: Some(OFTEN),
-        limit: None,
-        manners: Manners::default(),
-    };
+    let options = Options { when_full, clock, stacks, ..options(directory.path().join("app.mscope")) };
     let deadline = Deadline::of_programs_with(&said);
     let recorded = record(&target, &options, &mut |_| ()).unwrap();
     deadline.check();
