@@ -15,6 +15,9 @@ const MOST: u64 = 4 << 30;
 /// The bit of a chunk's head that says that it has a mapping of its own.
 const IS_MMAPPED: u64 = 2;
 
+/// How many places are kept at which the program break came to rest.
+const MOST_GIVEN_BACK: usize = 1 << 12;
+
 /// How many changes of an allocation are kept.
 const MOST_CHANGES: usize = 64;
 
@@ -22,7 +25,7 @@ const MOST_CHANGES: usize = 64;
 const PAYLOAD: u64 = 0x10;
 
 /// What is seen of a process's memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Look {
     heap: Vec<Range>,
     /// Parts of the heap and of other memory without a file that no memory is behind, in their order.
@@ -129,6 +132,12 @@ impl Ledger {
         self.given_back.truncate(below);
         // What came before this record, or is it, is not known.
         self.given_back.push((from, number + 1));
+        if self.given_back.len() > MOST_GIVEN_BACK {
+            // Of two, the lower break counts for the records before the later: less is known then, and nothing wrong.
+            let pairs = self.given_back.chunks(2);
+            let merged = pairs.filter_map(|pair| Some((pair.first()?.0, pair.last()?.1)));
+            self.given_back = merged.collect();
+        }
     }
 
     #[inline]
@@ -206,6 +215,25 @@ mod tests {
         assert_eq!(told.heap, [(0xa000, 0xc000), (0x2_1000, 0x2_2000)]);
         assert_eq!(told.given_back, [(0x2_0000, 3), (0x2_2000, 9)]);
         assert_eq!(told.mapped, [(6, 0x7f10_1000, 0x7f13_1000), (9, 0x7f20_1000, 0x7f25_1000)]);
+    }
+
+    #[test]
+    fn a_break_that_moves_without_end_is_kept_within_bounds() {
+        let mut ledger = Ledger::default();
+        let moves = 3 * MOST_GIVEN_BACK as u64;
+        for number in 0..moves {
+            let rests = 0x1000 * number;
+            ledger.see(2 * number, &record(u64::MAX, malloc(8, 0x8010, 0x21)));
+            ledger.see(2 * number + 1, &record(rests, free(0x8010)));
+        }
+        let told = ledger.told(&Look::default());
+        assert!(told.given_back.len() <= MOST_GIVEN_BACK);
+        assert!(told.given_back.is_sorted());
+        // What is left out makes less known, not more: for every record, pages are given back from where they were.
+        for number in (0..moves).step_by(1000) {
+            let from = told.given_back.iter().find(|&&(_, before)| before > 2 * number + 1).unwrap().0;
+            assert!(from <= 0x1000 * number, "{number}");
+        }
     }
 
     #[test]
