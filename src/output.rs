@@ -66,26 +66,43 @@ pub fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
     }
 }
 
-/// Prints a report.
-pub fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
-    let mut out = open(None)?;
+/// Prints in one of the formats, into a file or to standard output.
+pub fn print(
+    path: Option<&Path>,
+    format: Format,
+    sections: impl FnOnce() -> Vec<Section>,
+    json: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    csv: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut out = open(path)?;
     match format {
-        Format::Terminal | Format::Markdown => write_sections(&report.sections(), format, &mut out)?,
-        Format::Json => json::write_report(report, &mut out)?,
-        Format::Csv => csv::write_report(report, &mut out)?,
+        Format::Terminal | Format::Markdown => write_sections(&sections(), format, &mut out)?,
+        Format::Json => json(&mut out)?,
+        Format::Csv => csv(&mut out)?,
     }
     Ok(out.flush()?)
 }
 
+/// Prints a report.
+pub fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
+    print(
+        None,
+        format,
+        || report.sections(),
+        |out| json::write_report(report, out),
+        |out| csv::write_report(report, out),
+    )
+}
+
 /// Prints a comparison.
 pub fn print_comparison(comparison: &Comparison, format: Format) -> anyhow::Result<()> {
-    let mut out = open(None)?;
-    match format {
-        Format::Terminal | Format::Markdown => write_sections(&comparison.sections(), format, &mut out)?,
-        Format::Json => json::write_comparison(comparison, &mut out)?,
-        Format::Csv => csv::write(&comparison.runs, &mut out)?,
-    }
-    Ok(out.flush()?)
+    print(
+        None,
+        format,
+        || comparison.sections(),
+        |out| json::write_comparison(comparison, out),
+        |out| csv::write(&comparison.runs, out),
+    )
 }
 
 /// Prints a comparison as a page for a browser.
@@ -117,60 +134,35 @@ pub fn print_tunables(
     fields: &[FieldRow],
     format: Format,
 ) -> anyhow::Result<()> {
-    let mut out = open(None)?;
-    match format {
-        Format::Terminal | Format::Markdown => {
-            let sections = [tunables::section(release, rows), tunables::changes(release, fields)];
-            write_sections(&sections, format, &mut out)?;
-        }
-        Format::Json => json::write_tunables(release, rows, fields, &mut out)?,
-        Format::Csv => tunables::write_csv(rows, &mut out)?,
-    }
-    Ok(out.flush()?)
+    let sections = || vec![tunables::section(release, rows), tunables::changes(release, fields)];
+    let json = |out: &mut dyn Write| json::write_tunables(release, rows, fields, out);
+    print(None, format, sections, json, |out| tunables::write_csv(rows, out))
 }
 
 /// Prints how one trace was held against another.
 pub fn print_gate(gate: &Gate, format: Format) -> anyhow::Result<()> {
-    let mut out = open(None)?;
-    match format {
-        Format::Terminal | Format::Markdown => write_sections(&gate.sections(), format, &mut out)?,
-        Format::Json => json::write_gate(gate, &mut out)?,
-        Format::Csv => gate.write_csv(&mut out)?,
-    }
-    Ok(out.flush()?)
+    print(None, format, || gate.sections(), |out| json::write_gate(gate, out), |out| gate.write_csv(out))
 }
 
 /// Prints predictions beside real runs.
 pub fn print_proof(proof: &Proof, format: Format) -> anyhow::Result<()> {
-    let mut out = open(None)?;
-    match format {
-        Format::Terminal | Format::Markdown => write_sections(&proof.sections(), format, &mut out)?,
-        Format::Json => json::write_proof(proof, &mut out)?,
-        Format::Csv => proof.write_csv(&mut out)?,
-    }
-    Ok(out.flush()?)
+    print(None, format, || proof.sections(), |out| json::write_proof(proof, out), |out| proof.write_csv(out))
 }
 
 /// Prints a list of single allocations.
 pub fn print_allocations(allocations: &Allocations<'_>, format: Format) -> anyhow::Result<()> {
-    let mut out = open(None)?;
-    match format {
-        Format::Terminal | Format::Markdown => write_sections(&[allocations.section()], format, &mut out)?,
-        Format::Json => allocations.write_json(&mut out)?,
-        Format::Csv => allocations.write_csv(&mut out)?,
-    }
-    Ok(out.flush()?)
+    print(
+        None,
+        format,
+        || vec![allocations.section()],
+        |out| allocations.write_json(out),
+        |out| allocations.write_csv(out),
+    )
 }
 
 /// Prints a table of allocation sites.
 pub fn print_sites(sites: &Sites<'_>, format: Format) -> anyhow::Result<()> {
-    let mut out = open(None)?;
-    match format {
-        Format::Terminal | Format::Markdown => write_sections(&[sites.section()], format, &mut out)?,
-        Format::Json => sites.write_json(&mut out)?,
-        Format::Csv => sites.write_csv(&mut out)?,
-    }
-    Ok(out.flush()?)
+    print(None, format, || vec![sites.section()], |out| sites.write_json(out), |out| sites.write_csv(out))
 }
 
 /// Prints sections that are only for people.

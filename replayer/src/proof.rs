@@ -1,6 +1,7 @@
 //! What was predicted of a run under other settings, beside what a real run did.
 
 use crate::outcome::Outcome;
+use crate::report::comparison::Measure;
 use serde::Serialize;
 
 /// What malloc of a real run asked of the kernel, and what memory it touched.
@@ -55,45 +56,25 @@ pub enum Kind {
 /// A number that is predicted and can be seen in a real run.
 #[derive(Clone, Copy, Debug)]
 pub struct Predicted {
-    /// What it is called, as in a comparison of runs.
+    /// What it is called: a [`Measure`], which says what is predicted.
     pub name: &'static str,
     /// What it counts.
     pub kind: Kind,
-    predicted: fn(&Outcome) -> u64,
     actual: fn(&Actual) -> u64,
-}
-
-const fn calls(name: &'static str, predicted: fn(&Outcome) -> u64, actual: fn(&Actual) -> u64) -> Predicted {
-    Predicted { name, kind: Kind::Calls, predicted, actual }
 }
 
 /// Everything that is predicted and seen, in the order it is shown.
 pub const PREDICTED: [Predicted; 10] = [
-    calls("break grown", |run| run.kernel.break_grown, |seen| seen.break_grown),
-    calls("break trimmed", |run| run.kernel.break_trimmed, |seen| seen.break_trimmed),
-    calls("mmap", |run| run.kernel.mmap, |seen| seen.mmap),
-    calls("munmap", |run| run.kernel.munmap, |seen| seen.munmap),
-    calls("mremap", |run| run.kernel.mremap, |seen| seen.mremap),
-    calls("mprotect", |run| run.kernel.mprotect, |seen| seen.mprotect),
-    calls("madvise", |run| run.kernel.madvise, |seen| seen.madvise),
-    Predicted {
-        name: "minor faults",
-        kind: Kind::Pages,
-        predicted: |run| run.measured.faults,
-        actual: |seen| seen.faults,
-    },
-    Predicted {
-        name: "resident, peak",
-        kind: Kind::Bytes,
-        predicted: |run| run.measured.peaks.resident.bytes,
-        actual: |seen| seen.peak_resident,
-    },
-    Predicted {
-        name: "resident, end",
-        kind: Kind::Bytes,
-        predicted: |run| run.measured.resident,
-        actual: |seen| seen.resident,
-    },
+    Predicted { name: "break grown", kind: Kind::Calls, actual: |seen| seen.break_grown },
+    Predicted { name: "break trimmed", kind: Kind::Calls, actual: |seen| seen.break_trimmed },
+    Predicted { name: "mmap", kind: Kind::Calls, actual: |seen| seen.mmap },
+    Predicted { name: "munmap", kind: Kind::Calls, actual: |seen| seen.munmap },
+    Predicted { name: "mremap", kind: Kind::Calls, actual: |seen| seen.mremap },
+    Predicted { name: "mprotect", kind: Kind::Calls, actual: |seen| seen.mprotect },
+    Predicted { name: "madvise", kind: Kind::Calls, actual: |seen| seen.madvise },
+    Predicted { name: "minor faults", kind: Kind::Pages, actual: |seen| seen.faults },
+    Predicted { name: "resident, peak", kind: Kind::Bytes, actual: |seen| seen.peak_resident },
+    Predicted { name: "resident, end", kind: Kind::Bytes, actual: |seen| seen.resident },
 ];
 
 /// A prediction, and the least and the most that real runs did.
@@ -122,8 +103,9 @@ impl Proved {
     /// One of the numbers.
     pub fn held(&self, what: &Predicted) -> Held {
         let actual = || self.actual.iter().map(what.actual);
+        let measure = Measure::named(what.name).expect("what is predicted is a measure");
         Held {
-            predicted: (what.predicted)(&self.predicted),
+            predicted: measure.of(&self.predicted),
             least: actual().min().unwrap_or(0),
             most: actual().max().unwrap_or(0),
         }
@@ -144,6 +126,14 @@ impl Proved {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_predicted_is_what_runs_are_compared_by() {
+        for what in PREDICTED {
+            let measure = Measure::named(what.name).unwrap();
+            assert_eq!(measure.is_bytes, what.kind == Kind::Bytes, "{}", what.name);
+        }
+    }
 
     #[test]
     fn a_prediction_is_off_by_what_it_is_outside_of_real_runs() {

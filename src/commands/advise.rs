@@ -61,6 +61,7 @@ pub fn run(args: Args) -> Outcome {
     let goal = args.goal.0;
     let mut sweeper = args.sweeping.sweeper(&args.trace, None, "trying settings")?;
     let report = replay::report(&args.trace, Job::of(&args.trace, base.clone()))?;
+    sweeper.knows(base.clone(), report.outcome.clone());
     let goes_on = report.trace.goes_on();
     let known = Known::of(&report.outcome).context("the release is not known")?;
     let Some(sample) = worst(&report.outcome).copied() else { bail!("the trace has no calls") };

@@ -56,8 +56,7 @@ struct Named {
 
 fn measure(name: &str) -> Result<Measure, String> {
     let known = || MEASURES.iter().map(|measure| measure.name).collect::<Vec<_>>().join("”, “");
-    let found = MEASURES.into_iter().find(|measure| measure.name == name);
-    found.ok_or_else(|| format!("nothing is called “{name}”; there are “{}”", known()))
+    Measure::named(name).ok_or_else(|| format!("nothing is called “{name}”; there are “{}”", known()))
 }
 
 fn named(text: &str) -> Result<Named, String> {

@@ -8,7 +8,6 @@ use anyhow::Context;
 use malloscope_replayer::explore::{Explorer, Watched};
 use malloscope_replayer::report::heap::HeapReport;
 use malloscope_replayer::trial::Trial;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -57,13 +56,13 @@ pub fn run(args: Args) -> Outcome {
         release: explorer.release(),
         damage: explorer.damage(),
     };
-    let mut out = output::open(args.output.as_deref())?;
-    match args.format {
-        Format::Json => report.write_json(&mut out)?,
-        Format::Csv => report.write_csv(&mut out)?,
-        format => output::write_sections(&report.sections(), format, &mut out)?,
-    }
-    out.flush()?;
+    output::print(
+        args.output.as_deref(),
+        args.format,
+        || report.sections(),
+        |out| report.write_json(out),
+        |out| report.write_csv(out),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,7 +9,7 @@ use malloscope_replayer::report::snapshot::SnapshotReport;
 use malloscope_replayer::snapshot::Account;
 use malloscope_replayer::trial::Trial;
 use malloscope_traces::{Ending, Writer};
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -52,13 +52,13 @@ pub fn run(args: Args) -> Outcome {
     let trial = Trial { release: args.glibc, ..Trial::default() };
     let account = Account::of(&header, &snapshot, &trial)?;
     let report = SnapshotReport { header: &header, snapshot: &snapshot, account: &account };
-    let mut out = output::open(None)?;
-    match args.format {
-        Format::Json => report.write_json(&mut out)?,
-        Format::Csv => report.write_csv(&mut out)?,
-        format => output::write_sections(&report.sections(), format, &mut out)?,
-    }
-    out.flush()?;
+    output::print(
+        None,
+        args.format,
+        || report.sections(),
+        |out| report.write_json(out),
+        |out| report.write_csv(out),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -35,7 +35,6 @@ pub struct Traced<'m> {
     losses: Losses,
     /// What was seen of its memory at its end.
     last_look: Option<Look>,
-    was_looked_at: bool,
 }
 
 /// What was lost, and how often threads waited so that nothing was.
@@ -54,8 +53,8 @@ impl<'m> Traced<'m> {
     pub fn begin(arrival: Arrival<'m>, path: PathBuf, writer: Writer<File>, scale: Scale) -> Self {
         let sites = Sites::new(&arrival.facts.program.path);
         let composer = Composer::new(writer, scale, arrival.began, arrival.program_break, sites);
-        let (lasting_path, followers, merge, losses, last_look, was_looked_at) = Default::default();
-        Traced { arrival, path, lasting_path, composer, followers, merge, losses, last_look, was_looked_at }
+        let (lasting_path, followers, merge, losses, last_look) = Default::default();
+        Traced { arrival, path, lasting_path, composer, followers, merge, losses, last_look }
     }
 
     /// A path of its trace that will not become another's: traces of copies speak of it.
@@ -129,14 +128,13 @@ impl<'m> Traced<'m> {
     #[inline]
     pub fn is_asked(&self) -> bool {
         let asks = Leaving::Asks as u32;
-        self.arrival.entry.leaving.load(Ordering::SeqCst) == asks && !self.was_looked_at
+        self.arrival.entry.leaving.load(Ordering::SeqCst) == asks && self.last_look.is_none()
     }
 
     #[cold]
     fn look(&mut self) {
-        // Once, whatever it says.
-        self.was_looked_at = true;
-        self.last_look = Look::at(self.arrival.pid);
+        // Once: where nothing can be seen, nothing is known.
+        self.last_look = Some(Look::at(self.arrival.pid).unwrap_or_default());
         let leaving = &self.arrival.entry.leaving;
         leaving.store(Leaving::Seen as u32, Ordering::Release);
         // If nobody waits, nobody is woken.

@@ -22,6 +22,7 @@ use account::Account;
 use callers::Callers;
 use tracee::{Call, Onward, Started, Stop};
 
+use crate::attach::target;
 use crate::heap::copy::{PAGE, Range};
 use crate::heap::maps;
 use crate::spawn::{c_string, variable};
@@ -200,7 +201,7 @@ struct Traced {
 
 impl Traced {
     fn process_of(&mut self, thread: u32) -> u32 {
-        *self.processes_of.entry(thread).or_insert_with(|| tgid(thread).unwrap_or(thread))
+        *self.processes_of.entry(thread).or_insert_with(|| process_of(thread))
     }
 
     /// How a thread goes on that is about to make a call.
@@ -248,9 +249,9 @@ impl Traced {
     }
 }
 
-fn tgid(thread: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+/// Which process a thread is of: its own, if that cannot be told any more.
+fn process_of(thread: u32) -> u32 {
+    target::status(thread, "Tgid").and_then(|id| id.parse().ok()).unwrap_or(thread)
 }
 
 fn follow(started: &Started) -> io::Result<Seen> {

@@ -78,6 +78,11 @@ pub const MEASURES: [Measure; 18] = [
 ];
 
 impl Measure {
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Measure> {
+        MEASURES.into_iter().find(|measure| measure.name == name)
+    }
+
     /// The number of this run.
     pub fn of(&self, run: &Outcome) -> u64 {
         (self.value)(run)
