@@ -24,9 +24,8 @@ static __attribute__((noinline)) void tell(size_t request)
     int length = snprintf(line, sizeof line, "0 %zu", request);
     for (int i = 2; i < count; i++)
         length += snprintf(line + length, sizeof line - (size_t)length, " %p", frames[i]);
-    for (int at = 0; at < length; at += 200)
-        say("%.200s", line + at);
-    say("\n");
+    line[length++] = '\n';
+    say_text(line, (size_t)length);
 }
 
 static __attribute__((noinline)) void leaf(void)
