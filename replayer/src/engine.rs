@@ -10,7 +10,7 @@ use malloscope_allocator::heap::Heap;
 use malloscope_allocator::layout::Layout;
 use malloscope_allocator::observe::Observer;
 use malloscope_allocator::thread::ThreadId;
-use malloscope_traces::untouched::Untouched;
+use malloscope_traces::untouched::Spared;
 use malloscope_traces::{Call, Placed, Pointer, Record, Slot, Thread};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -81,7 +81,7 @@ pub struct Engine<M, O> {
     stacks: Stacks,
     touch: Touch,
     /// Which memory the program was seen not to touch, and the number of the record that is replayed.
-    untouched: Option<Arc<Untouched>>,
+    untouched: Option<Arc<Spared>>,
     record: u64,
     /// Bytes that were not touched because of that.
     spared: u64,
@@ -143,7 +143,7 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     }
 
     /// This memory was seen not to be touched, of the allocations that records of these numbers make.
-    pub(crate) fn spare(&mut self, untouched: Option<Arc<Untouched>>) {
+    pub(crate) fn spare(&mut self, untouched: Option<Arc<Spared>>) {
         self.untouched = untouched;
     }
 

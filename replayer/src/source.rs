@@ -6,7 +6,7 @@
 
 use crate::order::{Numbered, Orderer, Reordering, Twin};
 use crate::turn::Turn;
-use malloscope_traces::untouched::Untouched;
+use malloscope_traces::untouched::Spared;
 use malloscope_traces::{Error, Header, Reader, Record, Stack, Thread};
 use std::cell::RefCell;
 use std::fs::File;
@@ -57,7 +57,7 @@ pub(crate) struct Source {
     /// What was found about the order, if it was looked for.
     reordering: Option<Arc<Mutex<Reordering>>>,
     /// Which memory was seen not to be touched.
-    pub(crate) untouched: Option<Arc<Untouched>>,
+    pub(crate) untouched: Option<Arc<Spared>>,
 }
 
 impl Source {
@@ -66,7 +66,11 @@ impl Source {
     pub(crate) fn open(path: &Path, follows: bool) -> Result<(Header, Option<u64>, Source), Error> {
         let mut reader = Reader::open_file(path)?;
         // Nobody has seen the end of a trace that is still being written, and without it nothing is known.
-        let untouched = if reader.ending().is_some() { reader.untouched()?.map(Arc::new) } else { None };
+        let untouched = if reader.ending().is_some() {
+            reader.untouched()?.map(|untouched| Arc::new(Spared::of(untouched)))
+        } else {
+            None
+        };
         let header = reader.header().clone();
         let records = reader.totals().map(|totals| totals.records);
         let (sender, batches) = sync_channel(AHEAD);

@@ -97,6 +97,19 @@ fn memory_that_the_program_never_touched_is_predicted_not_to_be() {
 }
 
 #[test]
+fn so_is_memory_that_was_given_back_before_the_end() {
+    let program = compiled("sparse_before.c", "sparse_before", &[]);
+    let trace = recording("sparse_before.mscope", &program, &[]);
+    let proof = proved_of(&program, &trace, &[], "2");
+    let recorded = &proof["settings"][0];
+    let number = |of: &Value| of.as_u64().unwrap();
+    // Of 40 buffers of 15 pages each, in each of 200 rounds, three pages are touched, and of the last three 3 MiB.
+    let faults = number(&recorded["predicted"]["measured"]["faults"]);
+    assert!((24_000..34_000).contains(&faults), "{faults}");
+    assert_eq!(Some(faults), recorded["actual"][0]["faults"].as_u64());
+}
+
+#[test]
 fn a_prediction_that_fails_is_told_and_fails_the_command() {
     // The trace is of another run than that of three threads.
     let trace = recorded("alone.mscope", &[]);

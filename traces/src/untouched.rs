@@ -3,7 +3,9 @@
 //! A page that nobody has touched since the kernel gave it was touched by no allocation that lay there since.
 //! So what is seen at the end tells of all of them, however long they lived.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Seek};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +22,24 @@ pub struct Untouched {
     /// What was there before some record is not known of pages that were given back: those from this program break
     /// on, before the record with this number. Both grow from one to the next.
     pub given_back: Vec<(u64, u64)>,
-    /// Parts without memory at the end of allocations with mappings of their own that lived then: the number of the
-    /// record that made it, start and end. In the order of the records.
+    /// Parts without memory of allocations with mappings of their own, at the end or when they were freed: the number
+    /// of the record that made it, start and end. In the order of the records.
     pub mapped: Vec<(u64, u64, u64)>,
+    /// Parts of the main heap that were without memory earlier, before they may have been given back.
+    pub earlier: Vec<Earlier>,
+}
+
+/// A part of the main heap that was without memory before some record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// Where it begins.
+    pub start: u64,
+    /// Where it ends.
+    pub end: u64,
+    /// What was there before the record with this number is not known: it was given back then.
+    pub since: u64,
+    /// The record with this number came next.
+    pub before: u64,
 }
 
 /// Bytes of a page.
@@ -34,32 +51,105 @@ pub type Part = (u64, u64);
 impl Untouched {
     /// Whether nothing is known to be untouched.
     pub fn is_empty(&self) -> bool {
-        self.heap.is_empty() && self.mapped.is_empty()
+        self.heap.is_empty() && self.mapped.is_empty() && self.earlier.is_empty()
+    }
+}
+
+/// What was never touched, by allocation.
+#[derive(Clone, Debug, Default)]
+pub struct Spared {
+    untouched: Untouched,
+    /// By stretches of the heap: the numbers of what was seen earlier there, in the order of the records.
+    earlier: BTreeMap<u64, Vec<u32>>,
+}
+
+/// How long a stretch of the heap is, in bytes.
+const STRETCH: u64 = 1 << 20;
+
+/// Over how many stretches what was seen may be spread, in all. What is more is left out.
+const MOST_STRETCHES: u64 = 1 << 20;
+
+impl Spared {
+    /// What is known, by allocation.
+    pub fn of(mut untouched: Untouched) -> Spared {
+        untouched.earlier.sort_unstable_by_key(|seen| seen.before);
+        let mut earlier: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+        let mut left = MOST_STRETCHES;
+        for (number, seen) in (0..).zip(&untouched.earlier) {
+            let stretches = stretches(seen.start, seen.end);
+            let count = stretches.end.saturating_sub(stretches.start);
+            if let Some(rest) = left.checked_sub(count) {
+                left = rest;
+                stretches.for_each(|stretch| earlier.entry(stretch).or_default().push(number));
+            }
+        }
+        Spared { untouched, earlier }
     }
 
-    /// The parts that were never touched of an allocation that this record made, of so many bytes at this address.
+    /// The parts that were never touched of an allocation that this record made, of so many bytes at this address. In
+    /// their order; none touches the next.
     pub fn parts(&self, record: u64, address: u64, bytes: u64) -> Vec<Part> {
+        let Spared { untouched: Untouched { heap, given_back, mapped, .. }, .. } = self;
         let end = address.saturating_add(bytes);
         let within = |start: u64, stop: u64| {
             let (start, stop) = (start.max(address), stop.min(end));
             (start < stop).then(|| (start - address, stop - address))
         };
-        let first = self.mapped.partition_point(|&(number, ..)| number < record);
-        let mapped = self.mapped[first..].iter().take_while(|&&(number, ..)| number == record);
+        // In the last page of an allocation, another chunk begins: that is why there is memory.
+        let hole = |start: u64, stop: u64| {
+            let is_last = stop < end && end - stop < PAGE;
+            within(start, if is_last { end } else { stop })
+        };
+        let first = mapped.partition_point(|&(number, ..)| number < record);
+        let mapped = mapped[first..].iter().take_while(|&&(number, ..)| number == record);
         let mut parts: Vec<Part> = mapped.filter_map(|&(_, start, stop)| within(start, stop)).collect();
-        let first = self.heap.partition_point(|&(_, stop)| stop <= address);
-        let heap = self.heap[first..].iter().take_while(|&&(start, _)| start < end);
-        for &(start, stop) in heap {
+        let first = heap.partition_point(|&(_, stop)| stop <= address);
+        for &(start, stop) in heap[first..].iter().take_while(|&&(start, _)| start < end) {
             // What lies above a break that came later may have been touched, and given back since.
             let known =
-                self.given_back.iter().find(|&&(_, number)| number > record).map_or(stop, |&(from, _)| from);
-            let stop = stop.min(known);
-            // In its last page, another chunk begins: that is why there is memory.
-            let is_last = stop < end && end - stop < PAGE;
-            parts.extend(within(start, if is_last { end } else { stop }));
+                given_back.iter().find(|&&(_, number)| number > record).map_or(stop, |&(from, _)| from);
+            parts.extend(hole(start, stop.min(known)));
         }
-        parts
+        if !self.earlier.is_empty() {
+            parts.extend(
+                self.earlier_holes(record, address, end).filter_map(|seen| hole(seen.start, seen.end)),
+            );
+        }
+        joined(parts)
     }
+
+    /// What was seen between these addresses of what lay there since before this record.
+    fn earlier_holes(&self, record: u64, address: u64, end: u64) -> impl Iterator<Item = &Earlier> {
+        let seen = |number: u32| &self.untouched.earlier[number as usize];
+        let lists = self.earlier.range(stretches(address, end));
+        lists.flat_map(move |(_, numbers)| {
+            let first = numbers.partition_point(|&number| seen(number).before <= record);
+            // What was seen much later is of what came later, nearly always.
+            let next = numbers[first..].iter().take(MOST_LOOKED_AT).map(move |&number| seen(number));
+            next.filter(move |seen| seen.since <= record)
+        })
+    }
+}
+
+/// How many parts of one stretch are considered for one allocation.
+const MOST_LOOKED_AT: usize = 256;
+
+/// The numbers of the stretches between two addresses.
+fn stretches(start: u64, end: u64) -> Range<u64> {
+    start / STRETCH..end.div_ceil(STRETCH)
+}
+
+/// Parts in their order, those that overlap or meet as one.
+fn joined(mut parts: Vec<Part>) -> Vec<Part> {
+    parts.sort_unstable();
+    parts.dedup_by(|next, last| {
+        let meets = next.0 <= last.1;
+        if meets {
+            last.1 = last.1.max(next.1);
+        }
+        meets
+    });
+    parts
 }
 
 impl<R: Read + Seek> Source<R> {
@@ -92,7 +182,12 @@ mod tests {
                 (5, 0x7000_8000, 0x7000_9000),
                 (7, 0x7000_0000, 0x7000_1000),
             ],
+            earlier: vec![
+                Earlier { start: 0x6000, end: 0x7000, since: 12, before: 19 },
+                Earlier { start: 0x3000, end: 0x6000, since: 3, before: 9 },
+            ],
         };
+        let spared = Spared::of(untouched);
         for (record, address, bytes, expected) in [
             // After everything that was given back: what overlaps.
             (20, 0x1010, 0x8000, vec![(0xff0, 0x2ff0), (0x7ff0, 0x8000)]),
@@ -104,12 +199,17 @@ mod tests {
             (10, 0x1010, 0x8000, vec![(0xff0, 0x2ff0)]),
             // And before it was at 0x3000.
             (9, 0x1010, 0x8000, vec![(0xff0, 0x1ff0)]),
+            // But for what was seen before that.
+            (8, 0x1010, 0x8000, vec![(0xff0, 0x4ff0)]),
+            (2, 0x1010, 0x8000, vec![(0xff0, 0x1ff0)]),
+            (12, 0x4010, 0x4000, vec![(0x1ff0, 0x2ff0)]),
+            (19, 0x4010, 0x4000, vec![]),
             (5, 0x7000_0010, 0x20000, vec![(0xff0, 0x2ff0), (0x7ff0, 0x8ff0)]),
             (6, 0x7000_0010, 0x20000, vec![]),
         ] {
-            assert_eq!(untouched.parts(record, address, bytes), expected, "{record} {address:#x}");
+            assert_eq!(spared.parts(record, address, bytes), expected, "{record} {address:#x}");
         }
-        assert!(Untouched::default().is_empty() && !untouched.is_empty());
+        assert!(Untouched::default().is_empty());
     }
 
     #[test]
@@ -118,10 +218,14 @@ mod tests {
             heap: vec![(9, 3), (1, u64::MAX), (0, 0)],
             given_back: vec![(u64::MAX, 0), (0, u64::MAX)],
             mapped: vec![(3, u64::MAX, 0), (1, 0, u64::MAX)],
+            earlier: [(0, u64::MAX), (u64::MAX, 0), (7, u64::MAX), (1, 2)]
+                .map(|(start, end)| Earlier { start, end, since: end, before: start })
+                .to_vec(),
         };
+        let spared = Spared::of(untouched);
         for record in [0, 1, 3, u64::MAX] {
             for (address, bytes) in [(0, u64::MAX), (u64::MAX, u64::MAX), (5, 0)] {
-                assert!(untouched.parts(record, address, bytes).iter().all(|(start, end)| start < end));
+                assert!(spared.parts(record, address, bytes).iter().all(|(start, end)| start < end));
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::objects::{self, Object};
 use crate::stack::Stack;
 use crate::system::{self, Advice, Undisturbed};
 use crate::threads::WIPED;
-use crate::{callers, calls, clock, fork, memory, real, room};
+use crate::{callers, calls, clock, filters, fork, giving_back, memory, real, room};
 
 /// How far a process has come.
 #[repr(u32)]
@@ -180,6 +180,7 @@ fn judge() -> Verdict {
     real::with_allocator(|object| {
         if object.own_name() == Some(c"libc.so.6") {
             verdict = Verdict::Recorded;
+            giving_back::expect_top_in(object);
         }
     });
     if system::advise(at, size_of_val(&WIPED), Advice::WipeOnFork).is_err() {
@@ -215,6 +216,15 @@ fn describe(process: &Process, copied: bool, verdict: Verdict) {
     process.program_break.store(calls::program_break() as u64, Ordering::Relaxed);
     process.lost.store(0, Ordering::Relaxed);
     process.leaving.store(Leaving::Not as u32, Ordering::Relaxed);
+    // A copy has the filters its parent had.
+    let before = ENTRY.load(Ordering::Acquire);
+    // SAFETY: null, or an entry in memory that stays mapped.
+    let parent = unsafe { before.as_ref() }.filter(|_| copied);
+    let may_look = match parent {
+        Some(parent) => parent.may_look.load(Ordering::Relaxed) != 0,
+        None => filters::are_none(),
+    };
+    process.may_look.store(may_look.into(), Ordering::Relaxed);
     process.verdict.store(verdict as u32, Ordering::Relaxed);
     let parent_serial = if copied { ATTACHMENT.serial.load(Ordering::Relaxed) } else { 0 };
     process.copy_of.store(parent_serial, Ordering::Relaxed);

@@ -13,7 +13,7 @@ use malloscope_wire::slot::{self, Kind};
 
 use crate::lane::{self, Lane};
 use crate::threads::Entry;
-use crate::{enrol, interruption, real, system};
+use crate::{enrol, giving_back, interruption, real, system};
 
 /// Records a call for a number of bytes, and what it returned. Returns the same. `site` is where it was called from.
 ///
@@ -84,6 +84,11 @@ fn cleared_slowly(count: usize, size: usize, site: u32, payload: *mut c_void) ->
 /// As `free`.
 #[inline(always)]
 pub unsafe fn free(payload: *mut c_void) {
+    // SAFETY: as the caller promises.
+    if unsafe { giving_back::is_near(payload) } {
+        // SAFETY: as the caller promises.
+        return unsafe { free_and_look(payload) };
+    }
     interruption::watch();
     let Some(lane) = Lane::at_hand() else {
         // SAFETY: as the caller promises.
@@ -93,6 +98,18 @@ pub unsafe fn free(payload: *mut c_void) {
     // SAFETY: as the caller promises.
     unsafe { real::free(payload) };
     lane.settle();
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn free_and_look(payload: *mut c_void) {
+    // SAFETY: as the caller promises.
+    let before = unsafe { giving_back::look(payload) };
+    // SAFETY: as the caller promises.
+    unsafe { free_slowly(payload) };
+    if let Some(before) = before {
+        before.learn();
+    }
 }
 
 #[cold]

@@ -12,7 +12,7 @@ use malloscope_wire::ring::{self, Ring};
 use malloscope_wire::slot::{self, Kind, Slot, WIDE};
 
 use crate::threads::Entry;
-use crate::{callers, clock, enrol, exit, interruption, real, room, shortcut};
+use crate::{callers, clock, enrol, exit, giving_back, interruption, real, room, shortcut};
 
 /// A thread's way to its ring, as loaded for one call.
 #[derive(Clone, Copy)]
@@ -116,6 +116,7 @@ impl Lane {
     fn note_break_from(self, kind: Kind, site: impl FnOnce() -> u32) {
         let now = real::program_break();
         if self.entry.program_break.swap(now, Ordering::Relaxed) != now {
+            giving_back::find_top();
             self.write(kind, site().into(), now as u64, 0);
         }
     }

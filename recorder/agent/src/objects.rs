@@ -328,6 +328,15 @@ impl Object {
         (self.base.wrapping_add(start as usize), self.base.wrapping_add(end as usize))
     }
 
+    /// Where its data lies that can be written, from start to end.
+    pub fn writable(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let data = |header: &&Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W != 0;
+        self.headers.iter().filter(data).map(|header| {
+            let start = self.base.wrapping_add(header.p_vaddr as usize);
+            (start, start.wrapping_add(header.p_memsz as usize))
+        })
+    }
+
     /// Where its `.eh_frame_hdr` is; 0 if it has none.
     pub fn unwinding(&self) -> usize {
         let header = self.header(libc::PT_GNU_EH_FRAME);

@@ -6,8 +6,8 @@
 //! There is no constructor and no table the linker fills in: calls come before any constructor
 //! runs. Each function begins as one that looks up all of them.
 
-use core::ffi::{CStr, c_int, c_void};
-use core::mem::transmute;
+use core::ffi::{CStr, c_int, c_long, c_ulong, c_void};
+use core::mem::{offset_of, transmute};
 use core::ops::ControlFlow;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -22,13 +22,15 @@ use crate::system::Undisturbed;
 macro_rules! real {
     ($($name:ident($($argument:ident: $type:ty),*) -> $returned:ty, or $otherwise:expr;)*) => {
         /// Where each function is.
-        struct Real { $($name: AtomicPtr<()>),* }
+        #[repr(C)]
+        pub struct Real { $($name: AtomicPtr<()>),* }
 
         /// The names of all of them, and of what else we need of others.
         pub const NAMES: &[&str] =
             &[$(stringify!($name),)* "__curbrk", "_r_debug", "__rseq_offset", "__rseq_size"];
 
-        static REAL: Real = Real { $($name: AtomicPtr::new(first::$name as *mut ())),* };
+        /// Where each function is now.
+        pub static REAL: Real = Real { $($name: AtomicPtr::new(first::$name as *mut ())),* };
 
         impl Real {
             /// Each function's name, where it is kept, and what is kept before it is looked for and if there is none.
@@ -98,6 +100,8 @@ real! {
     brk(to: *mut c_void) -> c_int, or -1;
     fork() -> libc::pid_t, or -1;
     dlclose(handle: *mut c_void) -> c_int, or -1;
+    prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int, or -1;
+    syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long, or -1;
     // Not hooked: what we ourselves need of libc.
     __errno_location() -> *mut c_int, or NOWHERE.as_ptr().cast();
     gnu_get_libc_version() -> *const core::ffi::c_char, or c"".as_ptr();
@@ -106,6 +110,11 @@ real! {
     pthread_setspecific(key: u32, value: *const c_void) -> c_int, or libc::ENOSYS;
     clock_gettime(clock: c_int, to: *mut libc::timespec) -> c_int, or -1;
 }
+
+/// Where in [`REAL`] those are that are jumped to.
+pub const PRCTL: usize = offset_of!(Real, prctl);
+/// As above.
+pub const SYSCALL: usize = offset_of!(Real, syscall);
 
 /// A word that stands in for a variable there is none of.
 static NOWHERE: AtomicUsize = AtomicUsize::new(0);

@@ -5,6 +5,7 @@ use core::arch::asm;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicU32;
+use malloscope_wire::PAGE;
 
 use crate::interruption::Switches;
 
@@ -111,10 +112,26 @@ pub struct File(usize);
 impl File {
     /// Opens a file for reading and writing.
     pub fn open(path: &CStr) -> Result<File, Refused> {
-        let flags = libc::O_RDWR | libc::O_CLOEXEC;
+        Self::open_for(path, libc::O_RDWR)
+    }
+
+    /// Opens a file for reading.
+    pub fn open_to_read(path: &CStr) -> Result<File, Refused> {
+        Self::open_for(path, libc::O_RDONLY)
+    }
+
+    fn open_for(path: &CStr, access: i32) -> Result<File, Refused> {
+        let flags = access | libc::O_CLOEXEC;
         let arguments = [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags as usize, 0, 0, 0];
         // SAFETY: the path is a C string that outlives the call.
         unsafe { call(libc::SYS_openat, arguments) }.map(File)
+    }
+
+    /// Reads what comes next into `into`. Returns how much of it was filled.
+    pub fn read(&self, into: &mut [u8]) -> Result<usize, Refused> {
+        let arguments = [self.0, into.as_mut_ptr() as usize, into.len(), 0, 0, 0];
+        // SAFETY: the kernel writes at most the buffer.
+        unsafe { call(libc::SYS_read, arguments) }
     }
 
     /// Maps its first `length` bytes, shared.
@@ -174,6 +191,13 @@ pub fn can_be_read(page: usize) -> bool {
     // SAFETY: the kernel reads one word if it can, and does nothing.
     let refused = unsafe { call(libc::SYS_rt_sigprocmask, arguments) };
     refused == Err(Refused(libc::EINVAL))
+}
+
+/// Asks which pages have memory behind them, from a page on: the lowest bit of a byte says it for each.
+pub fn present(from: usize, pages: &mut [u8]) -> Result<(), Refused> {
+    let arguments = [from, pages.len() * PAGE, pages.as_mut_ptr() as usize, 0, 0, 0];
+    // SAFETY: the kernel writes a byte for each page, of which there are as many as bytes.
+    unsafe { call(libc::SYS_mincore, arguments) }.map(drop)
 }
 
 /// What a mapping is to be like.

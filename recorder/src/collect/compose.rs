@@ -11,6 +11,7 @@ use malloscope_wire::slot::{self, Copied, Kind};
 use super::sites::{Sites, Told};
 use super::untouched::Ledger;
 use crate::clock::Scale;
+use crate::heap::copy::Range;
 
 /// How many calls of `realloc` one thread can be in: its own, and those of signal handlers that
 /// interrupted it. Of more, the earliest are forgotten: they never ended.
@@ -216,6 +217,11 @@ impl<W: Write> Composer<W> {
             Kind::BreakAfter => self.see_break_after(thread, first, id(a)),
             Kind::Arguments => Self::keep(thread, [first, second]),
             Kind::ThreadExit => Ok(()),
+            Kind::Untouched => {
+                let hole = Range { start: first, end: second };
+                self.ledger.see_untouched(self.tally.records, a, hole);
+                Ok(())
+            }
             Kind::Module | Kind::Text | Kind::Frame | Kind::NoFrames => {
                 self.learn(thread, kind, [a, b], first, second);
                 Ok(())

@@ -609,6 +609,7 @@ impl<'m> Collector<'m> {
     fn tidy(&mut self) -> Result<(), Error> {
         for traced in &mut self.traced {
             traced.look_for_vanished();
+            traced.let_it_look();
             traced.flush()?;
         }
         Ok(())

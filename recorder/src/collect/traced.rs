@@ -18,7 +18,7 @@ use super::merge::Merge;
 use super::names::Names;
 use super::rings::Rings;
 use super::sites::Sites;
-use super::untouched::Look;
+use super::untouched::{self, Look};
 use crate::clock::Scale;
 
 /// A process that is recorded.
@@ -54,7 +54,9 @@ impl<'m> Traced<'m> {
         let sites = Sites::new(&arrival.facts.program.path);
         let composer = Composer::new(writer, scale, arrival.began, arrival.program_break, sites);
         let (lasting_path, followers, merge, losses, last_look) = Default::default();
-        Traced { arrival, path, lasting_path, composer, followers, merge, losses, last_look }
+        let traced = Traced { arrival, path, lasting_path, composer, followers, merge, losses, last_look };
+        traced.let_it_look();
+        traced
     }
 
     /// A path of its trace that will not become another's: traces of copies speak of it.
@@ -114,6 +116,12 @@ impl<'m> Traced<'m> {
                 follower.is_gone();
             }
         }
+    }
+
+    /// Lets it look at its own memory, or not any more.
+    pub fn let_it_look(&self) {
+        let may = untouched::may_look(self.arrival.pid);
+        self.arrival.entry.may_look.store(may.into(), Ordering::Relaxed);
     }
 
     /// Looks at its memory, if it is about to end and waits for that; once.
@@ -194,8 +202,8 @@ impl<'m> Traced<'m> {
             },
         };
         let (mut writer, forks, ledger) = self.composer.into_parts();
-        if let Some(untouched) = self.last_look.map(|look| ledger.told(&look)).filter(|told| !told.is_empty())
-        {
+        let untouched = ledger.told(&self.last_look.unwrap_or_default());
+        if !untouched.is_empty() {
             writer.untouched(&untouched)?;
         }
         writer.finish(&ending)?;

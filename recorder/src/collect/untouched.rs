@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::fs;
 
-use malloscope_traces::untouched::Untouched;
+use malloscope_traces::untouched::{Earlier, Untouched};
 use malloscope_traces::{Call, Record};
 
+use crate::attach::target;
 use crate::heap::copy::{PAGE, Range};
 use crate::heap::maps::{self, Mapped, Pages};
 
@@ -20,6 +21,9 @@ const MOST_GIVEN_BACK: usize = 1 << 12;
 
 /// How many changes of an allocation are kept.
 const MOST_CHANGES: usize = 64;
+
+/// How many parts are kept of what was seen before it was given back; of more, nothing is known.
+const MOST_PARTS: usize = 1 << 16;
 
 /// How far into a page the payload of such a chunk begins.
 const PAYLOAD: u64 = 0x10;
@@ -65,6 +69,13 @@ impl Look {
     }
 }
 
+/// Whether a process may ask the kernel of its own pages: it has no filter of system calls that it may die of, and
+/// nothing in swap, of which it would be told that it is not there.
+pub fn may_look(pid: u32) -> bool {
+    let is = |name: &str, value: &str| target::status(pid, name).is_some_and(|said| said == value);
+    is("Seccomp", "0") && is("VmSwap", "0 kB")
+}
+
 fn is_malloc_like(mapped: &Mapped) -> bool {
     mapped.is_private_and_writable && mapped.is_anonymous()
 }
@@ -78,6 +89,10 @@ pub struct Ledger {
     /// Each allocation with a mapping of its own, by its payload: the records that made it what it is, the latest
     /// last. When it was made longer or shorter, its pages went along.
     mapped: HashMap<u64, Vec<Made>>,
+    /// See [`Untouched::mapped`]: of allocations that are gone.
+    gone: Vec<(u64, u64, u64)>,
+    /// See [`Untouched::earlier`].
+    earlier: Vec<Earlier>,
 }
 
 /// An allocation with a mapping of its own, as a record made it.
@@ -140,6 +155,35 @@ impl Ledger {
         }
     }
 
+    /// The next record, with this number, gives memory back, and there was none behind this part of it: of the
+    /// mapping of this payload, or of the main heap if that is 0.
+    #[cold]
+    pub fn see_untouched(&mut self, number: u64, payload: u64, hole: Range) {
+        if hole.start >= hole.end {
+            return;
+        }
+        if payload == 0 {
+            self.see_hole_of_heap(number, hole);
+        } else if self.gone.len() < MOST_PARTS
+            && let Some(made) = self.mapped.get(&payload)
+        {
+            let holes = made.iter().filter_map(|made| made.hole(payload, hole));
+            self.gone.extend(holes);
+        }
+    }
+
+    fn see_hole_of_heap(&mut self, number: u64, hole: Range) {
+        let first = self.given_back.partition_point(|&(from, _)| from <= hole.start);
+        let mut since = first.checked_sub(1).map_or(0, |last| self.given_back[last].1);
+        let mut start = hole.start;
+        for &(from, before) in self.given_back[first..].iter().take_while(|&&(from, _)| from < hole.end) {
+            self.earlier.push(Earlier { start, end: from, since, before: number });
+            (start, since) = (from, before);
+        }
+        self.earlier.push(Earlier { start, end: hole.end, since, before: number });
+        self.earlier.truncate(MOST_PARTS);
+    }
+
     #[inline]
     fn taken(&mut self, address: u64) -> Option<Vec<Made>> {
         if address % PAGE == PAYLOAD { self.mapped.remove(&address) } else { None }
@@ -151,14 +195,27 @@ impl Ledger {
         let blocks = self.mapped.into_iter();
         let made = blocks.flat_map(|(now, made)| made.into_iter().map(move |made| (now, made)));
         let holes = made.flat_map(|(now, made)| {
-            // Where its pages are now.
-            let range = Range { start: now, end: now.saturating_add(made.end.saturating_sub(made.payload)) };
-            let then = move |address: u64| address - now + made.payload;
-            look.within(range).map(move |(start, end)| (made.number, then(start), then(end)))
+            let holes = look.within(made.range(now));
+            holes.filter_map(move |(start, end)| made.hole(now, Range { start, end }))
         });
-        let mut mapped: Vec<(u64, u64, u64)> = holes.collect();
+        let mut mapped: Vec<(u64, u64, u64)> = holes.chain(self.gone).collect();
         mapped.sort_unstable();
-        Untouched { heap, given_back: self.given_back, mapped }
+        Untouched { heap, given_back: self.given_back, mapped, earlier: self.earlier }
+    }
+}
+
+impl Made {
+    /// Where its pages are if its payload is here now.
+    fn range(self, now: u64) -> Range {
+        Range { start: now, end: now.saturating_add(self.end.saturating_sub(self.payload)) }
+    }
+
+    /// What this hole is of it, whose payload is here now: its record, and from where to where it was then.
+    fn hole(self, now: u64, hole: Range) -> Option<(u64, u64, u64)> {
+        let range = self.range(now);
+        let (start, end) = (hole.start.max(range.start), hole.end.min(range.end));
+        let then = |address: u64| address - now + self.payload;
+        (start < end).then(|| (self.number, then(start), then(end)))
     }
 }
 
@@ -199,7 +256,16 @@ mod tests {
             record(0x2_2000, free(0x8010)),
             record(0x2_2000, realloc(0x7f10_0010, 0x7f20_0010, 0x5_1002)),
         ];
+        // Before the break falls, and the mapping goes.
+        let holes = [
+            (2, 0, 0x2_1000, 0x2_8000),
+            (4, 0, 0x1_f000, 0x2_3000),
+            (7, 0x7f00_0010, 0x7f00_1000, 0x7f04_0000),
+        ];
         for (number, record) in (0..).zip(&calls) {
+            for (_, payload, start, end) in holes.iter().filter(|&&(before, ..)| before == number) {
+                ledger.see_untouched(number, *payload, Range { start: *start, end: *end });
+            }
             ledger.see(number, record);
         }
         let look = Look {
@@ -214,7 +280,15 @@ mod tests {
         let told = ledger.told(&look);
         assert_eq!(told.heap, [(0xa000, 0xc000), (0x2_1000, 0x2_2000)]);
         assert_eq!(told.given_back, [(0x2_0000, 3), (0x2_2000, 9)]);
-        assert_eq!(told.mapped, [(6, 0x7f10_1000, 0x7f13_1000), (9, 0x7f20_1000, 0x7f25_1000)]);
+        let earlier = |start, end, since, before| Earlier { start, end, since, before };
+        let expected = [
+            earlier(0x2_1000, 0x2_8000, 0, 2),
+            earlier(0x1_f000, 0x2_0000, 0, 4),
+            earlier(0x2_0000, 0x2_3000, 3, 4),
+        ];
+        assert_eq!(told.earlier, expected);
+        let gone = (5, 0x7f00_1000, 0x7f03_1000);
+        assert_eq!(told.mapped, [gone, (6, 0x7f10_1000, 0x7f13_1000), (9, 0x7f20_1000, 0x7f25_1000)]);
     }
 
     #[test]

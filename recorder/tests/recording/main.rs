@@ -16,7 +16,7 @@ use malloscope_recorder::program::Refusal;
 use malloscope_recorder::{Capture, Clock, Error, Sampling, Target, WhenFull, WhyNot, record};
 use malloscope_traces::header::{ClockSource, Origin};
 
-use malloscope_traces::{Call, Cause, Record, Thread};
+use malloscope_traces::{Call, Cause, Reader, Record, Thread};
 use malloscope_wire::probe::SCRIPT;
 use tempfile::TempDir;
 
@@ -278,6 +278,27 @@ fn check_origins(parent: &Trace, children: &[(&malloscope_recorder::RecordedProc
         );
     }
     assert_eq!(at_forks, 2, "those made by fork begin at the record of the fork");
+}
+
+#[test]
+fn a_program_with_a_filter_of_system_calls_is_not_made_to_call_what_only_we_need() {
+    for how in ["prctl", "syscall", "exec"] {
+        let run = run(&program("filtered"), &[how]);
+        assert_eq!(run.remarks(), Vec::<&str>::new(), "{how}");
+        assert_eq!(run.recorded.exit_code(), 0, "{how}");
+        // Before it had one, it was looked at what it gave back.
+        let before = if how == "exec" {
+            run.recorded.traces[1].path.clone()
+        } else {
+            run.recorded.traces[0].path.clone()
+        };
+        let seen = Reader::open_file(&before).unwrap().untouched().unwrap().unwrap_or_default();
+        assert!(seen.mapped.iter().any(|&(.., start, end)| end - start >= 0xf_f000), "{how}: {seen:?}");
+        if how == "exec" {
+            let seen = Reader::open_file(&run.recorded.traces[0].path).unwrap().untouched().unwrap();
+            assert!(seen.is_none_or(|seen| seen.mapped.is_empty()), "{how}");
+        }
+    }
 }
 
 #[test]

@@ -36,6 +36,10 @@ pub struct Process {
     pub lost: AtomicU64,
     /// Whether the process is about to end, and its memory has been looked at: a [`Leaving`].
     pub leaving: AtomicU32,
+    /// Whether the process may ask the kernel which of its pages were touched. The recorder writes it, and takes it
+    /// back: a process with filters of system calls may die of one it did not expect, and of what is in swap
+    /// the kernel says that it is not there.
+    pub may_look: AtomicU32,
     /// How much of `text` is used.
     pub text_length: AtomicU32,
     /// Names and arguments: see [`Text`].

@@ -106,6 +106,9 @@ kinds! {
     Frame,
     /// The thread begins to count its frames anew.
     NoFrames,
+    /// No memory is behind these pages, and the thread's next call is about to give them back: first is where they
+    /// begin, second where they end. Wide: the payload whose chunk they are a mapping of, 0 for those of the main heap.
+    Untouched,
 }
 
 /// How many bits of a word an address or the size of a chunk takes. A frame's number is in what is left of

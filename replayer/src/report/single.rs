@@ -140,7 +140,10 @@ pub(super) fn touching(outcome: &Outcome) -> String {
     let policy = format!("touch policy “{}”", outcome.trial.touch.name());
     match outcome.spared {
         0 => policy,
-        spared => format!("{policy} but for {} that were seen untouched at the program's end", bytes(spared)),
+        spared => format!(
+            "{policy} but for {} that were seen untouched at the end or before they went",
+            bytes(spared)
+        ),
     }
 }
 

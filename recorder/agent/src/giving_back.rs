@@ -1,0 +1,233 @@
+//! Memory that a `free` is about to give back to the kernel: which of its pages nobody has touched is seen now or never.
+//!
+//! That is a chunk with a mapping of its own, and the top of the main heap together with what is freed next to it, when
+//! that is so much that glibc may trim it (`systrim` in `malloc.c`). Where the top begins is read from libc's data;
+//! that and how much is not trimmed are guesses, on which nothing depends but when we look.
+
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use malloscope_wire::PAGE;
+use malloscope_wire::slot::Kind;
+
+use crate::arrival::{self, Here};
+use crate::lane::Lane;
+use crate::objects::Object;
+use crate::{clock, filters, real, system};
+
+/// Bits of the word before a payload.
+const PREV_INUSE: usize = 1;
+const IS_MMAPPED: usize = 2;
+const NON_MAIN_ARENA: usize = 4;
+const FLAGS: usize = 7;
+
+/// A chunk begins so many bytes before its payload.
+const BEFORE: usize = 16;
+
+/// glibc does not trim unless a `free` makes so much memory free (`FASTBIN_CONSOLIDATION_THRESHOLD`).
+const TRIMMED: usize = 64 << 10;
+
+/// So large a chunk is looked at wherever it is.
+const LARGE: usize = 0x2000;
+
+/// Looking may take one part in so many of the time since the process began, and what it takes before that comes to
+/// anything, in ticks.
+struct Allowance {
+    share: u64,
+    grace: u64,
+    /// How long we have looked, in ticks.
+    taken: AtomicU64,
+}
+
+/// For what is given back to the kernel, which takes more time by itself, and for what is only freed.
+static GIVING_BACK: Allowance = Allowance { share: 10, grace: 1 << 24, taken: AtomicU64::new(0) };
+static FREEING: Allowance = Allowance { share: 50, grace: 1 << 23, taken: AtomicU64::new(0) };
+
+/// What a look takes, and how many pages of it take as much again, in ticks: about a microsecond. Not measured each
+/// time, so that what is seen of a program does not depend on who else had the processor.
+const TAKES: u64 = 3000;
+const PAGES: usize = 200;
+
+/// How many pages the kernel is asked about at once, and how many parts are told of, at most.
+const AT_ONCE: usize = 512;
+const PARTS: usize = 64;
+
+/// How often the top is looked for: it is not where we expect it while another thread is at it.
+const TRIES: u32 = 64;
+
+static NOWHERE: AtomicUsize = AtomicUsize::new(0);
+
+/// Where libc keeps where the top of the main arena begins.
+static TOP: AtomicPtr<AtomicUsize> = AtomicPtr::new((&raw const NOWHERE).cast_mut());
+
+/// Libc's data, from start to end.
+static DATA: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+static TRIED: AtomicU32 = AtomicU32::new(0);
+
+/// So much was free at the top, and not trimmed.
+static UNTRIMMED: AtomicUsize = AtomicUsize::new(TRIMMED - 1);
+
+impl Allowance {
+    /// Whether so many pages may be looked at now, by a process that began then.
+    fn takes(&self, pages: usize, began: u64) -> bool {
+        let allowed = clock::now().saturating_sub(began) / self.share + self.grace;
+        let may = self.taken.load(Ordering::Relaxed) < allowed;
+        if may {
+            self.taken.fetch_add(TAKES + TAKES * (pages / PAGES) as u64, Ordering::Relaxed);
+        }
+        may
+    }
+}
+
+/// Notes where the object that malloc is in has its data.
+pub fn expect_top_in(libc: &Object) {
+    if let Some((start, end)) = libc.writable().next() {
+        DATA[0].store(start, Ordering::Relaxed);
+        DATA[1].store(end, Ordering::Relaxed);
+    }
+}
+
+/// The program break was moved: looks for the top, if it is not where we think.
+#[cold]
+pub fn find_top() {
+    // SAFETY: our own word, or one of libc's data.
+    let known = unsafe { &*TOP.load(Ordering::Relaxed) };
+    if is_top(known.load(Ordering::Relaxed)) || TRIED.fetch_add(1, Ordering::Relaxed) >= TRIES {
+        return;
+    }
+    let [start, end] = [0, 1].map(|at: usize| DATA[at].load(Ordering::Relaxed));
+    let words = (start.next_multiple_of(8)..end & !7).step_by(8);
+    // SAFETY: libc's data is loaded for as long as the process.
+    let mut kept = words.map(|at| unsafe { &*(at as *const AtomicUsize) });
+    if let Some(found) = kept.find(|word| is_top(word.load(Ordering::Relaxed))) {
+        TOP.store(core::ptr::from_ref(found).cast_mut(), Ordering::Relaxed);
+    }
+}
+
+/// Whether the top chunk may begin here: it would end at the program break.
+fn is_top(chunk: usize) -> bool {
+    /// No heap is larger than this.
+    const LARGEST: usize = 1 << 40;
+    let size = real::program_break().wrapping_sub(chunk);
+    let is_chunk = chunk != 0 && chunk.is_multiple_of(BEFORE) && (2 * BEFORE..LARGEST).contains(&size);
+    // SAFETY: where a page can be read, a word of it that is aligned can be.
+    is_chunk && system::can_be_read(chunk & !(PAGE - 1)) && unsafe { word(chunk + 8) } & !FLAGS == size
+}
+
+/// # Safety
+///
+/// There is one.
+unsafe fn word(at: usize) -> usize {
+    // SAFETY: as promised.
+    unsafe { &*(at as *const AtomicUsize) }.load(Ordering::Relaxed)
+}
+
+/// Whether freeing this payload may give memory back to the kernel.
+///
+/// # Safety
+///
+/// As `free`.
+#[inline(always)]
+pub unsafe fn is_near(payload: *mut c_void) -> bool {
+    if payload.is_null() {
+        return false;
+    }
+    let chunk = payload as usize - BEFORE;
+    // SAFETY: a payload has its chunk's head before it.
+    let head = unsafe { word(chunk + 8) };
+    // SAFETY: our own word, or one of libc's data.
+    let top = unsafe { &*TOP.load(Ordering::Relaxed) }.load(Ordering::Relaxed);
+    let is_next_to_top = chunk.wrapping_add(head & !FLAGS) == top;
+    head & IS_MMAPPED != 0
+        || head >= LARGE && head & NON_MAIN_ARENA == 0
+        || is_next_to_top && real::program_break().wrapping_sub(chunk) > UNTRIMMED.load(Ordering::Relaxed)
+}
+
+/// What was free at the top when it was looked at, and where the program break was.
+pub struct Before {
+    free: usize,
+    program_break: usize,
+}
+
+impl Before {
+    /// The `free` has returned: notes whether so much is trimmed.
+    pub fn learn(self) {
+        let Before { free, program_break } = self;
+        if real::program_break() < program_break {
+            UNTRIMMED.fetch_min(free - 1, Ordering::Relaxed);
+        } else {
+            UNTRIMMED.fetch_max(free, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Looks at what freeing this payload may give back, and tells which pages of it have no memory.
+///
+/// # Safety
+///
+/// As `free`.
+pub unsafe fn look(payload: *mut c_void) -> Option<Before> {
+    let Here { process, .. } = arrival::already_here()?;
+    if process.may_look.load(Ordering::Relaxed) == 0 || filters::were_set() {
+        return None;
+    }
+    let chunk = payload as usize - BEFORE;
+    // SAFETY: a payload has its chunk's head before it.
+    let head = unsafe { word(chunk + 8) };
+    let size = head & !FLAGS;
+    // Of a chunk with a mapping of its own, what the mapping has before it.
+    let is_mapped = head & IS_MMAPPED != 0;
+    // SAFETY: where the chunk before is free, its size is there.
+    let before = if is_mapped || head & PREV_INUSE == 0 { unsafe { word(chunk) } } else { 0 };
+    let start = chunk.wrapping_sub(before);
+    let program_break = real::program_break();
+    // SAFETY: our own word, or one of libc's data.
+    let top = unsafe { &*TOP.load(Ordering::Relaxed) }.load(Ordering::Relaxed);
+    let next = chunk.wrapping_add(size);
+    let is_at_top = !is_mapped && next == top;
+    let end = if is_at_top { program_break } else { next };
+    let start = if is_mapped || is_at_top { start } else { chunk };
+    let (start, end) = (start & !(PAGE - 1), end & !(PAGE - 1));
+    let allowance = if is_mapped || is_at_top { &GIVING_BACK } else { &FREEING };
+    if !allowance.takes(end.saturating_sub(start) / PAGE, process.began.load(Ordering::Relaxed)) {
+        return None;
+    }
+    tell(if is_mapped { payload as usize } else { 0 }, start, end);
+    is_at_top.then_some(Before { free: program_break.wrapping_sub(start).max(1), program_break })
+}
+
+/// Tells which pages from `start` to `end` have no memory.
+fn tell(owner: usize, start: usize, end: usize) {
+    let mut pages = [0_u8; AT_ONCE];
+    let mut hole = None;
+    let mut parts = 0;
+    let mut at = start;
+    while at < end && parts < PARTS {
+        let pages = &mut pages[..((end - at) / PAGE).min(AT_ONCE)];
+        if system::present(at, pages).is_err() {
+            return;
+        }
+        for (page, bits) in (at..).step_by(PAGE).zip(pages.iter()) {
+            match (bits & 1 != 0, hole) {
+                (false, None) => hole = Some(page),
+                (true, Some(from)) => {
+                    tell_part(owner, from, page);
+                    hole = None;
+                    parts += 1;
+                }
+                _ => {}
+            }
+        }
+        at += pages.len() * PAGE;
+    }
+    if let Some(from) = hole {
+        tell_part(owner, from, at);
+    }
+}
+
+fn tell_part(owner: usize, start: usize, end: usize) {
+    if let Some(lane) = Lane::made() {
+        lane.write_wide(Kind::Untouched, [owner as u64, 0], start as u64, end as u64);
+    }
+}
