@@ -27,6 +27,9 @@ pub(crate) const MOST_MODULES: u32 = 1 << 16;
 /// The most frames that are written in one part.
 const PART: usize = 1 << 18;
 
+/// About how many bytes of names of modules are written in one part.
+const NAMES: usize = 1 << 20;
+
 /// The body of a part.
 #[derive(Serialize, Deserialize)]
 struct Part<'bytes> {
@@ -88,7 +91,8 @@ impl Growth {
 
     /// Appends the body of a part, of the first of what there is. Returns how long it is when unpacked.
     pub fn pack(&mut self, packer: &mut Packer, into: &mut Vec<u8>) -> Result<u32, Error> {
-        let frames = &self.frames[..self.frames.len().min(PART)];
+        let frames = &self.frames[..self.frames_of_part()];
+        let modules = &self.modules[..self.modules_of_part()];
         let first_frame = self.frames_before.saturating_add(1);
         self.unpacked.clear();
         put_frames(first_frame, frames, &mut self.unpacked);
@@ -96,7 +100,7 @@ impl Growth {
         let part = Part {
             capture: self.capture,
             first_module: self.modules_before,
-            modules: self.modules.clone(),
+            modules: modules.to_vec(),
             first_frame,
             frames: length(frames),
             length: length(&self.unpacked),
@@ -109,11 +113,27 @@ impl Growth {
     /// The part that was packed is in the file.
     pub fn sent(&mut self) {
         self.capture = None;
-        self.modules_before = self.modules_before.saturating_add(length(&self.modules));
-        self.modules.clear();
-        let frames = self.frames.len().min(PART);
+        let (frames, modules) = (self.frames_of_part(), self.modules_of_part());
+        self.modules_before = self.modules_before.saturating_add(length(&self.modules[..modules]));
+        self.modules.drain(..modules);
         self.frames_before = self.frames_before.saturating_add(length(&self.frames[..frames]));
         self.frames.drain(..frames);
+    }
+
+    /// How many modules the next part has: as many as have short names, or one.
+    fn modules_of_part(&self) -> usize {
+        let mut names = 0;
+        let fits = |module: &&Module| {
+            names += module.path.len() + module.build_id.len();
+            names <= NAMES
+        };
+        let fitting = self.modules.iter().take_while(fits).count();
+        fitting.max(1).min(self.modules.len())
+    }
+
+    /// How many frames the next part has: none before all modules that they may be in are told.
+    fn frames_of_part(&self) -> usize {
+        if self.modules_of_part() < self.modules.len() { 0 } else { self.frames.len().min(PART) }
     }
 }
 

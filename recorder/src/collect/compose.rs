@@ -229,9 +229,12 @@ impl<W: Write> Composer<W> {
         }
     }
 
-    /// Writes that the thread is gone.
+    /// Writes that the thread is gone. What it has begun never ends.
     pub fn exit(&mut self, thread: &mut Unfinished, time: u64) -> Result<(), Error> {
         self.release()?;
+        while let Some(begun) = thread.begun.pop() {
+            self.give_up(thread, begun)?;
+        }
         self.write(thread, time, Call::ThreadExit)
     }
 

@@ -5,6 +5,9 @@ use std::sync::atomic::Ordering;
 use malloscope_traces::header::{Libc, Program};
 use malloscope_wire::process::{self, Label, Process};
 
+/// The longest path that the kernel goes by. Paths of modules and programs are kept to it.
+pub const LONGEST_PATH: usize = 4096;
+
 /// What a process is, but for what differs between copies made by `fork`.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -29,10 +32,10 @@ impl Facts {
     fn add(&mut self, label: Label, piece: &[u8]) {
         let text = || String::from_utf8_lossy(piece).into_owned();
         match label {
-            Label::Executable => self.program.path = text(),
+            Label::Executable => self.program.path = path(piece),
             Label::Argument => self.program.arguments.push(text()),
             Label::Variable => self.program.environment.extend(variable(&text())),
-            Label::LibcPath => self.libc.path = text(),
+            Label::LibcPath => self.libc.path = path(piece),
             Label::LibcVersion => self.libc.version = text(),
             Label::LibcBuildId => self.libc.build_id = piece.to_vec(),
         }
@@ -42,6 +45,11 @@ impl Facts {
     pub fn name(&self) -> &str {
         self.program.path.rsplit('/').next().unwrap_or_default()
     }
+}
+
+/// A path, as far as one may be long.
+pub fn path(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST_PATH)]).into_owned()
 }
 
 /// Name and value of `NAME=value`.

@@ -210,10 +210,12 @@ impl<W: Write> Source for Follower<'_, W> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
     use std::iter;
     use std::sync::atomic::Ordering;
 
-    use malloscope_traces::{Header, Writer};
+    use malloscope_traces::{Call, Header, Reader, Writer};
+    use malloscope_wire::Clock;
     use malloscope_wire::ring::{self, Ring};
     use malloscope_wire::slot::{self, Slot};
     use proptest::prelude::*;
@@ -245,12 +247,12 @@ mod tests {
         }
 
         fn follow(&self, first: u64) -> Follower<'_, Vec<u8>> {
-            Follower::new(0, Strand::new(&self.ring, &self.slots, first), Task::GONE)
+            Follower::new(0, Strand::new(&self.ring, &self.slots, first, Clock::Monotonic), Task::GONE)
         }
     }
 
     fn composer() -> Composer<Vec<u8>> {
-        let clock = malloscope_wire::Clock::Monotonic;
+        let clock = Clock::Monotonic;
         let scale = Scale::measured(clock, Moment::now());
         Composer::new(Writer::new(Vec::new(), &Header::default()).unwrap(), scale, 0, 0, Sites::default())
     }
@@ -296,12 +298,27 @@ mod tests {
         let first = ring::FIRST;
         written.write(first, Kind::Malloc, 10, 0x1000);
         written.write(first + 1, Kind::Malloc, 7, 0x2000);
-        let mut strand = Strand::new(&written.ring, &written.slots, first);
+        let mut strand = Strand::new(&written.ring, &written.slots, first, Clock::Monotonic);
         strand.look();
         for _ in 0..2 {
             assert_eq!(strand.peek(), Next::At(10));
             assert_eq!(strand.take().map(|(_, slot)| slot.time), Some(10));
         }
+    }
+
+    #[test]
+    fn a_slot_of_times_to_come_keeps_nobody_waiting() {
+        let written = Written::new();
+        let first = ring::FIRST;
+        for (index, time) in [(first, 10), (first + 1, u64::MAX), (first + 2, u64::MAX - 1), (first + 3, 20)]
+        {
+            written.write(index, Kind::Malloc, time, 0x1000 * index);
+        }
+        let mut followers = [written.follow(first)];
+        let mut sink = composer();
+        followers[0].strand.look();
+        Merge::default().run(&mut followers, 30, &mut sink).unwrap();
+        assert_eq!((sink.tally().calls, sink.tally().latest.0), (4, 20));
     }
 
     #[test]
@@ -324,6 +341,29 @@ mod tests {
         let mut sink = composer();
         follow_all(&mut followers, &mut sink);
         assert_eq!((sink.tally().calls, sink.tally().misfits), (4, 0));
+    }
+
+    #[test]
+    fn a_reallocation_whose_thread_is_gone_has_failed() {
+        let written = Written::new();
+        let first = ring::FIRST;
+        for (index, kind) in (first..).zip([Kind::Malloc, Kind::Realloc, Kind::ThreadExit]) {
+            written.write(index, kind, index, 0x1000);
+        }
+        let mut followers = [written.follow(first)];
+        let mut sink = composer();
+        follow_all(&mut followers, &mut sink);
+        assert_eq!((sink.tally().calls, sink.tally().records, sink.tally().misfits), (1, 3, 1));
+        let (writer, ..) = sink.into_parts();
+        let trace = writer.finish(&Default::default()).unwrap();
+        let mut reader = Reader::open(Cursor::new(trace)).unwrap();
+        let mut records = Vec::new();
+        reader.next_batch(&mut records).unwrap();
+        let calls: Vec<Call> = records.iter().map(|record| record.call).collect();
+        assert!(
+            matches!(calls[..], [Call::Malloc { .. }, Call::Realloc { .. }, Call::ThreadExit]),
+            "{calls:?}"
+        );
     }
 
     proptest! {

@@ -19,7 +19,7 @@ pub mod task;
 pub mod traced;
 mod untouched;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io;
 use std::mem;
@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use malloscope_traces::Cause;
 use malloscope_traces::header::{self, Header, Origin};
 use malloscope_traces::snapshot::Snapshot;
+use malloscope_traces::stacks::Capture;
 use malloscope_traces::{Error, Writer, growing};
 use malloscope_wire::process::Verdict;
 use malloscope_wire::ring::{self, Stage};
@@ -84,6 +85,12 @@ const NAPS: [Duration; 2] = [Duration::from_micros(100), Duration::from_millis(4
 /// A program is disturbed whenever we wake: we take a processor from it where there are few, and
 /// its ring out of its cache. More than this, and threads that call in bursts have to wake us.
 const HARVEST: RangeInclusive<u64> = ring::SLOTS / 8..=ring::SLOTS / 4;
+
+/// The most traces of one recording. A program that says without end that it is another one fills no disk.
+const MOST_TRACES: usize = 1 << 16;
+
+/// Of how many processes that have ended it is known what they left behind, for copies that are noticed late.
+const MOST_PAST: usize = 1 << 10;
 
 /// What a process left behind that its copies may ask for.
 #[derive(Debug)]
@@ -138,6 +145,8 @@ pub struct Collector<'m> {
     /// What the libc answered that the launched process should have.
     probed: Option<Probed>,
     rings: Rings<'m>,
+    /// Which calls have stacks, as it was when no program had seen the memory.
+    capture: Option<Capture>,
     /// What the kernel says of the processes, if it is asked.
     readings: Option<Readings>,
     /// Where we say how it goes, and when we did last.
@@ -149,6 +158,10 @@ pub struct Collector<'m> {
     finished: Vec<Finished<'m>>,
     not_recorded: Vec<NotRecorded>,
     past: HashMap<u64, Past>,
+    /// The serials of those, the latest last.
+    passed: VecDeque<u64>,
+    /// Processes that came when there were as many traces as there may be.
+    too_many: u32,
     /// The serial of the last process seen in each entry.
     seen: Vec<u64>,
     /// How many arrivals there were when we last looked.
@@ -190,7 +203,8 @@ impl<'m> Collector<'m> {
             origin: Origin::Launched,
             heap: None,
             probed,
-            rings: Rings::new(memory),
+            rings: Rings::new(memory, clock),
+            capture: sites::capture(&memory.shared().control),
             readings: None,
             board: Board::new(launched),
             said: Instant::now(),
@@ -199,6 +213,8 @@ impl<'m> Collector<'m> {
             finished: Vec::new(),
             not_recorded: Vec::new(),
             past: HashMap::new(),
+            passed: VecDeque::new(),
+            too_many: 0,
             seen: vec![0; PROCESSES],
             arrivals: 0,
             nap: NAPS[0],
@@ -310,11 +326,26 @@ impl<'m> Collector<'m> {
         let shared = self.memory.shared();
         let used = shared.control.processes_used.load(Ordering::Acquire);
         let used = usize::try_from(used).unwrap_or(PROCESSES);
+        let mut traces = self.finished.len() + self.traced.len() + self.waiting.len();
+        // An entry is somebody's until we give it back, whatever is written there.
+        let ours = self.waiting.iter().chain(self.traced.iter().map(|traced| &traced.arrival));
+        let ours: HashSet<usize> = ours.map(|arrival| arrival.number).collect();
         for (number, (entry, seen)) in shared.processes.iter().zip(&mut self.seen).take(used).enumerate() {
+            if ours.contains(&number) {
+                continue;
+            }
             let Some((verdict, arrival)) = Arrival::read(number, entry, *seen) else { continue };
             *seen = arrival.serial;
+            if traces + self.not_recorded.len() >= MOST_TRACES {
+                arrival.give_back();
+                self.too_many = self.too_many.saturating_add(1);
+                continue;
+            }
             match why_not(verdict, &arrival) {
-                None => self.waiting.push(arrival),
+                None => {
+                    traces += 1;
+                    self.waiting.push(arrival);
+                }
                 Some(why) => {
                     arrival.give_back();
                     let program = arrival.facts.program.path.clone();
@@ -353,7 +384,8 @@ impl<'m> Collector<'m> {
         let parent = self.traced.iter_mut().find(|traced| traced.arrival.serial == arrival.copy_of);
         if let Some(parent) = parent {
             // If nobody saw it being made, it was made before it began.
-            let until = if is_late { clock::now(self.clock) } else { arrival.began };
+            let now = clock::now(self.clock);
+            let until = if is_late { now } else { arrival.began.min(now) };
             parent.advance(until, &mut self.rings)?;
             let now = (is_late || arrival.ticket == 0).then(|| parent.point());
             let point = parent.fork_point(arrival.ticket).or(now);
@@ -398,7 +430,7 @@ impl<'m> Collector<'m> {
         if let Some(heap) = heap {
             writer.snapshot(&heap)?;
         }
-        if let Some(capture) = sites::capture(&self.memory.shared().control) {
+        if let Some(capture) = self.capture {
             writer.capture(capture);
         }
         if let Some(readings) = &self.readings {
@@ -503,14 +535,21 @@ impl<'m> Collector<'m> {
                 traced.reading(clock::now(self.clock), last)?;
             }
         }
-        let finished = traced.finish(cause, &mut self.rings)?;
+        let (mut finished, forks, point) = traced.finish(cause, &mut self.rings)?;
+        let facts = mem::take(&mut finished.arrival.facts);
+        // Of the many that end, this is all that will be asked for.
+        finished.arrival.facts.program.path.clone_from(&facts.program.path);
         let past = Past {
-            facts: finished.arrival.facts.clone(),
+            facts,
             trace: file_name(finished.lasting_path.as_ref().unwrap_or(&finished.path)),
-            forks: finished.forks.clone(),
-            point: finished.point,
+            forks,
+            point,
         };
         self.past.insert(finished.arrival.serial, past);
+        self.passed.push_back(finished.arrival.serial);
+        if self.passed.len() > MOST_PAST {
+            self.passed.pop_front().map(|serial| self.past.remove(&serial));
+        }
         self.finished.push(finished);
         Ok(())
     }
@@ -559,9 +598,9 @@ impl<'m> Collector<'m> {
         self.names.output()
     }
 
-    /// Processes that found no entry free.
+    /// Processes that found no entry free, or came when there were too many traces.
     pub fn turned_away(&self) -> u32 {
-        self.memory.shared().control.turned_away.load(Ordering::Relaxed)
+        self.memory.shared().control.turned_away.load(Ordering::Relaxed).saturating_add(self.too_many)
     }
 
     /// The processes that were seen and not recorded.

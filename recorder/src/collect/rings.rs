@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::sync::atomic::Ordering;
 
-use malloscope_wire::RINGS;
 use malloscope_wire::ring::{self, Stage, Tenancy};
+use malloscope_wire::{Clock, RINGS};
 
 use super::follow::Follower;
 use super::strand::Strand;
@@ -15,6 +15,7 @@ use crate::memory::Memory;
 #[derive(Debug)]
 pub struct Rings<'m> {
     memory: &'m Memory,
+    clock: Clock,
     known: Vec<Known>,
     /// How many calls each ring had lost when it was enough: what threads do not record from then on is not lost.
     enough: Vec<u64>,
@@ -41,9 +42,9 @@ pub struct Taken {
 }
 
 impl<'m> Rings<'m> {
-    /// The rings in this memory.
-    pub fn new(memory: &'m Memory) -> Self {
-        Rings { memory, known: Vec::new(), enough: Vec::new() }
+    /// The rings in this memory, which are written by this clock.
+    pub fn new(memory: &'m Memory, clock: Clock) -> Self {
+        Rings { memory, clock, known: Vec::new(), enough: Vec::new() }
     }
 
     /// The rings that threads write.
@@ -67,7 +68,7 @@ impl<'m> Rings<'m> {
         let known = self.known.get_mut(ring)?;
         known.followed = true;
         let task = Task::new(pid, header.thread.load(Ordering::Relaxed));
-        Some(Follower::new(ring, Strand::new(header, slots, known.position), task))
+        Some(Follower::new(ring, Strand::new(header, slots, known.position, self.clock), task))
     }
 
     /// It is enough: a thread that waits for room will be told that there is none, and what it was about to record is behind

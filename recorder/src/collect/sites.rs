@@ -1,7 +1,7 @@
 //! From where calls were made: the frames that threads tell, each in a tree of its own, put into the one
 //! tree of the trace, and the modules they lie in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 
 use malloscope_traces::Writer;
@@ -10,8 +10,20 @@ use malloscope_wire::Control;
 use malloscope_wire::slot::TEXT_BYTES;
 use std::sync::atomic::Ordering;
 
+use super::facts;
+
 /// The most frames a thread tells before it begins anew.
 const FRAMES: usize = 1 << 20;
+
+/// How many numbers the threads of a process may leave out, all in all: those of frames that were lost, which are kept as
+/// numbers of no stack. A program that leaves out more is not told from one that makes up its numbers.
+const GAPS: usize = 1 << 24;
+
+/// The most modules of a process: a trace is not believed to have more.
+const MODULES: usize = 1 << 16;
+
+/// The longest build id that is kept. They have 20 bytes.
+const BUILD_ID: usize = 64;
 
 /// What a recording wants to know of stacks, as it stands in the shared memory.
 pub fn capture(control: &Control) -> Option<Capture> {
@@ -26,8 +38,10 @@ pub fn capture(control: &Control) -> Option<Capture> {
 pub struct Sites {
     /// The path of the program, which the dynamic linker has no name for.
     program: String,
-    /// Where modules lie, the latest last.
-    mapped: Vec<Mapped>,
+    /// Where modules lie, by where each begins. No two overlap.
+    mapped: BTreeMap<u64, Mapped>,
+    /// How many numbers were left out.
+    gaps: usize,
     modules: HashMap<Module, ModuleId>,
     frames: HashMap<Frame, Stack>,
 }
@@ -35,7 +49,6 @@ pub struct Sites {
 /// Where a module lies.
 #[derive(Clone, Copy, Debug)]
 struct Mapped {
-    start: u64,
     end: u64,
     bias: u64,
     module: ModuleId,
@@ -108,15 +121,27 @@ impl Sites {
         writer: &mut Writer<W>,
     ) {
         debug_assert!(text.len() < length + TEXT_BYTES, "no piece was taken that is not its own");
-        module.path = String::from_utf8_lossy(&text[..path_length]).into_owned();
-        module.build_id = text[path_length..length].to_vec();
+        module.path = facts::path(&text[..path_length]);
+        module.build_id = text[path_length..length].iter().copied().take(BUILD_ID).collect();
         if module.path.is_empty() {
             module.path.clone_from(&self.program);
         }
         let Module { start, end, bias, .. } = module;
+        if start >= end || self.modules.len() >= MODULES && !self.modules.contains_key(&module) {
+            return;
+        }
+        self.forget(start, end);
         let module = *self.modules.entry(module).or_insert_with_key(|module| writer.module(module.clone()));
-        self.mapped.retain(|other| other.end <= start || other.start >= end);
-        self.mapped.push(Mapped { start, end, bias, module });
+        self.mapped.insert(start, Mapped { end, bias, module });
+    }
+
+    /// Nothing that was said to lie there does any more.
+    fn forget(&mut self, start: u64, end: u64) {
+        while let Some((&other, _)) =
+            self.mapped.range(..end).next_back().filter(|(_, other)| other.end > start)
+        {
+            self.mapped.remove(&other);
+        }
     }
 
     /// Takes a frame: where it returns to, and its own and its caller's number.
@@ -131,15 +156,15 @@ impl Sites {
         let Some(place) = usize::try_from(number).ok().and_then(|number| number.checked_sub(1)) else {
             return;
         };
-        if place >= FRAMES {
+        let gap = place.saturating_sub(told.stacks.len());
+        if place >= FRAMES || gap > GAPS - self.gaps {
             return;
         }
+        self.gaps += gap;
         let caller = told.stack(u32::try_from(caller).unwrap_or(0));
-        let mapped = self
-            .mapped
-            .iter()
-            .rev()
-            .find(|mapped| (mapped.start..mapped.end).contains(&returns_to.wrapping_sub(1)));
+        let call = returns_to.wrapping_sub(1);
+        let below = self.mapped.range(..=call).next_back();
+        let mapped = below.map(|(_, mapped)| mapped).filter(|mapped| call < mapped.end);
         let bias = mapped.map_or(0, |mapped| mapped.bias);
         let module = mapped.map(|mapped| mapped.module);
         let frame = Frame { caller, module, address: returns_to.wrapping_sub(bias) };

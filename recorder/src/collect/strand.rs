@@ -1,13 +1,16 @@
 //! What one thread wrote, in its order: a ring as its reader sees it.
 //!
 //! Whatever lies in the ring, reading it ends: a cursor that makes no sense is not followed, a slot
-//! that makes none is stepped over and counted.
+//! that makes none is stepped over and counted, and one that is said to be of times to come is as late as the last.
 
 use std::sync::atomic::Ordering;
 
+use malloscope_wire::Clock;
 use malloscope_wire::ring::{self, Ring};
 use malloscope_wire::slot::{Copied, Slot};
 use rustix::thread::futex;
+
+use crate::clock;
 
 /// How many slots are read before their thread is told it may have them again.
 ///
@@ -19,6 +22,11 @@ const BATCH: u64 = ring::SLOTS / 2;
 /// They lie in another processor's cache, and fetching one takes longer than all we do with it;
 /// fetching many at once takes little longer than one.
 const WINDOW: u64 = 64;
+
+/// How far ahead of our clock another processor's may be, with much to spare: some seconds, whatever a tick is.
+///
+/// A record waits until its time has come. One that says something else would keep its thread waiting for ever.
+const AHEAD: u64 = 1 << 32;
 
 /// A ring and how far it has been read.
 #[derive(Debug)]
@@ -38,6 +46,9 @@ pub struct Strand<'m> {
     /// The latest time read. A handler that interrupts a thread may be stamped before it: then both
     /// are as late as the first.
     latest: u64,
+    clock: Clock,
+    /// No slot was written later than this, when we last looked at the clock.
+    sane_until: u64,
     /// Slots that made no sense, or were never written.
     pub unread: u64,
 }
@@ -54,8 +65,8 @@ pub enum Next {
 }
 
 impl<'m> Strand<'m> {
-    /// The strand of a ring, from where the ring's last reader stopped.
-    pub fn new(ring: &'m Ring, slots: &'m [Slot], next: u64) -> Self {
+    /// The strand of a ring, from where the ring's last reader stopped. Times are of this clock.
+    pub fn new(ring: &'m Ring, slots: &'m [Slot], next: u64, clock: Clock) -> Self {
         Strand {
             ring,
             slots,
@@ -65,6 +76,8 @@ impl<'m> Strand<'m> {
             window_at: next,
             returned: next,
             latest: 0,
+            clock,
+            sane_until: 0,
             unread: 0,
         }
     }
@@ -101,22 +114,39 @@ impl<'m> Strand<'m> {
             return Next::Nothing;
         }
         match self.copied() {
-            Some(slot) => Next::At(slot.time.max(self.latest)),
+            Some(slot) => Next::At(self.time(slot.time)),
             None => self.copy_and_peek(),
         }
+    }
+
+    /// When a slot was written that says that it was then.
+    #[inline]
+    fn time(&mut self, said: u64) -> u64 {
+        if said > self.sane_until {
+            self.look_at_clock();
+        }
+        if said > self.sane_until { self.latest } else { said.max(self.latest) }
+    }
+
+    #[cold]
+    fn look_at_clock(&mut self) {
+        self.sane_until = clock::now(self.clock).saturating_add(AHEAD);
     }
 
     #[cold]
     fn copy_and_peek(&mut self) -> Next {
         self.copy();
-        self.copied().map_or(Next::Unwritten, |slot| Next::At(slot.time.max(self.latest)))
+        match self.copied() {
+            Some(slot) => Next::At(self.time(slot.time)),
+            None => Next::Unwritten,
+        }
     }
 
     /// Takes what came next. Returns its index, and the slot.
     #[inline]
     pub fn take(&mut self) -> Option<(u64, Copied)> {
         let mut slot = *self.copied()?;
-        slot.time = slot.time.max(self.latest);
+        slot.time = self.time(slot.time);
         self.latest = slot.time;
         self.advance();
         Some((self.next - 1, slot))

@@ -178,7 +178,12 @@ impl<'m> Traced<'m> {
     }
 
     /// Records what is left in its rings, and ends the trace.
-    pub fn finish(mut self, cause: Cause, rings: &mut Rings<'m>) -> Result<Finished<'m>, Error> {
+    /// Returns where forks were, too, and where one would be now.
+    pub fn finish(
+        mut self,
+        cause: Cause,
+        rings: &mut Rings<'m>,
+    ) -> Result<(Finished<'m>, Forks, ForkPoint), Error> {
         for follower in &mut self.followers {
             follower.is_cut_off();
         }
@@ -209,16 +214,17 @@ impl<'m> Traced<'m> {
         writer.finish(&ending)?;
         rings.abandon(self.arrival.number);
         self.arrival.give_back();
-        Ok(Finished {
+        // There may be many that have ended, and descriptors are few.
+        self.arrival.watch = None;
+        let finished = Finished {
             arrival: self.arrival,
             path: self.path,
             lasting_path: self.lasting_path,
             tally,
             losses: self.losses,
-            forks,
-            point,
             cause,
-        })
+        };
+        Ok((finished, forks, point))
     }
 }
 
@@ -235,10 +241,6 @@ pub struct Finished<'m> {
     pub tally: Tally,
     /// What was lost.
     pub losses: Losses,
-    /// Where forks were.
-    pub forks: Forks,
-    /// Where a fork would have been at the end.
-    pub point: ForkPoint,
     /// Why it ended.
     pub cause: Cause,
 }

@@ -25,6 +25,10 @@ const MOST_CHANGES: usize = 64;
 /// How many parts are kept of what was seen before it was given back; of more, nothing is known.
 const MOST_PARTS: usize = 1 << 16;
 
+/// How many holes are told of allocations with mappings of their own. Those of a program that says that all of them lie
+/// everywhere are without number.
+const MOST_HOLES: usize = 1 << 20;
+
 /// How far into a page the payload of such a chunk begins.
 const PAYLOAD: u64 = 0x10;
 
@@ -198,7 +202,7 @@ impl Ledger {
             let holes = look.within(made.range(now));
             holes.filter_map(move |(start, end)| made.hole(now, Range { start, end }))
         });
-        let mut mapped: Vec<(u64, u64, u64)> = holes.chain(self.gone).collect();
+        let mut mapped: Vec<(u64, u64, u64)> = holes.take(MOST_HOLES).chain(self.gone).collect();
         mapped.sort_unstable();
         Untouched { heap, given_back: self.given_back, mapped, earlier: self.earlier }
     }
@@ -308,6 +312,18 @@ mod tests {
             let from = told.given_back.iter().find(|&&(_, before)| before > 2 * number + 1).unwrap().0;
             assert!(from <= 0x1000 * number, "{number}");
         }
+    }
+
+    #[test]
+    fn of_mappings_that_are_said_to_lie_everywhere_so_much_is_told_and_no_more() {
+        let mut ledger = Ledger::default();
+        for number in 0..10_000 {
+            let call = malloc(1 << 40, PAGE * number + PAYLOAD, 1 << 40 | IS_MMAPPED);
+            ledger.see(number, &record(0, call));
+        }
+        let holes = (0..10_000).map(|hole| Range { start: 0x100_0000 * hole, end: 0x100_0000 * hole + PAGE });
+        let told = ledger.told(&Look { heap: Vec::new(), holes: holes.collect() });
+        assert_eq!(told.mapped.len(), MOST_HOLES);
     }
 
     #[test]
