@@ -57,6 +57,7 @@ pub fn record(
     let _ = options.manners.keep();
     let mut collector = Collector::new(&memory, clock, scale, &options.output, number(pid), probed);
     collector.take_readings(options.readings);
+    collector.redact(options.redaction);
     let (status, trouble) = follow(pid, &mut collector, options.limit.as_ref(), &signals, report)?;
     let trouble = trouble.or_else(|| collector.end(&cause(status)).err());
     Ok(Recorded::gather(&collector, status, trouble, began.elapsed()))

@@ -42,6 +42,7 @@ use malloscope_traces::Cause;
 use collect::Collector;
 use collect::traced::Finished;
 pub use collect::{NotRecorded, Progress, WhyNot};
+pub use malloscope_traces::redaction::Redaction;
 pub use malloscope_traces::stacks::{Capture, Sampling};
 pub use malloscope_wire::{Clock, WhenFull};
 use manners::Manners;
@@ -73,6 +74,24 @@ pub struct Options {
     pub limit: Option<Limit>,
     /// How much of the machine we take for ourselves.
     pub manners: Manners,
+    /// What the traces leave out.
+    pub redaction: Redaction,
+}
+
+impl Options {
+    /// To this file, all calls and nothing else.
+    pub fn to(output: PathBuf) -> Options {
+        Options {
+            output,
+            when_full: WhenFull::Wait,
+            clock: None,
+            stacks: None,
+            readings: None,
+            limit: None,
+            manners: Manners::default(),
+            redaction: Redaction::default(),
+        }
+    }
 }
 
 /// How large traces may become.

@@ -8,6 +8,7 @@ use malloscope_replayer::report::readings::KernelSaid;
 use malloscope_replayer::report::units::{bytes, count, nanos};
 use malloscope_replayer::report::{TraceInfo, beginning, json};
 use malloscope_traces::header::{ClockSource, Origin};
+use malloscope_traces::redaction::Redaction;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
     row("origin", origin(info))?;
     row("heap", standing(info).unwrap_or_default())?;
     row("beginning", beginning::missing(info).unwrap_or_default())?;
+    row("redacted", redacted(info))?;
     row("command", info.command())?;
     row("program", header.program.path.clone())?;
     if header.program.pid != 0 {
@@ -80,6 +82,19 @@ fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
         }
         _ => row("ending", "none: the recording was cut short".to_owned()),
     }
+}
+
+/// What the trace leaves out.
+fn redacted(info: &TraceInfo) -> String {
+    let Some(Redaction { arguments, environment, paths }) = info.redacted else { return String::new() };
+    let parts = [
+        (arguments, "the arguments"),
+        (environment, "words in the environment (numbers are there)"),
+        (paths, "folders of files"),
+    ];
+    let left_out: Vec<&str> =
+        parts.into_iter().filter(|(is_left_out, _)| *is_left_out).map(|(_, part)| part).collect();
+    left_out.join(", ")
 }
 
 /// The heap that the trace begins with, if it begins with one.

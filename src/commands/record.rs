@@ -9,7 +9,7 @@ use malloscope_recorder::attach::{self, Attach};
 use malloscope_recorder::manners::Manners;
 use malloscope_recorder::status;
 use malloscope_recorder::{
-    Capture, Limit, Options, Pauses, Recorded, RecordedProcess, Target, WhenFull, record,
+    Capture, Limit, Options, Pauses, Recorded, RecordedProcess, Redaction, Target, WhenFull, record,
 };
 use malloscope_replayer::report::units::{bytes, count, nanos, percent};
 use malloscope_replayer::run::Progress;
@@ -65,6 +65,10 @@ pub struct Args {
     pub drop: bool,
     #[command(flatten)]
     pub stacks: StackArgs,
+    /// Leave out of the traces what may be secret, and say so in them: the program's arguments, words in its
+    /// environment, or folders of files. What a replay goes by stays
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub redact: Vec<Redact>,
     /// Ask the kernel so often how much of the process is in memory and how often it faulted; 0 for never. The
     /// mappings are added up too, as often as that takes up at most a hundredth of the time
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
@@ -85,6 +89,17 @@ pub struct Args {
     pub program: Vec<OsString>,
 }
 
+/// What may be left out of traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Redact {
+    /// The arguments of programs
+    Argv,
+    /// Words in their environment; numbers stay, because malloc goes by them
+    Environment,
+    /// The folders of their files
+    Paths,
+}
+
 pub fn run(args: Args) -> Outcome {
     if let Some(pid) = args.status {
         return tell_status(pid);
@@ -96,6 +111,11 @@ pub fn run(args: Args) -> Outcome {
         manners: Manners {
             nice: args.nice,
             processors: args.collector_cpus.clone().map(|all| all.0).unwrap_or_default(),
+        },
+        redaction: Redaction {
+            arguments: args.redact.contains(&Redact::Argv),
+            environment: args.redact.contains(&Redact::Environment),
+            paths: args.redact.contains(&Redact::Paths),
         },
         ..options(&args.output, args.drop, stacks)
     };
@@ -141,15 +161,7 @@ const READINGS: Duration = Duration::from_secs(1);
 /// How to record.
 pub fn options(output: &Path, drop: bool, stacks: Option<Capture>) -> Options {
     let when_full = if drop { WhenFull::Drop } else { WhenFull::Wait };
-    Options {
-        output: output.to_owned(),
-        when_full,
-        clock: None,
-        stacks,
-        readings: Some(READINGS),
-        limit: None,
-        manners: Manners::default(),
-    }
+    Options { when_full, stacks, readings: Some(READINGS), ..Options::to(output.to_owned()) }
 }
 
 /// What is recorded.

@@ -189,3 +189,36 @@ fn a_process_is_left_when_its_trace_cannot_be_written_any_more() {
     assert!(!is_hooked(pid));
     end(target);
 }
+
+#[test]
+fn what_is_redacted_is_not_in_the_trace_which_is_replayed_all_the_same() {
+    let traces = ["whole", "redacted"].map(|name| folder().join(format!("{name}-secrets.mscope")));
+    for (trace, redact) in traces.iter().zip([None, Some("argv,environment,paths")]) {
+        let mut record = malloscope(["record", "-q", "--stacks", "all", "-o"]);
+        record.arg(trace).args(redact.map(|what| format!("--redact={what}")));
+        record.arg("--").arg(super::attach::steps()).args(["1", "hunter2"]);
+        record
+            .env("MALLOC_ARENA_MAX", "2")
+            .env("MALLOC_TRACE_TO", "/home/alice")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        assert_eq!(said(&mut record).code, Some(0));
+    }
+    let [whole, redacted] = traces.each_ref().map(|trace| fs::read(trace).unwrap());
+    let folder = super::attach::steps().parent().unwrap().display().to_string();
+    let has = |trace: &[u8], word: &str| trace.windows(word.len()).any(|bytes| bytes == word.as_bytes());
+    for word in ["hunter2", "/home/alice", &folder, "/libc.so.6"] {
+        assert!(has(&whole, word) && !has(&redacted, word), "{word}");
+    }
+    let paths = traces.each_ref().map(|trace| trace.display().to_string());
+    let info = answer(["info", &paths[1]]);
+    let told =
+        "\nredacted    the arguments, words in the environment (numbers are there), folders of files\n";
+    assert!(info.contains(told) && info.contains("environment MALLOC_ARENA_MAX=2\n"), "{info}");
+    assert!(!answer(["info", &paths[0]]).contains("redacted"));
+    assert!(answer(["info", "--format", "json", &paths[1]]).contains("\"redacted\": {"));
+    assert_eq!(said(&mut malloscope(["verify", &paths[1]])).code, Some(0));
+    // What is found when symbols are looked for says nothing of folders either.
+    answer(["symbolize", "--embed-symbols", "--debug-dir", &folder, &paths[1]]);
+    assert!(!has(&fs::read(&traces[1]).unwrap(), &folder));
+}

@@ -17,7 +17,8 @@ use crate::symbols::Symbols;
 /// How much is copied at a time.
 const STRETCH: u64 = 1 << 16;
 
-/// Writes the trace in `input` to `output`, with these symbols instead of any it has.
+/// Writes the trace in `input` to `output`, with these symbols instead of any it has. If the trace is to say nothing of
+/// folders, the symbols do not either.
 ///
 /// # Errors
 ///
@@ -27,7 +28,11 @@ pub fn embed<R: Read + Seek, W: Write>(input: R, symbols: &Symbols, output: W) -
     let mut reader = Reader::open(input)?;
     let from = reader.last_parts()?;
     let mut body = Vec::new();
-    let unpacked = symbols.pack(&mut body)?;
+    let unpacked = if reader.redaction()?.paths {
+        symbols.without_folders().pack(&mut body)
+    } else {
+        symbols.pack(&mut body)
+    }?;
     let mut embedding = Embedding {
         source: reader.into_source(),
         out: output,

@@ -53,11 +53,13 @@ pub(crate) enum Kind {
     Reading,
     /// Memory that was never touched.
     Untouched,
+    /// What is left out of the trace.
+    Redaction,
     Unknown(u32),
 }
 
 /// The kinds there are, their codes, and what they are called in messages.
-const KINDS: [(Kind, u32, &str); 11] = [
+const KINDS: [(Kind, u32, &str); 12] = [
     (Kind::Header, 1, "header"),
     (Kind::Records, 2, "batch"),
     (Kind::Index, 3, "index"),
@@ -69,6 +71,7 @@ const KINDS: [(Kind, u32, &str); 11] = [
     (Kind::Snapshot, 9, "snapshot of the heap"),
     (Kind::Reading, 10, "reading"),
     (Kind::Untouched, 11, "untouched memory"),
+    (Kind::Redaction, 12, "redaction"),
 ];
 
 impl Kind {

@@ -77,6 +77,7 @@ mod probe;
 mod read;
 pub mod readings;
 pub mod record;
+pub mod redaction;
 mod salvage;
 pub mod snapshot;
 mod source;

@@ -15,7 +15,6 @@ use crate::damage::Fault;
 use crate::error::Error;
 use crate::frame::{Frame, Kind};
 use crate::identity::Live;
-use crate::preamble;
 use crate::record::Record;
 use crate::source::Source;
 
@@ -50,11 +49,7 @@ impl<R: Read + Seek> Source<R> {
     ///
     /// Damage is not told of here: whoever reads on comes past it.
     pub fn probe(&mut self) -> Result<Vec<Record>, Error> {
-        let mut next = self.next_frame(preamble::LENGTH)?;
-        while let Some((at, frame)) = next.filter(|(_, frame)| frame.kind == Kind::Header) {
-            next = self.next_frame(frame.end(at))?;
-        }
-        let probe = next.filter(|(_, frame)| frame.kind == Kind::Probe && frame.records <= MOST_RECORDS);
+        let probe = self.before_records(Kind::Probe)?.filter(|(_, frame)| frame.records <= MOST_RECORDS);
         let Some((at, frame)) = probe else { return Ok(Vec::new()) };
         let mut body = Vec::new();
         let read = self.body(at, frame, &mut body)?.and_then(|()| unpack(frame, &body));

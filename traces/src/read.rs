@@ -17,6 +17,7 @@ use crate::index::{Entry, Index};
 use crate::preamble;
 use crate::readings::Reading;
 use crate::record::Record;
+use crate::redaction::Redaction;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::stacks::{Stack, Stacks};
@@ -139,6 +140,11 @@ impl<R: Read + Seek> Reader<R> {
                 Err(Error::Snapshot { file: self.source.file(), damage })
             }
         }
+    }
+
+    /// What the trace says that it leaves out.
+    pub fn redaction(&mut self) -> Result<Redaction, Error> {
+        self.source.redaction()
     }
 
     /// Which memory was never touched; `None` if that is not known.

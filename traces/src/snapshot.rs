@@ -16,7 +16,6 @@ use crate::damage::Fault;
 use crate::encoding;
 use crate::error::Error;
 use crate::frame::{self, Frame, Kind};
-use crate::preamble;
 use crate::source::Source;
 
 /// The form of what is in the part: others are not read.
@@ -203,15 +202,7 @@ impl<R: Read + Seek> Source<R> {
     /// The heap as it stood before the first record, if the trace has that; `Err` inside if it is there and cannot
     /// be read.
     pub fn snapshot(&mut self) -> Result<Option<Result<Snapshot, Fault>>, Error> {
-        let mut next = self.next_frame(preamble::LENGTH)?;
-        while let Some((at, frame)) =
-            next.filter(|(_, frame)| matches!(frame.kind, Kind::Header | Kind::Probe))
-        {
-            next = self.next_frame(frame.end(at))?;
-        }
-        let Some((at, frame)) = next.filter(|(_, frame)| frame.kind == Kind::Snapshot) else {
-            return Ok(None);
-        };
+        let Some((at, frame)) = self.before_records(Kind::Snapshot)? else { return Ok(None) };
         let mut body = Vec::new();
         Ok(Some(self.body(at, frame, &mut body)?.and_then(|()| unpack(frame, &body))))
     }

@@ -8,6 +8,7 @@ use crate::damage::{Damage, Fault};
 use crate::encoding;
 use crate::error::{Error, Name};
 use crate::frame::{self, Frame, Kind};
+use crate::preamble;
 
 /// Where a trace is read from.
 #[derive(Debug)]
@@ -90,6 +91,19 @@ impl<R: Read + Seek> Source<R> {
         };
         let mut body = Vec::new();
         Ok(self.body(at, frame, &mut body)?.and_then(|()| encoding::decode(&body)))
+    }
+
+    /// The part of this kind among those that stand between the headers and the records.
+    pub fn before_records(&mut self, wanted: Kind) -> Result<Option<(u64, Frame)>, Error> {
+        let opening = [Kind::Header, Kind::Probe, Kind::Snapshot, Kind::Redaction];
+        let mut next = self.next_frame(preamble::LENGTH)?;
+        while let Some((at, frame)) = next.filter(|(_, frame)| opening.contains(&frame.kind)) {
+            if frame.kind == wanted {
+                return Ok(Some((at, frame)));
+            }
+            next = self.next_frame(frame.end(at))?;
+        }
+        Ok(None)
     }
 
     /// The error that tells of damage.

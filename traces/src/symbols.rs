@@ -15,6 +15,7 @@ use crate::damage::Fault;
 use crate::encoding;
 use crate::error::Error;
 use crate::frame::{self, Frame, Kind};
+use crate::redaction::file_name;
 use crate::source::Source;
 use crate::stacks::ModuleId;
 
@@ -100,6 +101,21 @@ impl Symbols {
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// The same, but of files only what they are called.
+    pub(crate) fn without_folders(&self) -> Symbols {
+        let mut left = Builder::default();
+        let mut begin = 0;
+        for place in &self.places {
+            let functions = self.functions[begin..place.end as usize].iter().map(|named| {
+                let function = self.function(*named);
+                Function { file: function.file.map(file_name), ..function }
+            });
+            left.put(place.module, place.address, functions);
+            begin = place.end as usize;
+        }
+        left.finish()
     }
 
     fn function(&self, named: Named) -> Function<'_> {

@@ -19,6 +19,7 @@ use crate::preamble;
 use crate::probe;
 use crate::readings::Reading;
 use crate::record::{Nanos, Record, Slot};
+use crate::redaction::Redaction;
 use crate::snapshot::Snapshot;
 use crate::stacks::{self, Capture, Module, ModuleId, Stack};
 use crate::untouched::Untouched;
@@ -77,6 +78,11 @@ impl<W: Write> Writer<W> {
         self.frame.resize(frame::LENGTH, 0);
         let unpacked = snapshot.pack(&mut self.packer, &mut self.frame)?;
         self.send_frame(frame::Kind::Snapshot, 0, unpacked)
+    }
+
+    /// Says what is left out. To be called before the first record; who calls it leaves it out.
+    pub fn redacted(&mut self, redaction: &Redaction) -> Result<(), Error> {
+        self.send_plain(frame::Kind::Redaction, redaction)
     }
 
     /// Says what the kernel said of the process. It stands behind the records of the batches sent so far.

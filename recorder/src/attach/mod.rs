@@ -119,6 +119,7 @@ pub fn record(
     let _ = options.manners.keep();
     let mut collector = Collector::new(&memory, clock, scale, &options.output, pid, probed);
     collector.take_readings(options.readings);
+    collector.redact(options.redaction);
     collector.attached(origin, heap);
     let mut leaving = Leaving { target: &mut target, survey: &mut survey, inside, looks: 0, looked: began };
     let limits = Limits { time: attach.time, bytes: attach.bytes, size: options.limit.as_ref() };

@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use malloscope_traces::Cause;
 use malloscope_traces::header::{self, Header, Origin};
+use malloscope_traces::redaction::Redaction;
 use malloscope_traces::snapshot::Snapshot;
 use malloscope_traces::stacks::Capture;
 use malloscope_traces::{Error, Writer, growing};
@@ -142,6 +143,8 @@ pub struct Collector<'m> {
     origin: Origin,
     /// How the launched process's heap stood when it was attached to.
     heap: Option<Snapshot>,
+    /// What the traces leave out.
+    redaction: Redaction,
     /// What the libc answered that the launched process should have.
     probed: Option<Probed>,
     rings: Rings<'m>,
@@ -202,6 +205,7 @@ impl<'m> Collector<'m> {
             launched,
             origin: Origin::Launched,
             heap: None,
+            redaction: Redaction::default(),
             probed,
             rings: Rings::new(memory, clock),
             capture: sites::capture(&memory.shared().control),
@@ -229,6 +233,11 @@ impl<'m> Collector<'m> {
     pub fn attached(&mut self, origin: Origin, heap: Option<Snapshot>) {
         self.origin = origin;
         self.heap = heap;
+    }
+
+    /// The traces leave this out.
+    pub fn redact(&mut self, redaction: Redaction) {
+        self.redaction = redaction;
     }
 
     /// The kernel is asked so often what it knows of the processes.
@@ -430,13 +439,16 @@ impl<'m> Collector<'m> {
         if let Some(heap) = heap {
             writer.snapshot(&heap)?;
         }
+        if self.redaction.is_any() {
+            writer.redacted(&self.redaction)?;
+        }
         if let Some(capture) = self.capture {
             writer.capture(capture);
         }
         if let Some(readings) = &self.readings {
             readings.follow(arrival.serial, arrival.pid);
         }
-        let mut traced = Traced::begin(arrival, path, writer, self.scale);
+        let mut traced = Traced::begin(arrival, path, writer, self.scale, self.redaction);
         // If we are killed now, what there is says at least of which program it would have been.
         traced.flush()?;
         self.traced.push(traced);
@@ -470,7 +482,7 @@ impl<'m> Collector<'m> {
         let Facts { mut program, mut libc } = arrival.facts.clone();
         program.environment.splice(..0, system_wide::variables(&program.path));
         libc.probe = self.probed.as_ref().map(|probed| probed.answers_of(&libc)).unwrap_or_default();
-        Header {
+        let mut header = Header {
             recorder: concat!("malloscope ", env!("CARGO_PKG_VERSION")).to_owned(),
             origin,
             program: header::Program { pid: arrival.pid, parent: arrival.parent, ..program },
@@ -485,7 +497,9 @@ impl<'m> Collector<'m> {
                 began: self.since_1970(arrival.began),
                 resolution: 1,
             },
-        }
+        };
+        self.redaction.of_header(&mut header);
+        header
     }
 
     /// When that was in ticks, in nanoseconds since 1970.
@@ -523,7 +537,8 @@ impl<'m> Collector<'m> {
         Ok(())
     }
 
-    fn finish_one(&mut self, index: usize, cause: Cause) -> Result<(), Error> {
+    fn finish_one(&mut self, index: usize, mut cause: Cause) -> Result<(), Error> {
+        self.redaction.of_cause(&mut cause);
         // It may have made threads since we looked.
         self.look_for_threads();
         self.write_readings()?;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 
 use malloscope_traces::Writer;
+use malloscope_traces::redaction::Redaction;
 use malloscope_traces::stacks::{Capture, Frame, Module, ModuleId, Sampling, Stack};
 use malloscope_wire::Control;
 use malloscope_wire::slot::TEXT_BYTES;
@@ -38,6 +39,8 @@ pub fn capture(control: &Control) -> Option<Capture> {
 pub struct Sites {
     /// The path of the program, which the dynamic linker has no name for.
     program: String,
+    /// What is left out of the trace.
+    redaction: Redaction,
     /// Where modules lie, by where each begins. No two overlap.
     mapped: BTreeMap<u64, Mapped>,
     /// How many numbers were left out.
@@ -96,9 +99,9 @@ impl Told {
 }
 
 impl Sites {
-    /// Of the program with this path.
-    pub fn new(program: &str) -> Sites {
-        Sites { program: program.to_owned(), ..Sites::default() }
+    /// Of the program with this path, in a trace that leaves this out.
+    pub fn new(program: &str, redaction: Redaction) -> Sites {
+        Sites { program: program.to_owned(), redaction, ..Sites::default() }
     }
 
     /// Takes a piece of what a module is called; nothing, if there is none.
@@ -126,6 +129,7 @@ impl Sites {
         if module.path.is_empty() {
             module.path.clone_from(&self.program);
         }
+        self.redaction.of_path(&mut module.path);
         let Module { start, end, bias, .. } = module;
         if start >= end || self.modules.len() >= MODULES && !self.modules.contains_key(&module) {
             return;

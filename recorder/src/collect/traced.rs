@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use malloscope_traces::readings::Reading;
+use malloscope_traces::redaction::Redaction;
 use malloscope_traces::{Cause, Ending, Observed};
 use malloscope_traces::{Error, Thread, Writer};
 use malloscope_wire::Slot;
@@ -49,9 +50,15 @@ pub struct Losses {
 }
 
 impl<'m> Traced<'m> {
-    /// Begins the trace of a process.
-    pub fn begin(arrival: Arrival<'m>, path: PathBuf, writer: Writer<File>, scale: Scale) -> Self {
-        let sites = Sites::new(&arrival.facts.program.path);
+    /// Begins the trace of a process, which leaves this out.
+    pub fn begin(
+        arrival: Arrival<'m>,
+        path: PathBuf,
+        writer: Writer<File>,
+        scale: Scale,
+        redaction: Redaction,
+    ) -> Self {
+        let sites = Sites::new(&arrival.facts.program.path, redaction);
         let composer = Composer::new(writer, scale, arrival.began, arrival.program_break, sites);
         let (lasting_path, followers, merge, losses, last_look) = Default::default();
         let traced = Traced { arrival, path, lasting_path, composer, followers, merge, losses, last_look };

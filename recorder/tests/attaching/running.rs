@@ -9,8 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use malloscope_recorder::attach::{self, Attach};
-use malloscope_recorder::manners::Manners;
-use malloscope_recorder::{Capture, Error, Options, Progress, Recorded, WhenFull};
+use malloscope_recorder::{Capture, Error, Options, Progress, Recorded};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
@@ -151,15 +150,7 @@ pub fn attach_until_bytes(pid: u32, bytes: u64) -> Result<Taken, Error> {
 fn take(attach: &Attach, stacks: Option<Capture>, report: &mut dyn FnMut(Progress)) -> Result<Taken, Error> {
     let directory = TempDir::new().unwrap();
     let output = directory.path().join("app.mscope");
-    let options = Options {
-        output,
-        when_full: WhenFull::Wait,
-        clock: None,
-        stacks,
-        readings: Some(OFTEN),
-        limit: None,
-        manners: Manners::default(),
-    };
+    let options = Options { stacks, readings: Some(OFTEN), ..Options::to(output) };
     let recorded = attach::record(attach, &options, report)?;
     Ok(Taken { recorded, directory })
 }

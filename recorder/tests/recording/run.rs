@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use malloscope_recorder::manners::Manners;
 use malloscope_recorder::{Capture, Clock, Options, Recorded, RecordedProcess, Target, WhenFull, record};
 use malloscope_traces::{Call, Ending, Header, Reader, Record, Thread, Totals};
 use tempfile::TempDir;
@@ -48,15 +47,7 @@ pub const OFTEN: Duration = Duration::from_millis(2);
 
 /// How to record, if nothing else is said.
 pub fn options(output: PathBuf) -> Options {
-    Options {
-        output,
-        when_full: WhenFull::Wait,
-        clock: None,
-        stacks: None,
-        readings: Some(OFTEN),
-        limit: None,
-        manners: Manners::default(),
-    }
+    Options { readings: Some(OFTEN), ..Options::to(output) }
 }
 
 fn run_wanting(

@@ -34,6 +34,7 @@ pub mod units;
 
 use crate::outcome::Outcome;
 use crate::recognition::{self, Recognition};
+use malloscope_traces::redaction::Redaction;
 use malloscope_traces::snapshot::Snapshot;
 use malloscope_traces::{Cause, Ending, Header, Reader};
 use readings::KernelSaid;
@@ -75,6 +76,9 @@ pub struct TraceInfo {
     /// What the kernel said of the process meanwhile, if it was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_said: Option<KernelSaid>,
+    /// What the trace says that it leaves out, if it leaves out anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<Redaction>,
 }
 
 /// The heap that a trace begins with.
@@ -116,6 +120,7 @@ impl TraceInfo {
         let snapshot = reader.snapshot().ok().flatten();
         Ok(TraceInfo {
             begins_with: snapshot.as_ref().map(BeginsWith::of),
+            redacted: Some(reader.redaction()?).filter(Redaction::is_any),
             kernel_said: KernelSaid::of(&reader.readings()?),
             file: path.display().to_string(),
             file_bytes: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
