@@ -223,8 +223,12 @@ impl Recorded {
     }
 
     /// The exit code to end with, so that whoever runs us learns what the program said: its own, or
-    /// 128 and the signal that ended it, as shells have it.
+    /// 128 and the signal that ended it, as shells have it. Of a process that was attached to nothing is learned: 1 if its
+    /// trace could not be written to its end.
     pub fn exit_code(&self) -> u8 {
+        if self.pauses.is_some() && self.trouble.is_some() {
+            return 1;
+        }
         let code = self.status.code().or(self.status.signal().map(|signal| 128 + signal));
         code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
     }

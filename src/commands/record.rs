@@ -7,16 +7,18 @@ use crate::stacks::StackArgs;
 use anyhow::Context;
 use malloscope_recorder::attach::{self, Attach};
 use malloscope_recorder::manners::Manners;
-use malloscope_recorder::status;
+use malloscope_recorder::status::{self, Status};
 use malloscope_recorder::{
     Capture, Limit, Options, Pauses, Recorded, RecordedProcess, Redaction, Target, WhenFull, record,
 };
+use malloscope_replayer::report::json;
 use malloscope_replayer::report::units::{bytes, count, nanos, percent};
 use malloscope_replayer::run::Progress;
 use malloscope_replayer::sizes;
 use malloscope_traces::Cause;
+use serde::Serialize;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -55,8 +57,12 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_parser = processors)]
     pub collector_cpus: Option<Processors>,
     /// Say how the recording of this process goes, which somebody else makes: calls, losses, what the recorder takes
-    #[arg(long, value_name = "PID", exclusive = true)]
+    #[arg(long, value_name = "PID", conflicts_with_all = ["pid", "program", "output", "drop", "max_size", "nice",
+        "collector_cpus", "redact", "sample_system", "progress", "quiet"])]
     pub status: Option<u32>,
+    /// How --status is printed
+    #[arg(long, value_name = "FORMAT", default_value = "terminal", requires = "status")]
+    pub format: StatusFormat,
     /// Where the trace goes; those of other processes go beside it
     #[arg(short, long, value_name = "FILE", default_value = "malloscope.mscope")]
     pub output: PathBuf,
@@ -102,7 +108,7 @@ pub enum Redact {
 
 pub fn run(args: Args) -> Outcome {
     if let Some(pid) = args.status {
-        return tell_status(pid);
+        return tell_status(pid, args.format);
     }
     let stacks = args.stacks.capture(None);
     let options = Options {
@@ -126,21 +132,73 @@ pub fn run(args: Args) -> Outcome {
     } else {
         what.record_and_show(&options)?
     };
-    if !args.quiet {
+    if args.quiet {
+        warn_of_trouble(&recorded);
+    } else {
         tell(&recorded);
     }
     Ok(ExitCode::from(recorded.exit_code()))
 }
 
+/// How the state of a recording is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum StatusFormat {
+    /// For people
+    Terminal,
+    /// For programs, under names that stay
+    Json,
+}
+
 /// Says how the recording of a process goes.
-fn tell_status(pid: u32) -> Outcome {
+fn tell_status(pid: u32, format: StatusFormat) -> Outcome {
     let status = status::of(pid).with_context(|| {
         format!(
             "process {pid} is not being recorded, as far as can be seen: its recorder may be another user's"
         )
     })?;
-    let numbers = status.numbers;
     let mut out = output::open(None)?;
+    match format {
+        StatusFormat::Terminal => write_status(&status, &mut out)?,
+        StatusFormat::Json => json::write("malloscope.status", &Told::from(status), &mut out)?,
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How a recording goes, under names that stay.
+#[derive(Debug, Serialize)]
+struct Told {
+    process: u64,
+    recorder: u32,
+    processes: u64,
+    elapsed_nanos: u64,
+    calls: u64,
+    calls_a_second: u64,
+    lost: u64,
+    waits: u64,
+    recorder_cpu_nanos: u64,
+    recorder_resident_bytes: u64,
+}
+
+impl From<Status> for Told {
+    fn from(Status { recorder, numbers, resident }: Status) -> Told {
+        Told {
+            process: numbers.process,
+            recorder,
+            processes: numbers.processes,
+            elapsed_nanos: numbers.elapsed,
+            calls: numbers.calls,
+            calls_a_second: numbers.rate,
+            lost: numbers.lost,
+            waits: numbers.waits,
+            recorder_cpu_nanos: numbers.recorder_time,
+            recorder_resident_bytes: resident,
+        }
+    }
+}
+
+fn write_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
+    let numbers = status.numbers;
     let mut row = |name: &str, value: String| writeln!(out, "{name:<10} {value}");
     let over = nanos(numbers.elapsed);
     row("process", format!("{}, by recorder {}", numbers.process, status.recorder))?;
@@ -150,9 +208,7 @@ fn tell_status(pid: u32) -> Outcome {
     row("lost", format!("{} calls", count(numbers.lost)))?;
     row("waits", format!("{} times for the recorder", count(numbers.waits)))?;
     let share = percent(numbers.recorder_time, numbers.elapsed.max(1));
-    row("recorder", format!("{} of a processor, {} in memory", share, bytes(status.resident)))?;
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
+    row("recorder", format!("{} of a processor, {} in memory", share, bytes(status.resident)))
 }
 
 /// How often the kernel is asked what it knows of a process.
@@ -286,6 +342,11 @@ pub fn warn(recorded: &Recorded) {
             recorded.turned_away
         );
     }
+    warn_of_trouble(recorded);
+}
+
+/// Says on standard error why there is not more, if there should be.
+fn warn_of_trouble(recorded: &Recorded) {
     if let Some(trouble) = &recorded.trouble {
         eprintln!("malloscope: the recording stopped early: {trouble}");
     }

@@ -146,6 +146,14 @@ fn a_recording_says_how_it_goes_to_whoever_asks_for_its_process_or_its_recorder(
     assert!(out.starts_with(&format!("process    {program}, by recorder {pid}\n")), "{out}");
     assert!(out.contains("\nlost       0 calls\n") && out.contains(" 1 process now\n"), "{out}");
     assert!(out.contains(" of a processor, ") && out.contains(" in memory\n"), "{out}");
+    let json = answer(["record", "--status", &program.to_string(), "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&told["schema"], &told["version"]), (&"malloscope.status".into(), &1.into()), "{json}");
+    assert_eq!((&told["process"], &told["recorder"]), (&program.into(), &pid.into()), "{json}");
+    let numbers =
+        ["elapsed_nanos", "calls", "calls_a_second", "recorder_cpu_nanos", "recorder_resident_bytes"];
+    assert!(numbers.iter().all(|name| told[name].is_u64()) && told["calls"].as_u64() > Some(0), "{json}");
+    assert_eq!((&told["processes"], &told["lost"]), (&1.into(), &0.into()), "{json}");
     end(recorder);
     let nobody = asked(program);
     assert_eq!((nobody.code, nobody.out.as_str()), (Some(1), ""));
@@ -186,6 +194,15 @@ fn a_process_is_left_when_its_trace_cannot_be_written_any_more() {
         "{}",
         left.err
     );
+    assert_eq!(left.code, Some(1));
+    // Who wants to hear nothing hears of that.
+    let quiet = said(&mut malloscope(["record", "-q", "--pid", &pid.to_string(), "-o", "/dev/full"]));
+    assert_eq!((quiet.code, quiet.err.lines().count()), (Some(1), 1), "{}", quiet.err);
+    // What is short is only written when it ends.
+    let mut short = malloscope(["record", "-q", "--for", "0s", "--pid", &pid.to_string(), "-o", "/dev/full"]);
+    assert_eq!(said(&mut short).code, Some(1));
+    let nowhere = said(&mut malloscope(["record", "--pid", &pid.to_string(), "-o", "/no/where.mscope"]));
+    assert_eq!(nowhere.code, Some(1), "{}", nowhere.err);
     assert!(!is_hooked(pid));
     end(target);
 }

@@ -148,6 +148,10 @@ fn take_place() -> Option<()> {
         return None;
     }
     let copied = memory::shared().is_some();
+    if !copied && has_other_rights() {
+        TURNED_AWAY.store(true, Ordering::Relaxed);
+        return None;
+    }
     let Some(shared) = memory::shared().or_else(memory::map) else {
         TURNED_AWAY.store(true, Ordering::Relaxed);
         return None;
@@ -171,6 +175,13 @@ fn take_place() -> Option<()> {
         return None;
     }
     Some(())
+}
+
+/// Whether this program has rights that its caller has not: whoever may read what it does could be given what it knows.
+///
+/// The dynamic linker loads nothing into such a program by a path that its caller names, so we are hardly ever asked.
+fn has_other_rights() -> bool {
+    first_stack().is_some_and(Stack::is_secure)
 }
 
 /// Whether this process can be recorded.

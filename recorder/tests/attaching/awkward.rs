@@ -11,7 +11,7 @@ use malloscope_recorder::attach::refusal::Refusal;
 use malloscope_traces::Cause;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
-use crate::programs::{library, program, program_with};
+use crate::programs::{library, program, program_with, set_user_id};
 use crate::running::{A_WHILE, Running, attach, attach_wanting};
 use crate::{assert_no_step_is_missing, records};
 
@@ -76,6 +76,16 @@ fn a_process_that_is_traced_is_not_attached_to() {
 #[test]
 fn a_process_with_a_seccomp_filter_is_not_attached_to() {
     assert_eq!(check_refused(awkward("filtered"), "seccomp"), "unharmed");
+}
+
+#[test]
+fn a_set_user_id_program_is_not_attached_to() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let Some(program) = set_user_id(&program("awkward"), directory.path()) else {
+        eprintln!("left out: only root can make a program of somebody else");
+        return;
+    };
+    assert_eq!(check_refused(Running::start(&program, &[]), "other rights than"), "unharmed");
 }
 
 #[test]

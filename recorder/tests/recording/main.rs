@@ -10,7 +10,7 @@ mod stacks;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use malloscope_recorder::program::Refusal;
 use malloscope_recorder::{Capture, Clock, Error, Sampling, Target, WhenFull, WhyNot, record};
@@ -21,7 +21,7 @@ use malloscope_wire::probe::SCRIPT;
 use tempfile::TempDir;
 
 use deadline::Deadline;
-use programs::{cpp_program, library, program, program_with};
+use programs::{cpp_program, library, program, program_with, set_user_id};
 use run::{Run, Trace, assert_same, assert_within, bare, run, run_capturing, run_with};
 
 /// Checks that a single-threaded program's records are exactly what it said.
@@ -429,13 +429,41 @@ fn a_program_that_brings_its_own_malloc_keeps_it_and_is_reported() {
     assert!(matches!(&not_recorded.why, WhyNot::AnotherAllocator(file) if file.ends_with("liballocator.so")));
 }
 
+/// A script for the shell, in this folder.
+fn script(folder: &Path, lines: &str) -> PathBuf {
+    let script = folder.join("script");
+    fs::write(&script, format!("#! /bin/sh\n{lines}")).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
+#[test]
+fn a_program_that_has_rights_its_caller_has_not_is_not_recorded() {
+    let run = run(&program("secure"), &[]);
+    assert_eq!(run.recorded.exit_code(), 6);
+    assert_eq!((run.recorded.traces.len(), run.recorded.not_recorded.len()), (0, 0));
+}
+
+#[test]
+fn a_set_user_id_program_that_a_recorded_one_starts_is_not_recorded_and_goes_on() {
+    let directory = TempDir::new().unwrap();
+    let Some(program) = set_user_id(&program("secure"), directory.path()) else {
+        eprintln!("left out: only root can make a program of somebody else");
+        return;
+    };
+    let run = run(&script(directory.path(), &format!("{}\nexit $?\n", program.display())), &[]);
+    assert_eq!(run.recorded.exit_code(), 6);
+    let programs: Vec<&str> = run.recorded.traces.iter().map(|trace| trace.program.as_str()).collect();
+    assert!(
+        !programs.is_empty() && programs.iter().all(|path| !path.ends_with("set_user_id")),
+        "{programs:?}"
+    );
+}
+
 #[test]
 fn a_script_is_recorded_as_what_its_interpreter_makes_of_it() {
     let directory = TempDir::new().unwrap();
-    let script = directory.path().join("script");
-    fs::write(&script, "#! /bin/sh\nexit 12\n").unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let run = run(&script, &[]);
+    let run = run(&script(directory.path(), "exit 12\n"), &[]);
     assert_eq!(run.recorded.exit_code(), 12);
     assert!(run.trace().header.program.path.contains("sh"));
 }

@@ -62,6 +62,18 @@ pub fn cpp_program(name: &str) -> Option<PathBuf> {
     Some(built_once(name, || build("c++", &format!("{name}.cc"), name, &[])))
 }
 
+/// A copy of a program that runs as nobody, whoever starts it; `None` if we are not root.
+pub fn set_user_id(program: &Path, folder: &Path) -> Option<PathBuf> {
+    const NOBODY: u32 = 65534;
+    let copy = folder.join("set_user_id");
+    std::fs::copy(program, &copy).unwrap();
+    std::os::unix::fs::chown(&copy, Some(NOBODY), None).ok()?;
+    for (path, mode) in [(folder, 0o755), (&copy, 0o4755)] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+    Some(copy)
+}
+
 fn built_once(file: &str, build: impl FnOnce() -> PathBuf) -> PathBuf {
     // Built twice, the second would take the first one's place while that runs.
     static BUILDING: Mutex<()> = Mutex::new(());

@@ -106,7 +106,12 @@ pub fn write_tunables(
     write("malloscope.tunables", &Tunables { release, tunables: rows, fields }, out)
 }
 
-pub(super) fn write<T: Serialize>(schema: &'static str, content: &T, out: &mut dyn Write) -> io::Result<()> {
+/// Writes something as a document of this schema.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn write<T: Serialize>(schema: &'static str, content: &T, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, &Document { schema, version: 1, content })?;
     writeln!(out)
 }
