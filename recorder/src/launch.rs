@@ -20,7 +20,7 @@ use crate::probe;
 use crate::program;
 use crate::signals::{PassingOn, survive_long_files};
 use crate::spawn::spawn;
-use crate::{Error, Limit, Options, Recorded, Target};
+use crate::{Error, Options, Recorded, Target};
 
 /// The variable by which glibc is told what to load first.
 const PRELOAD: &str = "LD_PRELOAD";
@@ -43,6 +43,7 @@ pub fn record(
     let linker = program::check(&file)?;
     let clock = options.clock.unwrap_or_else(clock::choose);
     let memory = Memory::new(clock, options.when_full).map_err(Error::Memory)?;
+    memory.keep_rings_to(options.limits.rings());
     if let Some(capture) = options.stacks {
         memory.want_stacks(capture);
     }
@@ -57,8 +58,8 @@ pub fn record(
     let _ = options.manners.keep();
     let mut collector = Collector::new(&memory, clock, scale, &options.output, number(pid), probed);
     collector.take_readings(options.readings);
-    collector.redact(options.redaction);
-    let (status, trouble) = follow(pid, &mut collector, options.limit.as_ref(), &signals, report)?;
+    collector.keep_to(options);
+    let (status, trouble) = follow(pid, &mut collector, &signals, report)?;
     let trouble = trouble.or_else(|| collector.end(&cause(status)).err());
     Ok(Recorded::gather(&collector, status, trouble, began.elapsed()))
 }
@@ -93,7 +94,6 @@ fn environment(mut variables: Vec<(OsString, OsString)>, agent: OsString) -> Vec
 fn follow(
     pid: Pid,
     collector: &mut Collector<'_>,
-    limit: Option<&Limit>,
     signals: &PassingOn,
     report: &mut dyn FnMut(Progress),
 ) -> Result<(ExitStatus, Option<malloscope_traces::Error>), Error> {
@@ -113,10 +113,10 @@ fn follow(
         };
         if !is_over
             && trouble.is_none()
-            && let Some(limit) = limit.filter(|limit| collector.is_full(limit))
+            && let Some(limit) = collector.limit_reached()
         {
             is_over = true;
-            trouble = collector.end(&limit.cause()).err();
+            trouble = collector.end(&limit).err();
         }
         if let Some(status) = ended(pid).map_err(Error::Wait)? {
             return Ok((status, trouble));

@@ -17,6 +17,7 @@ pub mod collect;
 pub mod heap;
 pub mod host;
 mod launch;
+pub mod limits;
 pub mod manners;
 pub mod memory;
 pub mod private;
@@ -42,6 +43,7 @@ use malloscope_traces::Cause;
 use collect::Collector;
 use collect::traced::Finished;
 pub use collect::{NotRecorded, Progress, WhyNot};
+use limits::Limits;
 pub use malloscope_traces::redaction::Redaction;
 pub use malloscope_traces::stacks::{Capture, Sampling};
 pub use malloscope_wire::{Clock, WhenFull};
@@ -70,8 +72,8 @@ pub struct Options {
     pub stacks: Option<Capture>,
     /// How often the kernel is asked what it knows of the processes; never if nothing is said.
     pub readings: Option<Duration>,
-    /// Until the traces are that large, if there is a limit. A program that was launched goes on without us then.
-    pub limit: Option<Limit>,
+    /// What the recording is kept to. A program that was launched goes on without us if that is reached.
+    pub limits: Limits,
     /// How much of the machine we take for ourselves.
     pub manners: Manners,
     /// What the traces leave out.
@@ -87,25 +89,10 @@ impl Options {
             clock: None,
             stacks: None,
             readings: None,
-            limit: None,
+            limits: Limits::default(),
             manners: Manners::default(),
             redaction: Redaction::default(),
         }
-    }
-}
-
-/// How large traces may become.
-#[derive(Clone, Debug)]
-pub struct Limit {
-    /// Bytes of all their files together. What is on its way when they are that large is still written.
-    pub bytes: u64,
-    /// How the traces say so.
-    pub name: String,
-}
-
-impl Limit {
-    fn cause(&self) -> Cause {
-        Cause::Limited { limit: self.name.clone() }
     }
 }
 

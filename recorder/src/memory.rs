@@ -53,8 +53,15 @@ impl Memory {
         control.when_full.store(when_full as u32, Ordering::Relaxed);
         control.clock.store(clock as u32, Ordering::Relaxed);
         control.recorder.store(std::process::id(), Ordering::Relaxed);
+        memory.keep_rings_to(RINGS);
         control.version.store(VERSION, Ordering::Release);
         Ok(memory)
+    }
+
+    /// No more threads than this have rings at one time.
+    pub fn keep_rings_to(&self, most: usize) {
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        self.shared().control.rings.store(most, Ordering::Relaxed);
     }
 
     /// Asks programs for their stacks.

@@ -6,10 +6,11 @@ use crate::progress::{Lines, Meter};
 use crate::stacks::StackArgs;
 use anyhow::Context;
 use malloscope_recorder::attach::{self, Attach};
+use malloscope_recorder::limits::{Limit, Limits, half_of_all};
 use malloscope_recorder::manners::Manners;
 use malloscope_recorder::status::{self, Status};
 use malloscope_recorder::{
-    Capture, Limit, Options, Pauses, Recorded, RecordedProcess, Redaction, Target, WhenFull, record,
+    Capture, Options, Pauses, Recorded, RecordedProcess, Redaction, Target, WhenFull, record,
 };
 use malloscope_replayer::report::json;
 use malloscope_replayer::report::units::{bytes, count, nanos, percent};
@@ -50,6 +51,11 @@ pub struct Args {
     /// way by then is still written
     #[arg(long, value_name = "SIZE", value_parser = size_limit)]
     pub max_size: Option<Limit>,
+    /// End the recording when the recorder has so much memory, with what it shares with the program; the program goes on
+    /// without it. Half of it is for threads, half a mebibyte each: of those that find none, calls are lost, and counted.
+    /// Half of the memory there is, if nothing is said
+    #[arg(long, value_name = "SIZE", value_parser = memory_limit)]
+    pub max_memory: Option<Limit>,
     /// How readily the recorder stands back for others: from -20 to 19, which is most
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
     pub nice: Option<i32>,
@@ -57,7 +63,7 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_parser = processors)]
     pub collector_cpus: Option<Processors>,
     /// Say how the recording of this process goes, which somebody else makes: calls, losses, what the recorder takes
-    #[arg(long, value_name = "PID", conflicts_with_all = ["pid", "program", "output", "drop", "max_size", "nice",
+    #[arg(long, value_name = "PID", conflicts_with_all = ["pid", "program", "output", "drop", "max_size", "max_memory", "nice",
         "collector_cpus", "redact", "sample_system", "progress", "quiet"])]
     pub status: Option<u32>,
     /// How --status is printed
@@ -111,9 +117,8 @@ pub fn run(args: Args) -> Outcome {
         return tell_status(pid, args.format);
     }
     let stacks = args.stacks.capture(None);
-    let options = Options {
+    let mut options = Options {
         readings: Some(args.sample_system).filter(|period| !period.is_zero()),
-        limit: args.max_size.clone(),
         manners: Manners {
             nice: args.nice,
             processors: args.collector_cpus.clone().map(|all| all.0).unwrap_or_default(),
@@ -125,6 +130,10 @@ pub fn run(args: Args) -> Outcome {
         },
         ..options(&args.output, args.drop, stacks)
     };
+    options.limits.size = args.max_size.clone();
+    if let Some(memory) = &args.max_memory {
+        options.limits.memory = Some(memory.clone());
+    }
     let what = args.what()?;
     let recorded = if args.progress {
         let mut lines = Lines::new("recording");
@@ -217,7 +226,10 @@ const READINGS: Duration = Duration::from_secs(1);
 /// How to record.
 pub fn options(output: &Path, drop: bool, stacks: Option<Capture>) -> Options {
     let when_full = if drop { WhenFull::Drop } else { WhenFull::Wait };
-    Options { when_full, stacks, readings: Some(READINGS), ..Options::to(output.to_owned()) }
+    let name = "half of the memory there is (--max-memory)".to_owned();
+    let memory = Some(Limit { bytes: half_of_all(), name });
+    let limits = Limits { memory, size: None };
+    Options { when_full, stacks, limits, readings: Some(READINGS), ..Options::to(output.to_owned()) }
 }
 
 /// What is recorded.
@@ -284,6 +296,11 @@ fn trigger(text: &str) -> Result<u64, String> {
 fn size_limit(text: &str) -> Result<Limit, String> {
     let bytes = sizes::parse(text)?;
     Ok(Limit { bytes, name: format!("{text} of traces (--max-size)") })
+}
+
+fn memory_limit(text: &str) -> Result<Limit, String> {
+    let bytes = sizes::parse(text)?;
+    Ok(Limit { bytes, name: format!("{text} of memory (--max-memory)") })
 }
 
 /// Processors by their numbers.

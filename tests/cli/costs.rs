@@ -1,7 +1,7 @@
 //! What a recording may cost: how large its traces become, which processors it takes, and when it begins.
 
 use super::attach::{is_hooked, target, until};
-use super::run::{answer, folder, malloscope, said};
+use super::run::{answer, compiled, folder, malloscope, said};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::Read;
@@ -158,6 +158,21 @@ fn a_recording_says_how_it_goes_to_whoever_asks_for_its_process_or_its_recorder(
     let nobody = asked(program);
     assert_eq!((nobody.code, nobody.out.as_str()), (Some(1), ""));
     assert!(nobody.err.contains("is not being recorded"), "{}", nobody.err);
+}
+
+#[test]
+fn a_recorder_that_comes_to_the_end_of_its_memory_ends_its_trace_and_not_the_program() {
+    let trace = folder().join("hoard.mscope");
+    let mut record = malloscope(["record", "--max-memory", "48M", "-o"]);
+    // What lives takes some twenty bytes of the recorder's memory, each.
+    let said = said(record.arg(&trace).arg("--").arg(compiled("hoard.c", "hoard", &[])).arg("4000000"));
+    assert_eq!(said.code, Some(7), "{}", said.err);
+    assert!(said.err.contains("; recorded up to the limit of 48M of memory (--max-memory)"), "{}", said.err);
+    let path = trace.display().to_string();
+    let info = answer(["info", &path]);
+    assert!(info.contains("ending      Limited { limit: \"48M of memory (--max-memory)\" }"), "{info}");
+    assert!(info.contains("\nlost        0 calls\n"), "{info}");
+    assert!(answer(["verify", &path]).contains("100.0000 %"));
 }
 
 /// The recorder, where files may not be longer than 100 KiB.

@@ -129,7 +129,8 @@ fn keep_company(entry: &'static Entry) {
 
 /// Takes a ring nobody has.
 fn take_ring(here: Here) -> Option<Taken> {
-    let rings = here.shared.rings.iter().enumerate();
+    let most = here.shared.control.rings.load(Ordering::Relaxed) as usize;
+    let rings = here.shared.rings.iter().take(most).enumerate();
     let found =
         rings.map(|(number, ring)| Some((number, ring, take(ring, here.number())?))).find(Option::is_some);
     let Some((number, ring, tenancy)) = found.flatten() else {

@@ -36,7 +36,7 @@ use crate::heap::Captured;
 use crate::launch::{BUSY, REPORTS};
 use crate::memory::Memory;
 use crate::signals::{PassingOn, survive_long_files};
-use crate::{Error, Limit, Options, Pauses, Recorded, probe, readings, stopped};
+use crate::{Error, Options, Pauses, Recorded, probe, readings, stopped};
 use guard::Guard;
 use hooks::Survey;
 use image::image;
@@ -119,11 +119,10 @@ pub fn record(
     let _ = options.manners.keep();
     let mut collector = Collector::new(&memory, clock, scale, &options.output, pid, probed);
     collector.take_readings(options.readings);
-    collector.redact(options.redaction);
+    collector.keep_to(options);
     collector.attached(origin, heap);
     let mut leaving = Leaving { target: &mut target, survey: &mut survey, inside, looks: 0, looked: began };
-    let limits = Limits { time: attach.time, bytes: attach.bytes, size: options.limit.as_ref() };
-    let (cause, trouble) = follow(limits, &mut leaving, &mut collector, &signals, began, report);
+    let (cause, trouble) = follow(attach, &mut leaving, &mut collector, &signals, began, report);
     let mut trouble = trouble;
     let mut left = None;
     if matches!(cause, Cause::Stopped | Cause::Limited { .. }) {
@@ -174,6 +173,7 @@ fn begin(
         .and_then(|file| {
             let memory = Memory::in_file(file, clock, options.when_full);
             let memory = memory.map_err(|source| Refusal::NoRoom { pid, what: "memory to share", source })?;
+            memory.keep_rings_to(options.limits.rings());
             if let Some(capture) = options.stacks {
                 memory.want_stacks(capture);
             }
@@ -385,14 +385,6 @@ impl Leaving<'_> {
     }
 }
 
-/// Until when a process is recorded, if it does not end before.
-#[derive(Clone, Copy, Debug)]
-struct Limits<'a> {
-    time: Option<Duration>,
-    bytes: Option<u64>,
-    size: Option<&'a Limit>,
-}
-
 /// Waits until so much of a process is in memory.
 fn wait_for(pid: u32, resident: u64) -> Result<(), Refusal> {
     loop {
@@ -407,7 +399,7 @@ fn wait_for(pid: u32, resident: u64) -> Result<(), Refusal> {
 /// Collects until it is enough, or the process has ended. Returns why the trace of the process ends, and what
 /// kept us from going on.
 fn follow(
-    limits: Limits<'_>,
+    attach: &Attach,
     leaving: &mut Leaving<'_>,
     collector: &mut Collector<'_>,
     signals: &PassingOn,
@@ -417,17 +409,17 @@ fn follow(
     let mut reported = Instant::now();
     let mut asked = Instant::now();
     let is_over = |limit: Option<Duration>| limit.is_some_and(|limit| began.elapsed() >= limit);
-    let is_full = |collector: &Collector<'_>| limits.bytes.is_some_and(|limit| collector.bytes() >= limit);
+    let is_full = |collector: &Collector<'_>| attach.bytes.is_some_and(|limit| collector.bytes() >= limit);
     loop {
         let slots = match collector.round() {
             Ok(slots) => slots,
             Err(error) => return (Cause::Stopped, Some(error)),
         };
-        if signals.asked_to_end() || is_over(limits.time) {
+        if signals.asked_to_end() || is_over(attach.time) {
             return (Cause::Stopped, None);
         }
-        if let Some(limit) = limits.size.filter(|limit| collector.is_full(limit)) {
-            return (limit.cause(), None);
+        if let Some(limit) = collector.limit_reached() {
+            return (limit, None);
         }
         leaving.look();
         if asked.elapsed() >= HOUSEKEEPING {

@@ -43,12 +43,13 @@ use rustix::time::ClockId;
 
 use crate::clock::{self, Scale};
 use crate::host;
+use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::private;
 use crate::probe::Probed;
 use crate::readings::{self, Readings};
 use crate::status::{Board, Numbers};
-use crate::{Limit, system_wide};
+use crate::{Options, system_wide};
 use arrival::Arrival;
 use compose::{ForkPoint, Forks};
 use facts::Facts;
@@ -67,7 +68,7 @@ const FORK: Duration = Duration::from_millis(100);
 /// How often we look for threads that ended without a word, and send what was recorded to the files.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
-/// How often we look how large the traces are, if they have a limit: a thread that does nothing but call malloc fills some
+/// How often we look how large the traces are, and how much memory we have, if that has a limit: a thread that does nothing but call malloc fills some
 /// hundred kilobytes meanwhile.
 const MEASURING: Duration = Duration::from_millis(10);
 
@@ -173,8 +174,10 @@ pub struct Collector<'m> {
     /// Slots read since the last nap.
     harvested: u64,
     tidied: Instant,
-    /// When we last looked how large the traces are.
+    /// What the recording is kept to, when we last looked, and what was reached.
+    limits: Limits,
     measured: Instant,
+    reached: Option<Cause>,
     is_ending: bool,
 }
 
@@ -224,7 +227,9 @@ impl<'m> Collector<'m> {
             nap: NAPS[0],
             harvested: 0,
             tidied: Instant::now(),
+            limits: Limits::default(),
             measured: Instant::now(),
+            reached: None,
             is_ending: false,
         }
     }
@@ -235,9 +240,10 @@ impl<'m> Collector<'m> {
         self.heap = heap;
     }
 
-    /// The traces leave this out.
-    pub fn redact(&mut self, redaction: Redaction) {
-        self.redaction = redaction;
+    /// The recording keeps to what these say that it may take, and leave out of its traces.
+    pub fn keep_to(&mut self, options: &Options) {
+        self.redaction = options.redaction;
+        self.limits = options.limits.clone();
     }
 
     /// The kernel is asked so often what it knows of the processes.
@@ -263,13 +269,13 @@ impl<'m> Collector<'m> {
         files.map(|file| fs::metadata(file).map_or(0, |about| about.len())).sum()
     }
 
-    /// Whether the traces have come to this limit, as far as we looked: that is now and then.
-    pub fn is_full(&mut self, limit: &Limit) -> bool {
-        let is_due = self.measured.elapsed() >= MEASURING;
-        if is_due {
+    /// Why the recording ends now, if it has come to a limit, as far as we looked: that is now and then.
+    pub fn limit_reached(&mut self) -> Option<Cause> {
+        if self.measured.elapsed() >= MEASURING {
             self.measured = Instant::now();
+            self.reached = self.limits.reached(|| self.bytes());
         }
-        is_due && self.bytes() >= limit.bytes
+        self.reached.clone()
     }
 
     /// Looks once at everything. Returns how many slots there were to read.
@@ -282,6 +288,13 @@ impl<'m> Collector<'m> {
         for traced in &mut self.traced {
             traced.look_if_asked();
             slots += traced.advance(horizon, &mut self.rings)?;
+            // There may be many processes, and each may have much to say.
+            if self.measured.elapsed() >= MEASURING
+                && let Some(cause) = self.limits.is_out_of_memory()
+            {
+                self.reached = Some(cause);
+                break;
+            }
         }
         if slots == 0 {
             self.end_the_ended()?;

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use deadline::Deadline;
 use programs::{cpp_program, library, program, program_with, set_user_id};
-use run::{Run, Trace, assert_same, assert_within, bare, run, run_capturing, run_with};
+use run::{Run, Trace, assert_same, assert_within, bare, run, run_capturing, run_with, run_with_rings};
 
 /// Checks that a single-threaded program's records are exactly what it said.
 fn check_exact(name: &str, arguments: &[&str]) -> Run {
@@ -214,6 +214,17 @@ fn more_threads_than_rings_are_counted_and_not_waited_for() {
     if threads > 4096 {
         assert!(trace.ending.lost > 0);
     }
+}
+
+#[test]
+fn threads_that_find_no_room_within_the_memory_are_counted_and_not_waited_for() {
+    let run = run_with_rings(&program("crowd"), &["1500"], 1000);
+    let threads = run.number("threads ");
+    let trace = run.trace();
+    let recorded = trace.threads().len() as u64;
+    assert!(recorded > threads.min(1000) * 9 / 10, "{recorded} of {threads}");
+    // What they were given while all were there.
+    assert!(trace.ending.lost >= threads.saturating_sub(1000), "{} of {threads}", trace.ending.lost);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use malloscope_recorder::limits::{Limit, Limits};
 use malloscope_recorder::{Capture, Clock, Options, Recorded, RecordedProcess, Target, WhenFull, record};
 use malloscope_traces::{Call, Ending, Header, Reader, Record, Thread, Totals};
 use tempfile::TempDir;
@@ -42,6 +43,9 @@ pub fn run_capturing(
     run_wanting(program, arguments, when_full, None, stacks)
 }
 
+/// How much memory a ring takes.
+const RING: u64 = malloscope_wire::ring::BYTES as u64;
+
 /// How often the kernel is asked what it knows of a process.
 pub const OFTEN: Duration = Duration::from_millis(2);
 
@@ -58,13 +62,32 @@ fn run_wanting(
     stacks: Option<Capture>,
 ) -> Run {
     let directory = TempDir::new().unwrap();
-    let said = directory.path().join("said");
-    let mut all: Vec<OsString> = vec![said.clone().into()];
-    all.extend(arguments.iter().map(OsString::from));
-    let target = Target { program: program.into(), arguments: all };
+    let target = target(program, arguments, &directory);
     let options = Options { when_full, clock, stacks, ..options(directory.path().join("app.mscope")) };
+    run_keeping_to(&options, directory, target)
+}
+
+/// The same, of which only so many threads are recorded at one time.
+pub fn run_with_rings(program: &Path, arguments: &[&str], rings: u64) -> Run {
+    let directory = TempDir::new().unwrap();
+    let target = target(program, arguments, &directory);
+    // Half of the memory is for rings.
+    let memory = Limit { bytes: 2 * rings * RING, name: "memory".to_owned() };
+    let limits = Limits { memory: Some(memory), size: None };
+    let options = Options { limits, ..options(directory.path().join("app.mscope")) };
+    run_keeping_to(&options, directory, target)
+}
+
+fn target(program: &Path, arguments: &[&str], directory: &TempDir) -> Target {
+    let said = directory.path().join("said").into();
+    let arguments = [said].into_iter().chain(arguments.iter().map(OsString::from)).collect();
+    Target { program: program.into(), arguments }
+}
+
+fn run_keeping_to(options: &Options, directory: TempDir, target: Target) -> Run {
+    let said = directory.path().join("said");
     let deadline = Deadline::of_programs_with(&said);
-    let recorded = record(&target, &options, &mut |_| ()).unwrap();
+    let recorded = record(&target, options, &mut |_| ()).unwrap();
     deadline.check();
     assert!(recorded.trouble.is_none(), "{:?}", recorded.trouble);
     Run { recorded, said: read_said(&said), _directory: directory }

@@ -40,7 +40,7 @@ pub use slot::Slot;
 
 /// Changes with any change of this crate's meaning. Both sides come from one file, so they differ
 /// only when somebody mixes two.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// How many threads can be recorded at one time, over all processes.
 pub const RINGS: usize = 4096;
@@ -109,6 +109,8 @@ pub struct Control {
     pub serials: AtomicU64,
     /// Processes that found no entry free. Written by them.
     pub turned_away: AtomicU32,
+    /// How many rings, counted from the first, may be taken.
+    pub rings: AtomicU32,
     /// How many frames a stack has at most; 0 if no stacks are wanted.
     pub stack_depth: AtomicU32,
     /// How many bytes are asked for from one call whose stack is wanted to the next, on average; 0 if that of
