@@ -44,6 +44,7 @@ pub fn record(
     let clock = options.clock.unwrap_or_else(clock::choose);
     let memory = Memory::new(clock, options.when_full).map_err(Error::Memory)?;
     memory.keep_rings_to(options.limits.rings());
+    memory.follow(&options.children).map_err(Error::Memory)?;
     if let Some(capture) = options.stacks {
         memory.want_stacks(capture);
     }

@@ -74,6 +74,8 @@ pub struct Options {
     pub readings: Option<Duration>,
     /// What the recording is kept to. A program that was launched goes on without us if that is reached.
     pub limits: Limits,
+    /// Which processes are recorded too that the program makes.
+    pub children: Children,
     /// How much of the machine we take for ourselves.
     pub manners: Manners,
     /// What the traces leave out.
@@ -90,10 +92,24 @@ impl Options {
             stacks: None,
             readings: None,
             limits: Limits::default(),
+            children: Children::default(),
             manners: Manners::default(),
             redaction: Redaction::default(),
         }
     }
+}
+
+/// Which processes are recorded that a recorded one makes. The one that was launched, or attached to, always is, whatever
+/// program it becomes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Children {
+    /// All.
+    #[default]
+    All,
+    /// None.
+    None,
+    /// Those that run a program of one of these names, folders left away.
+    Named(Vec<String>),
 }
 
 /// Runs a program to its end and records it. `report` is called now and then while it runs.

@@ -15,9 +15,10 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 use std::{io, slice};
 
+use crate::Children;
 use malloscope_traces::stacks::{Capture, Sampling};
 use malloscope_wire::ring::{self, Ring};
-use malloscope_wire::{BANKS_AT, Clock, FILE_BYTES, RINGS, Shared, Slot, VERSION, WhenFull};
+use malloscope_wire::{BANKS_AT, Clock, FILE_BYTES, RINGS, Shared, Slot, VERSION, WhenFull, Which};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -62,6 +63,21 @@ impl Memory {
     pub fn keep_rings_to(&self, most: usize) {
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         self.shared().control.rings.store(most, Ordering::Relaxed);
+    }
+
+    /// These processes are recorded.
+    ///
+    /// # Errors
+    ///
+    /// When the names take more room than there is.
+    pub fn follow(&self, children: &Children) -> io::Result<()> {
+        let (which, names) = match children {
+            Children::All => (Which::All, &[][..]),
+            Children::None => (Which::None, &[][..]),
+            Children::Named(names) => (Which::Named, &names[..]),
+        };
+        let fit = self.shared().control.children.choose(which, names.iter().map(String::as_bytes));
+        if fit { Ok(()) } else { Err(io::Error::other("the names of programs to follow are too many")) }
     }
 
     /// Asks programs for their stacks.

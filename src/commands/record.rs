@@ -10,7 +10,7 @@ use malloscope_recorder::limits::{Limit, Limits, half_of_all};
 use malloscope_recorder::manners::Manners;
 use malloscope_recorder::status::{self, Status};
 use malloscope_recorder::{
-    Capture, Options, Pauses, Recorded, RecordedProcess, Redaction, Target, WhenFull, record,
+    Capture, Children, Options, Pauses, Recorded, RecordedProcess, Redaction, Target, WhenFull, record,
 };
 use malloscope_replayer::report::json;
 use malloscope_replayer::report::units::{bytes, count, nanos, percent};
@@ -63,7 +63,7 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_parser = processors)]
     pub collector_cpus: Option<Processors>,
     /// Say how the recording of this process goes, which somebody else makes: calls, losses, what the recorder takes
-    #[arg(long, value_name = "PID", conflicts_with_all = ["pid", "program", "output", "drop", "max_size", "max_memory", "nice",
+    #[arg(long, value_name = "PID", conflicts_with_all = ["pid", "program", "output", "drop", "max_size", "max_memory", "follow_children", "nice",
         "collector_cpus", "redact", "sample_system", "progress", "quiet"])]
     pub status: Option<u32>,
     /// How --status is printed
@@ -72,6 +72,11 @@ pub struct Args {
     /// Where the trace goes; those of other processes go beside it
     #[arg(short, long, value_name = "FILE", default_value = "malloscope.mscope")]
     pub output: PathBuf,
+    /// Which processes are recorded too that the program makes, each into a trace that is named for its program and its
+    /// process: yes, no, or only=PROGRAM, such as only=cc1,as. Of a process that is attached to these are its copies; programs
+    /// that they become are not recorded
+    #[arg(long, value_name = "WHICH", default_value = "yes", value_parser = children)]
+    pub follow_children: Children,
     /// Lose calls rather than make the program wait when the recorder is behind
     #[arg(long)]
     pub drop: bool,
@@ -128,6 +133,7 @@ pub fn run(args: Args) -> Outcome {
             environment: args.redact.contains(&Redact::Environment),
             paths: args.redact.contains(&Redact::Paths),
         },
+        children: args.follow_children.clone(),
         ..options(&args.output, args.drop, stacks)
     };
     options.limits.size = args.max_size.clone();
@@ -301,6 +307,16 @@ fn size_limit(text: &str) -> Result<Limit, String> {
 fn memory_limit(text: &str) -> Result<Limit, String> {
     let bytes = sizes::parse(text)?;
     Ok(Limit { bytes, name: format!("{text} of memory (--max-memory)") })
+}
+
+fn children(text: &str) -> Result<Children, String> {
+    let only = text.strip_prefix("only=").filter(|names| names.split(',').all(|name| !name.is_empty()));
+    match (text, only) {
+        ("yes", _) => Ok(Children::All),
+        ("no", _) => Ok(Children::None),
+        (_, Some(names)) => Ok(Children::Named(names.split(',').map(str::to_owned).collect())),
+        _ => Err(format!("{text} is none of yes, no and only=PROGRAM")),
+    }
 }
 
 /// Processors by their numbers.

@@ -161,6 +161,10 @@ fn take_place() -> Option<()> {
     // A copy is what its parent was. And it must not ask the dynamic linker: another thread of the parent may have had
     // its lock when the copy was made, and nobody is here to give that back.
     let verdict = if copied { Verdict::Recorded } else { judge() };
+    if !is_wanted(&shared.control) {
+        TURNED_AWAY.store(true, Ordering::Relaxed);
+        return None;
+    }
     let Some(process) = take_entry(shared) else {
         shared.control.turned_away.fetch_add(1, Ordering::Relaxed);
         return None;
@@ -175,6 +179,22 @@ fn take_place() -> Option<()> {
         return None;
     }
     Some(())
+}
+
+/// Whether the recorder wants this process, or only those that it is not one of.
+fn is_wanted(control: &Control) -> bool {
+    let (path, length) = program();
+    control.children.include(process_id(), path.get(..length).unwrap_or_default())
+}
+
+/// The path of this process's program, and how long that is.
+fn program() -> ([u8; 1024], usize) {
+    memory::link(c"/proc/self/exe")
+}
+
+/// This process's id as the recorder knows it, where that can be told.
+fn process_id() -> u32 {
+    seen_from_outside().unwrap_or_else(system::process_id)
 }
 
 /// Whether this program has rights that its caller has not: whoever may read what it does could be given what it knows.
@@ -217,8 +237,7 @@ fn take_serial(shared: &Shared, process: &Process) -> u64 {
 
 /// Says what this process is.
 fn describe(process: &Process, copied: bool, verdict: Verdict) {
-    let own = system::process_id();
-    let pid = seen_from_outside().unwrap_or(own);
+    let (own, pid) = (system::process_id(), process_id());
     NAMES_ARE_SHARED.store(pid == own, Ordering::Relaxed);
     let parent = if pid == own { system::parent_id() } else { 0 };
     process.pid.store(pid, Ordering::Relaxed);
@@ -255,7 +274,7 @@ fn seen_from_outside() -> Option<u32> {
 fn tell(text: &Text) -> usize {
     let mut used = 0;
     let mut say = |label, piece: &[u8]| used = text.append(used, label, piece.iter().copied());
-    let (path, length) = memory::link::<1024>(c"/proc/self/exe");
+    let (path, length) = program();
     say(Label::Executable, path.get(..length).unwrap_or_default());
     // SAFETY: returns a constant of libc's, or ours.
     let version = unsafe { real::gnu_get_libc_version() };

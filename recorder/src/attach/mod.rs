@@ -172,6 +172,7 @@ fn begin(
         .share(&mut held)
         .and_then(|file| {
             let memory = Memory::in_file(file, clock, options.when_full);
+            let memory = memory.and_then(|memory| memory.follow(&options.children).map(|()| memory));
             let memory = memory.map_err(|source| Refusal::NoRoom { pid, what: "memory to share", source })?;
             memory.keep_rings_to(options.limits.rings());
             if let Some(capture) = options.stacks {
@@ -317,6 +318,8 @@ fn describe(shared: &Shared, pid: u32, began: u64, program_break: u64, facts: &[
         facts.iter().fold(0, |used, (label, bytes)| entry.text.append(used, *label, bytes.iter().copied()));
     entry.text_length.store(u32::try_from(used).unwrap_or(0), Ordering::Relaxed);
     control.processes_used.store(1, Ordering::Relaxed);
+    // Before any other can say that it is the first.
+    control.children.include(pid, &[]);
     entry.state.store(State::Ready as u32, Ordering::Release);
     control.arrivals.fetch_add(1, Ordering::Release);
     let names = target::status(pid, "NSpid").unwrap_or_default();

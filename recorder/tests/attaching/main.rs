@@ -12,13 +12,13 @@ mod unharmed;
 use std::collections::HashMap;
 use std::process::Command;
 
-use malloscope_recorder::{Capture, Sampling};
+use malloscope_recorder::{Capture, Children, Sampling};
 use malloscope_traces::header::Origin;
 use malloscope_traces::{Call, Cause, Reader, Record, Thread};
 
 use memory::image;
 use programs::program;
-use running::{A_WHILE, Running, attach, attach_wanting};
+use running::{A_WHILE, Running, attach, attach_following, attach_wanting};
 
 /// All records of a trace.
 fn records(path: &std::path::Path) -> Vec<Record> {
@@ -114,4 +114,36 @@ fn what_the_kernel_says_of_a_process_is_in_its_trace() {
         "{mappings:?}"
     );
     assert!(mappings.heap.resident > 0 && mappings.proportional >= arenas.resident, "{mappings:?}");
+}
+
+#[test]
+fn copies_of_a_process_are_followed_as_it_was_asked_for() {
+    let shell = program_of("sh");
+    for (children, is_followed) in [
+        (Children::All, true),
+        (Children::Named(vec![shell]), true),
+        (Children::Named(vec!["another".to_owned()]), false),
+        (Children::None, false),
+    ] {
+        // For each line, a copy of it makes words.
+        let words = "echo ready; while read line; do (x=$line$line; eval \"y=$x\"; echo $y); done";
+        let mut running = Running::by(Command::new("sh").args(["-c", words]));
+        let taken =
+            attach_following(running.pid(), children.clone(), &mut |_| running.tell(b"word\n")).unwrap();
+        let traces = &taken.recorded.traces;
+        assert!(!traces[0].is_copy && traces[0].pid == running.pid());
+        assert_eq!(traces.len() > 1, is_followed, "{children:?}");
+        for copy in &traces[1..] {
+            let name = copy.path.file_name().unwrap().to_string_lossy().into_owned();
+            let program = copy.program.rsplit('/').next().unwrap();
+            assert!(copy.is_copy && name == format!("app.{program}.{}.mscope", copy.pid), "{name}");
+        }
+        assert!(running.end().contains("wordword"));
+    }
+}
+
+/// What the program is called that a command is a link to.
+fn program_of(command: &str) -> String {
+    let path = std::fs::canonicalize(format!("/bin/{command}")).unwrap();
+    path.file_name().unwrap().to_string_lossy().into_owned()
 }

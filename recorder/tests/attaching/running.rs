@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use malloscope_recorder::attach::{self, Attach};
-use malloscope_recorder::{Capture, Error, Options, Progress, Recorded};
+use malloscope_recorder::{Capture, Children, Error, Options, Progress, Recorded};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
@@ -147,10 +147,24 @@ pub fn attach_until_bytes(pid: u32, bytes: u64) -> Result<Taken, Error> {
     take(&Attach { pid, time: None, bytes: Some(bytes), resident: None, guard: None }, None, &mut |_| ())
 }
 
+/// Attaches to a process for some reports, and follows these of the processes that it makes.
+pub fn attach_following(
+    pid: u32,
+    children: Children,
+    report: &mut dyn FnMut(Progress),
+) -> Result<Taken, Error> {
+    let time = Some(5 * A_WHILE);
+    let options = Options { children, ..Options::to(PathBuf::new()) };
+    take_with(&Attach { pid, time, bytes: None, resident: None, guard: None }, options, report)
+}
+
 fn take(attach: &Attach, stacks: Option<Capture>, report: &mut dyn FnMut(Progress)) -> Result<Taken, Error> {
+    take_with(attach, Options { stacks, readings: Some(OFTEN), ..Options::to(PathBuf::new()) }, report)
+}
+
+fn take_with(attach: &Attach, options: Options, report: &mut dyn FnMut(Progress)) -> Result<Taken, Error> {
     let directory = TempDir::new().unwrap();
-    let output = directory.path().join("app.mscope");
-    let options = Options { stacks, readings: Some(OFTEN), ..Options::to(output) };
+    let options = Options { output: directory.path().join("app.mscope"), ..options };
     let recorded = attach::record(attach, &options, report)?;
     Ok(Taken { recorded, directory })
 }

@@ -13,7 +13,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use malloscope_recorder::program::Refusal;
-use malloscope_recorder::{Capture, Clock, Error, Sampling, Target, WhenFull, WhyNot, record};
+use malloscope_recorder::{Capture, Children, Clock, Error, Sampling, Target, WhenFull, WhyNot, record};
 use malloscope_traces::header::{ClockSource, Origin};
 
 use malloscope_traces::{Call, Cause, Reader, Record, Thread};
@@ -22,7 +22,9 @@ use tempfile::TempDir;
 
 use deadline::Deadline;
 use programs::{cpp_program, library, program, program_with, set_user_id};
-use run::{Run, Trace, assert_same, assert_within, bare, run, run_capturing, run_with, run_with_rings};
+use run::{
+    Run, Trace, assert_same, assert_within, bare, run, run_capturing, run_following, run_with, run_with_rings,
+};
 
 /// Checks that a single-threaded program's records are exactly what it said.
 fn check_exact(name: &str, arguments: &[&str]) -> Run {
@@ -310,6 +312,45 @@ fn a_program_with_a_filter_of_system_calls_is_not_made_to_call_what_only_we_need
             assert!(seen.is_none_or(|seen| seen.mapped.is_empty()), "{how}");
         }
     }
+}
+
+#[test]
+fn processes_are_followed_as_it_was_asked_for() {
+    let named = |name: &str| Children::Named(vec![name.to_owned(), "no-such-program".to_owned()]);
+    // A child, a grandchild, and one by clone.
+    for (children, expected) in [(Children::None, 0), (named("forks"), 3), (named("fork"), 0)] {
+        let run = run_following(&program("forks"), &[], children.clone());
+        assert_eq!(run.remarks(), Vec::<&str>::new());
+        let parent = run.trace();
+        assert_same(&run.said_by(parent.header.program.pid), &parent.told_of(parent.header.program.pid));
+        assert_eq!(run.others().len(), expected, "{children:?}");
+    }
+    let directory = TempDir::new().unwrap();
+    let twice = ["peak", "ends", "peak", "ends"];
+    let lines = twice.map(|name| format!("{} \"$1\" return\n", program(name).display())).concat();
+    let shell = script(directory.path(), &lines);
+    for (children, expected) in [(Children::All, 2 + 2), (named("peak"), 2), (Children::None, 0)] {
+        let run = run_following(&shell, &[], children.clone());
+        let others = run.others();
+        let programs = others.iter().filter(|(process, _)| !process.is_copy).count();
+        assert_eq!(programs, expected, "{children:?}");
+        assert!(
+            children != named("peak") || others.iter().all(|(process, _)| process.program.ends_with("/peak"))
+        );
+        let shell = run.trace().header.program;
+        assert!(shell.path.contains("sh") && others.iter().all(|(process, _)| process.parent == shell.pid));
+        assert!(others.iter().all(|(process, _)| {
+            let name = process.path.file_name().unwrap().to_string_lossy().into_owned();
+            let program = process.program.rsplit('/').next().unwrap();
+            name == format!("app.{program}.{}.mscope", process.pid)
+                || process.is_copy
+                || process.pid == shell.pid
+        }));
+    }
+    // What the launched process becomes is recorded, whatever it is.
+    let run = run_following(&program("execs"), &[], Children::None);
+    let pid = run.trace().header.program.pid;
+    assert!(run.others().len() == 3 && run.others().iter().all(|(process, _)| process.pid == pid));
 }
 
 #[test]

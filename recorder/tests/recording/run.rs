@@ -8,7 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use malloscope_recorder::limits::{Limit, Limits};
-use malloscope_recorder::{Capture, Clock, Options, Recorded, RecordedProcess, Target, WhenFull, record};
+use malloscope_recorder::{
+    Capture, Children, Clock, Options, Recorded, RecordedProcess, Target, WhenFull, record,
+};
 use malloscope_traces::{Call, Ending, Header, Reader, Record, Thread, Totals};
 use tempfile::TempDir;
 
@@ -75,6 +77,14 @@ pub fn run_with_rings(program: &Path, arguments: &[&str], rings: u64) -> Run {
     let memory = Limit { bytes: 2 * rings * RING, name: "memory".to_owned() };
     let limits = Limits { memory: Some(memory), size: None };
     let options = Options { limits, ..options(directory.path().join("app.mscope")) };
+    run_keeping_to(&options, directory, target)
+}
+
+/// The same, and of other processes only these.
+pub fn run_following(program: &Path, arguments: &[&str], children: Children) -> Run {
+    let directory = TempDir::new().unwrap();
+    let target = target(program, arguments, &directory);
+    let options = Options { children, ..options(directory.path().join("app.mscope")) };
     run_keeping_to(&options, directory, target)
 }
 

@@ -22,6 +22,7 @@
 #![deny(unsafe_code)]
 
 pub mod attachment;
+pub mod children;
 pub mod clock;
 pub mod handover;
 pub mod probe;
@@ -32,6 +33,7 @@ pub mod slot;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 pub use attachment::Attachment;
+pub use children::{Children, Which};
 pub use clock::Clock;
 pub use handover::Handover;
 pub use process::Process;
@@ -116,6 +118,8 @@ pub struct Control {
     /// How many bytes are asked for from one call whose stack is wanted to the next, on average; 0 if that of
     /// every call is.
     pub stack_every: AtomicU64,
+    /// Which processes are recorded that a recorded one makes.
+    pub children: Children,
     /// Moves while the recorder runs.
     pub heartbeat: Heartbeat,
 }
