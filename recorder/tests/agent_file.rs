@@ -96,10 +96,12 @@ fn it_defines_what_it_stands_before_and_nothing_else() {
         "malloc_trim",
         "memalign",
         "posix_memalign",
+        "prctl",
         "pvalloc",
         "realloc",
         "reallocarray",
         "sbrk",
+        "syscall",
         "valloc",
     ]);
     assert_eq!(defined, expected);

@@ -30,18 +30,19 @@ const TRIMMED: usize = 64 << 10;
 /// So large a chunk is looked at wherever it is.
 const LARGE: usize = 0x2000;
 
-/// Looking may take one part in so many of the time since the process began, and what it takes before that comes to
-/// anything, in ticks.
+/// Looking may take a share of the time since the process began, and what it takes before that comes to anything, in
+/// ticks.
 struct Allowance {
-    share: u64,
+    /// One part in two to this power.
+    share: u32,
     grace: u64,
     /// How long we have looked, in ticks.
     taken: AtomicU64,
 }
 
 /// For what is given back to the kernel, which takes more time by itself, and for what is only freed.
-static GIVING_BACK: Allowance = Allowance { share: 10, grace: 1 << 24, taken: AtomicU64::new(0) };
-static FREEING: Allowance = Allowance { share: 50, grace: 1 << 23, taken: AtomicU64::new(0) };
+static GIVING_BACK: Allowance = Allowance { share: 3, grace: 1 << 24, taken: AtomicU64::new(0) };
+static FREEING: Allowance = Allowance { share: 6, grace: 1 << 23, taken: AtomicU64::new(0) };
 
 /// What a look takes, and how many pages of it take as much again, in ticks: about a microsecond. Not measured each
 /// time, so that what is seen of a program does not depend on who else had the processor.
@@ -71,7 +72,7 @@ static UNTRIMMED: AtomicUsize = AtomicUsize::new(TRIMMED - 1);
 impl Allowance {
     /// Whether so many pages may be looked at now, by a process that began then.
     fn takes(&self, pages: usize, began: u64) -> bool {
-        let allowed = clock::now().saturating_sub(began) / self.share + self.grace;
+        let allowed = clock::now().saturating_sub(began).unbounded_shr(self.share) + self.grace;
         let may = self.taken.load(Ordering::Relaxed) < allowed;
         if may {
             self.taken.fetch_add(TAKES + TAKES * (pages / PAGES) as u64, Ordering::Relaxed);
@@ -96,7 +97,7 @@ pub fn find_top() {
     if is_top(known.load(Ordering::Relaxed)) || TRIED.fetch_add(1, Ordering::Relaxed) >= TRIES {
         return;
     }
-    let [start, end] = [0, 1].map(|at: usize| DATA[at].load(Ordering::Relaxed));
+    let [start, end] = DATA.each_ref().map(|word| word.load(Ordering::Relaxed));
     let words = (start.next_multiple_of(8)..end & !7).step_by(8);
     // SAFETY: libc's data is loaded for as long as the process.
     let mut kept = words.map(|at| unsafe { &*(at as *const AtomicUsize) });
@@ -204,7 +205,7 @@ fn tell(owner: usize, start: usize, end: usize) {
     let mut parts = 0;
     let mut at = start;
     while at < end && parts < PARTS {
-        let pages = &mut pages[..((end - at) / PAGE).min(AT_ONCE)];
+        let Some(pages) = pages.get_mut(..((end - at) / PAGE).min(AT_ONCE)) else { return };
         if system::present(at, pages).is_err() {
             return;
         }
