@@ -24,9 +24,14 @@ pub struct SweepArgs {
     /// A comparison that was killed goes on where it was. A trace or a malloscope that has changed is run anew.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Runs at one time, each in a process of its own [default: as many as there are processors]
+    /// Processes at one time [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     jobs: Option<u32>,
+    /// Runs that a process makes side by side over one reading of the trace [default: 8]
+    ///
+    /// Each takes the memory of a run. Where there is not enough of it, fewer are made at a time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    side_by_side: Option<u32>,
 }
 
 /// Runs trials of one trace.
@@ -36,6 +41,7 @@ pub struct Sweeper<'a> {
     launcher: Launcher,
     kept: Option<Kept>,
     workers: Option<usize>,
+    side_by_side: Option<usize>,
     what: &'static str,
     /// What has been run already.
     done: Vec<(Trial, Outcome)>,
@@ -55,25 +61,27 @@ impl SweepArgs {
                 .with_context(|| format!("while opening {}", directory.display()))
         };
         let kept = self.keep.as_ref().map(open).transpose()?;
-        let workers = self.jobs.and_then(|jobs| usize::try_from(jobs).ok());
-        Ok(Sweeper { trace, range, kept, workers, what, launcher, done: Vec::new() })
+        let number = |asked: Option<u32>| asked.and_then(|asked| usize::try_from(asked).ok());
+        let (workers, side_by_side) = (number(self.jobs), number(self.side_by_side));
+        Ok(Sweeper { trace, range, kept, workers, side_by_side, what, launcher, done: Vec::new() })
     }
 }
 
 impl Sweeper<'_> {
     fn sweep(&self) -> Sweep<'_> {
-        let Sweeper { trace, range, launcher, kept, workers, .. } = self;
-        Sweep { launcher, trace, range: *range, workers: *workers, kept: kept.as_ref() }
+        let &Sweeper { trace, range, ref launcher, ref kept, workers, side_by_side, .. } = self;
+        Sweep { launcher, trace, range, workers, side_by_side, kept: kept.as_ref() }
     }
 
     /// The runs of a plan side by side.
     pub fn compare(&mut self, trace: TraceInfo, plan: &Plan) -> anyhow::Result<Comparison> {
         let trials: Vec<Trial> = plan.runs().iter().map(|run| run.trial.clone()).collect();
         let workers = self.sweep().workers_for(trials.len());
+        let side_by_side = self.sweep().side_by_side_for(trials.len());
         let outcomes = self.run(&trials)?;
         let names = plan.runs().iter().map(|run| run.name.clone());
         let runs = names.zip(outcomes).map(|(name, outcome)| Run { name, outcome }).collect();
-        Ok(Comparison { trace, runs, workers })
+        Ok(Comparison { trace, runs, workers, side_by_side })
     }
 
     /// What comes of each trial, with a meter. What has been run already is not run again.

@@ -5,6 +5,7 @@ use crate::nptl::Stacks;
 use crate::trial::Touch;
 use crate::turn::{Extent, Turn};
 use malloscope_allocator::address::{Address, Request};
+use malloscope_allocator::chunk::Chunk;
 use malloscope_allocator::corruption::{Corruption, Refusal};
 use malloscope_allocator::heap::Heap;
 use malloscope_allocator::layout::Layout;
@@ -13,6 +14,7 @@ use malloscope_allocator::thread::ThreadId;
 use malloscope_traces::untouched::Spared;
 use malloscope_traces::{Call, Placed, Pointer, Record, Slot, Thread};
 use std::collections::{HashMap, HashSet};
+use std::hint::black_box;
 use std::sync::Arc;
 
 /// No process has so much memory.
@@ -232,6 +234,15 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         let last = self.thread(Thread(threads.saturating_sub(1)));
         self.heap.forked(survivor);
         self.threads = Threads { first: survivor.0, others: last.0 };
+    }
+
+    /// Looks at the heads of the chunks that these calls are about. They lie far apart, and what does not wait for
+    /// each other the processor fetches at the same time.
+    pub(crate) fn look_ahead<'a>(&self, records: impl Iterator<Item = &'a Record>) {
+        let memory = self.heap.memory();
+        let held = records.filter_map(|record| self.held(record.call.handed()?));
+        let heads = held.map(|held| Chunk::of(memory, held.payload).head(memory).0);
+        black_box(heads.fold(0, |all, head| all ^ head));
     }
 
     /// Makes one call. A request that was refused when it was recorded is refused again: the program

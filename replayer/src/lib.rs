@@ -42,6 +42,7 @@ mod source;
 pub mod standing;
 pub mod storms;
 pub mod sweep;
+pub mod together;
 pub mod trial;
 pub mod trims;
 pub mod tunables;

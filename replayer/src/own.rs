@@ -16,10 +16,25 @@ pub(crate) fn settle(process: &Process) {
 
 /// The most memory that this process ever had, in bytes (proc(5): `VmHWM`); 0 if the system does not say.
 pub(crate) fn greatest_memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
-    kibibytes.unwrap_or(0u64) << 10
+    bytes_of("/proc/self/status", "VmHWM:").unwrap_or(0)
+}
+
+/// The memory that this process has, in bytes (proc(5): `VmRSS`); 0 if the system does not say.
+pub(crate) fn memory() -> u64 {
+    bytes_of("/proc/self/status", "VmRSS:").unwrap_or(0)
+}
+
+/// The memory that the system could give to whoever asks for it, in bytes (proc(5): `MemAvailable`), if it says so.
+pub(crate) fn available_memory() -> Option<u64> {
+    bytes_of("/proc/meminfo", "MemAvailable:")
+}
+
+/// A number of bytes that a file of proc(5) says in kilobytes, on the line that begins like this.
+fn bytes_of(file: &str, beginning: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(beginning))?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kibibytes << 10)
 }
 
 /// Where a mapping of a program or library begins and ends, and whether it is written; of a line of

@@ -1,18 +1,21 @@
 //! One run in a process of its own: its program break and its faults are the run's alone.
 //!
-//! The parent starts its own executable again with a word that says “work”, sends a [`Job`] to its
+//! The parent starts its own executable again with a word that says “work”, sends a [`Group`] to its
 //! standard input as JSON, and reads frames from its standard output:
 //!
 //! ```text
 //! kind: 1 byte   P progress (JSON)     L lines (text)     S outcome so far (JSON)
-//!                O outcome (JSON)      E error (text)
+//!                O outcome (JSON)      E error (text)     A put off, to be asked for again (nothing)
 //! length: 4 bytes, little-endian
 //! body: that many bytes
 //! ```
+//!
+//! An outcome, an error or that it was put off is said once of each trial of the group, in their order.
 
 use crate::outcome::Outcome;
 use crate::pace::Pace;
-use crate::run::{Audience, Job, Progress, processor_time, run_before};
+use crate::run::{Audience, Job, Progress, RunError, processor_time, run_before};
+use crate::together::{self, Answered, Group};
 use malloscope_traces::Reader;
 use rustix::process::nice;
 use serde::Serialize;
@@ -80,12 +83,33 @@ pub fn run_in_worker(
     lines: &mut dyn Write,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, WorkerError> {
-    hear_worker(launcher, job, lines, &mut |news| match news {
-        News::Progress(at) => {
+    hear_worker(launcher, job, lines, &mut only_progress(progress))
+}
+
+/// Hears how far it is, and nothing else.
+fn only_progress(progress: &mut dyn FnMut(Progress)) -> impl FnMut(News) -> io::Result<()> {
+    |news| {
+        if let News::Progress(at) = news {
             progress(at);
-            Ok(())
         }
-        News::SoFar(_) => Ok(()),
+        Ok(())
+    }
+}
+
+/// Runs the trials of a group in one process, and gives the answer of each to `heard`, with its number, as it comes:
+/// `None` where there was no memory for it beside the others.
+///
+/// # Errors
+///
+/// That the process could not be run, or ended without having said what came of each.
+pub fn run_group(
+    launcher: &Launcher,
+    group: &Group,
+    heard: &mut dyn FnMut(usize, Option<Result<Outcome, WorkerError>>),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), WorkerError> {
+    ask(launcher, group, &mut io::sink(), &mut only_progress(progress), &mut |number, answer| {
+        heard(number, answer.map(|answer| answer.map_err(WorkerError::Failed)));
     })
 }
 
@@ -101,15 +125,33 @@ pub fn hear_worker(
     lines: &mut dyn Write,
     news: &mut dyn FnMut(News) -> io::Result<()>,
 ) -> Result<Outcome, WorkerError> {
+    let mut outcome = None;
+    let group = Group::alone(job.clone());
+    ask(launcher, &group, lines, news, &mut |_, answer| outcome = answer)?;
+    let put_off = || Err("it was put off".to_owned());
+    outcome.unwrap_or_else(put_off).map_err(WorkerError::Failed)
+}
+
+/// What a worker says of a trial, if it was not put off.
+type Answer = Option<Result<Outcome, String>>;
+
+/// Starts a worker, and hears it out.
+fn ask(
+    launcher: &Launcher,
+    group: &Group,
+    lines: &mut dyn Write,
+    news: &mut dyn FnMut(News) -> io::Result<()>,
+    heard: &mut dyn FnMut(usize, Answer),
+) -> Result<(), WorkerError> {
     let mut child = Command::new(&launcher.program)
         .args(&launcher.arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let sent = send(&mut child, job);
-    let answer = listen(&mut child, lines, news);
-    if !matches!(answer, Ok(Some(_))) {
+    let sent = send(&mut child, group);
+    let has_said_all = listen(&mut child, group.trials(), lines, news, heard);
+    if !matches!(has_said_all, Ok(true)) {
         // It may still be at work for nobody.
         let _ = child.kill();
     }
@@ -118,42 +160,46 @@ pub fn hear_worker(
         let _ = stderr.take(4096).read_to_string(&mut said);
     }
     let status = child.wait()?;
-    match answer? {
-        Some(answer) => answer.map_err(WorkerError::Failed),
-        None => {
-            sent?;
-            let said = said.lines().last().map(|line| format!(": {line}")).unwrap_or_default();
-            Err(WorkerError::Silent { status: status.to_string(), said })
-        }
+    if has_said_all? {
+        return Ok(());
     }
+    sent?;
+    let said = said.lines().last().map(|line| format!(": {line}")).unwrap_or_default();
+    Err(WorkerError::Silent { status: status.to_string(), said })
 }
 
-fn send(child: &mut Child, job: &Job) -> io::Result<()> {
+fn send(child: &mut Child, group: &Group) -> io::Result<()> {
     let mut stdin = child.stdin.take().ok_or_else(|| io::Error::other("no standard input"))?;
-    serde_json::to_writer(&mut stdin, job)?;
+    serde_json::to_writer(&mut stdin, group)?;
     Ok(())
 }
 
-/// Reads frames until the outcome or the end.
+/// Reads frames until something was said of so many trials, or the end; whether it was.
 fn listen(
     child: &mut Child,
+    trials: usize,
     lines: &mut dyn Write,
     news: &mut dyn FnMut(News) -> io::Result<()>,
-) -> Result<Option<Result<Outcome, String>>, WorkerError> {
+    heard: &mut dyn FnMut(usize, Answer),
+) -> Result<bool, WorkerError> {
     let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
     let mut input = BufReader::new(stdout);
     let mut body = Vec::new();
     let mut told = |what| news(what).map_err(WorkerError::Lines);
-    while let Some(kind) = read_frame(&mut input, &mut body)? {
+    let mut answers = 0..trials;
+    while !answers.is_empty() {
+        let Some(kind) = read_frame(&mut input, &mut body)? else { return Ok(false) };
+        let mut hear = |answer| heard(answers.next().expect("there are some left"), answer);
         match kind {
             b'P' => told(News::Progress(serde_json::from_slice(&body).map_err(io::Error::other)?))?,
             b'S' => told(News::SoFar(serde_json::from_slice(&body).map_err(io::Error::other)?))?,
             b'L' => lines.write_all(&body).map_err(WorkerError::Lines)?,
-            b'O' => return Ok(Some(Ok(serde_json::from_slice(&body).map_err(io::Error::other)?))),
-            _ => return Ok(Some(Err(String::from_utf8_lossy(&body).into_owned()))),
+            b'O' => hear(Some(Ok(serde_json::from_slice(&body).map_err(io::Error::other)?))),
+            b'A' => hear(None),
+            _ => hear(Some(Err(String::from_utf8_lossy(&body).into_owned()))),
         }
     }
-    Ok(None)
+    Ok(true)
 }
 
 fn read_frame(input: &mut impl Read, body: &mut Vec<u8>) -> io::Result<Option<u8>> {
@@ -237,26 +283,47 @@ impl Audience for Parent {
     }
 }
 
-/// The worker's side: reads a job from standard input, runs it, answers on standard output.
+/// The worker's side: reads a group from standard input, runs it, answers on standard output.
 ///
 /// # Errors
 ///
 /// When the parent is not listening.
 pub fn work() -> io::Result<()> {
-    let job: Job = serde_json::from_reader(io::stdin().lock())?;
+    let group: Group = serde_json::from_reader(io::stdin().lock())?;
+    let job = &group.job;
     if job.follow && Reader::open_file(&job.trace).is_ok_and(|reader| reader.is_being_written()) {
         // Without that it is merely less polite.
         let _ = nice(NICE);
     }
     let mut parent =
         Parent { pace: job.so_far.then(Pace::new), began: Instant::now(), asked: Duration::ZERO };
-    let mut lines = BufWriter::with_capacity(PIECE, LineFrames(io::stdout()));
-    let answer = run_before(&job, &mut lines, &mut parent);
-    drop(lines);
+    let answers = match group.others[..] {
+        [] => {
+            let mut lines = BufWriter::with_capacity(PIECE, LineFrames(io::stdout()));
+            let outcome = run_before(job, &mut lines, &mut parent);
+            vec![outcome.map_or_else(Answered::Failed, |outcome| Answered::Outcome(Box::new(outcome)))]
+        }
+        _ => match together::replay(&group, &mut parent) {
+            Ok(answers) => answers,
+            Err(error) => return say_of_all(&group, &error),
+        },
+    };
     let mut out = io::stdout().lock();
-    match answer {
-        Ok(outcome) => write_frame(&mut out, b'O', &serde_json::to_vec(&outcome)?)?,
-        Err(error) => write_frame(&mut out, b'E', error.to_string().as_bytes())?,
+    for answer in answers {
+        match answer {
+            Answered::Outcome(outcome) => write_frame(&mut out, b'O', &serde_json::to_vec(&outcome)?)?,
+            Answered::Failed(error) => write_frame(&mut out, b'E', error.to_string().as_bytes())?,
+            Answered::PutOff => write_frame(&mut out, b'A', &[])?,
+        }
+    }
+    out.flush()
+}
+
+/// Nothing came of any trial, for the same reason.
+fn say_of_all(group: &Group, error: &RunError) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for _ in 0..group.trials() {
+        write_frame(&mut out, b'E', error.to_string().as_bytes())?;
     }
     out.flush()
 }

@@ -2,7 +2,11 @@
 
 use super::formats::rows;
 use super::run::{answer, folder, imported, malloscope, said, trace};
+use malloscope_replayer::sweep::Sweep;
+use malloscope_replayer::trial::Trial;
+use malloscope_replayer::worker::Launcher;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -187,4 +191,48 @@ fn a_page_for_a_browser_has_the_numbers_of_the_table_and_needs_nothing_else() {
     let hostile = imported("<b>&\"x\"", "0 malloc 1 100\n");
     let page = answer(["compare", "--top-pad", "0", "--format", "html", &hostile]);
     assert!(!page.contains("<b>") && page.contains("&lt;b&gt;&amp;&quot;x&quot;"), "{page}");
+}
+
+#[test]
+fn however_many_runs_are_made_side_by_side_the_comparison_is_the_same() {
+    let compare = |side_by_side: &str| {
+        let options = ["--top-pad=0,64K,1M", "--tcache-count=0,7", "--jobs=2", "--format=differences"];
+        answer(["compare", "--side-by-side", side_by_side].iter().chain(&options).chain(&[trace()]))
+    };
+    let alone = compare("1");
+    for side_by_side in ["2", "3", "8"] {
+        assert_eq!(compare(side_by_side), alone);
+    }
+}
+
+/// Workers that are killed if they are asked for several trials, or for a top pad of 12288 bytes.
+fn weak_workers(asked: &Path) -> Launcher {
+    let script = r#"job=$(cat); echo "$job" >>"$1"
+        case $job in *'"others":[]'*) ;; *) kill -9 $$ ;; esac
+        case $job in *'["top_pad",12288]'*) kill -9 $$ ;; esac
+        printf %s "$job" | exec "$0" work-for-malloscope"#;
+    let [shell, script] = ["sh", script].map(OsString::from);
+    let arguments = vec!["-c".into(), script, env!("CARGO_BIN_EXE_malloscope").into(), asked.into()];
+    Launcher { program: shell.into(), arguments }
+}
+
+#[test]
+fn a_run_that_ends_its_process_takes_no_other_with_it() {
+    let asked = folder().join("asked");
+    let launcher = weak_workers(&asked);
+    let sweep = Sweep {
+        launcher: &launcher,
+        trace: Path::new(trace()),
+        range: None,
+        workers: Some(1),
+        side_by_side: Some(4),
+        kept: None,
+    };
+    let trial = |pad: u64| Trial { settings: vec![("top_pad".to_owned(), pad)], ..Trial::default() };
+    let sound = [0, 4096, 8192].map(trial);
+    let outcomes = sweep.run(&sound, &|_| {}).unwrap();
+    assert_eq!(outcomes.iter().map(|outcome| outcome.trial.clone()).collect::<Vec<_>>(), sound);
+    assert_eq!(fs::read_to_string(&asked).unwrap().lines().count(), 4, "all at once, and each by itself");
+    let error = sweep.run(&[0, 12288].map(trial), &|_| {}).unwrap_err().to_string();
+    assert!(error.contains("ended without a result"), "{error}");
 }

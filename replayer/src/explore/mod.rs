@@ -25,7 +25,7 @@ mod tests;
 
 use crate::engine::{Answer, Engine, Held};
 use crate::report::units;
-use crate::run::{Fork, Lineage, Progress, beginning, simulated, standing_machine, twin};
+use crate::run::{Fork, Lineage, Progress, beginning, simulated, standing_machine};
 use crate::standing::{self, Unusable};
 use crate::trial::{BadTrial, MemoryKind, Trial, WordWidth};
 use crate::trims::Trimmer;
@@ -446,7 +446,7 @@ const BETWEEN_LOOKS: u32 = 1 << 14;
 /// Opens a trace, and makes the calls of its parents.
 fn begin(trace: &Path, trial: &Trial) -> Result<Beginning, ExploreError> {
     let mut line = Lineage::open(trace, false)?;
-    let (header, source, total, _) = line.traces.pop().expect("a lineage has at least the trace itself");
+    let (header, source, total, _) = line.take_youngest(trace);
     let eldest = &line.eldest;
     let release = trial.release(eldest)?;
     let (tunables, _) = trial.tunables(eldest)?;
@@ -460,10 +460,6 @@ fn begin(trace: &Path, trial: &Trial) -> Result<Beginning, ExploreError> {
             let initial_break = machine.program_break();
             (machine, initial_break)
         }
-    };
-    let source = match twin(eldest, &line.traces) {
-        Some(twin) => source.ordered(trace, twin, eldest.header.heap.initial_break),
-        None => source,
     };
     let heap = beginning(machine, Ear::default(), release, &tunables, eldest)?;
     let mut engine = Engine::new(heap, trial.touch, header.heap.placements);

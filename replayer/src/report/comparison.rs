@@ -159,13 +159,15 @@ pub(super) fn sections(comparison: &Comparison) -> Vec<Section> {
 fn memory(comparison: &Comparison) -> Option<String> {
     let greatest = comparison.runs.iter().map(|run| run.outcome.cost.greatest_memory).max()?;
     let workers = comparison.workers as u64;
+    let several = |number: u64, one: &str, more: &str| match number {
+        1 => format!("1 {one}"),
+        _ => format!("{} {more}", count(number)),
+    };
     (greatest > 0 && workers > 0).then(|| {
         format!(
-            "{} at a time, each in a process of its own, which took {} at most: {} for all",
-            match workers {
-                1 => "1 run".to_owned(),
-                _ => format!("{} runs", count(workers)),
-            },
+            "{} at a time in each of {}, which took {} at most: {} for all",
+            several(comparison.side_by_side as u64, "run", "runs"),
+            several(workers, "process", "processes"),
             bytes(greatest),
             bytes(greatest * workers)
         )

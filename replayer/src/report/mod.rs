@@ -163,8 +163,10 @@ pub struct Comparison {
     pub trace: TraceInfo,
     /// What each run is called, and what came of it.
     pub runs: Vec<Run>,
-    /// Runs that were made at one time.
+    /// Processes that made them at one time.
     pub workers: usize,
+    /// Runs that a process made side by side, at most.
+    pub side_by_side: usize,
 }
 
 /// A run with a name.
