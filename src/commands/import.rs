@@ -39,6 +39,10 @@ enum Source {
     Mtrace,
     /// The records of glibc-malloc-trace-utils, 64 bytes each
     MallocTrace,
+    /// What heaptrack writes, packed or not; that of `heaptrack --raw` says more
+    Heaptrack,
+    /// What ltrace(1) writes, best with -f -ttt
+    Ltrace,
 }
 
 impl Source {
@@ -49,6 +53,8 @@ impl Source {
             Source::Aosp => Some(Format::Aosp),
             Source::Mtrace => Some(Format::Mtrace),
             Source::MallocTrace => Some(Format::MallocTrace),
+            Source::Heaptrack => Some(Format::Heaptrack),
+            Source::Ltrace => Some(Format::Ltrace),
         }
     }
 }

@@ -5,6 +5,8 @@
 //! | `aosp.rs` | Android's `memory_replay` | yes, and their ends | if they are there | |
 //! | `mtrace.rs` | `mtrace(3)` of glibc | no | no | alignments; what `calloc` was asked for |
 //! | `malloc_trace.rs` | glibc-malloc-trace-utils, glibc's branch `dj/malloc` | yes | no | ends of threads |
+//! | `heaptrack.rs` | heaptrack, raw or interpreted | no | every 10 ms | alignments; `calloc`; `realloc`; `memalign`; interpreted, which allocation ends |
+//! | `ltrace.rs` | ltrace(1) | with `-f` | with `-ttt` | what `posix_memalign` returned; calls that libraries make |
 //!
 //! None of them says where glibc put a chunk, or it was another malloc: the addresses only tell which
 //! allocation is given back. A trace of them has none of its own, and no fidelity.
@@ -14,7 +16,9 @@
 
 mod addresses;
 mod aosp;
+mod heaptrack;
 mod lines;
+mod ltrace;
 mod malloc_trace;
 mod mtrace;
 mod threads;
@@ -40,6 +44,10 @@ pub enum Format {
     Mtrace,
     /// The records of glibc-malloc-trace-utils, 64 bytes each.
     MallocTrace,
+    /// What heaptrack writes, packed or not.
+    Heaptrack,
+    /// The text of ltrace(1).
+    Ltrace,
 }
 
 /// Why another tool's file could not become a trace.
@@ -80,6 +88,8 @@ impl Format {
             Format::Aosp => "aosp",
             Format::Mtrace => "mtrace",
             Format::MallocTrace => "malloc-trace",
+            Format::Heaptrack => "heaptrack",
+            Format::Ltrace => "ltrace",
         }
     }
 
@@ -92,6 +102,20 @@ impl Format {
                 "Aligned allocations and those of calloc are taken for malloc's: mtrace(3) writes the same of them.",
             ],
             Format::MallocTrace => &["No thread ends before the trace does: its ends are not written down."],
+            Format::Heaptrack => &[
+                "All calls are taken for one thread's: heaptrack does not say whose they were.",
+                "Every request is taken for malloc's, and realloc for free and malloc: heaptrack writes the same of them.",
+                "If heaptrack has interpreted the file, the oldest of equal allocations is taken to be the one that is freed: \
+                 only what `heaptrack --raw` writes says which.",
+                "Allocations of memalign, valloc and pvalloc are missing: heaptrack does not see them.",
+                "Its stacks are left out.",
+            ],
+            Format::Ltrace => &[
+                "Calls that libraries make are there only if ltrace was asked for them (-e '@*').",
+                "What posix_memalign returned is not written down: it lives to the end here, and its free is taken for one of \
+                 something from before.",
+                "Every process that ltrace followed is taken for a thread of one.",
+            ],
         }
     }
 
@@ -115,6 +139,8 @@ impl Format {
             Format::Aosp => aosp::import(file, trace),
             Format::Mtrace => mtrace::import(file, trace),
             Format::MallocTrace => malloc_trace::import(file, trace),
+            Format::Heaptrack => heaptrack::import(file, trace),
+            Format::Ltrace => ltrace::import(file, trace),
         }
     }
 }
