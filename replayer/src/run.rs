@@ -39,7 +39,7 @@ use malloscope_allocator::release::Release;
 use malloscope_allocator::tunables::Tunables;
 use malloscope_traces::header::{Clock, Origin};
 use malloscope_traces::snapshot::Snapshot;
-use malloscope_traces::untouched::Untouched;
+use malloscope_traces::untouched::Spared;
 use malloscope_traces::{Call, Error as TraceError, Header, Reader, Record, Slot, Stack, Thread};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -593,7 +593,7 @@ impl<M: Machine> Replay for Begun<'_, M> {
         });
     }
 
-    fn spare(&mut self, untouched: Option<Arc<Untouched>>) {
+    fn spare(&mut self, untouched: Option<Arc<Spared>>) {
         self.run.engine.spare(untouched);
     }
 

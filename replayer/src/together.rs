@@ -13,7 +13,7 @@ use crate::own;
 use crate::run::{Audience, Job, Lineage, Progress, RunError, begin};
 use crate::source::{Batch, Source};
 use crate::trial::{MemoryKind, Trial};
-use malloscope_traces::untouched::Untouched;
+use malloscope_traces::untouched::Spared;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ pub(crate) trait Replay {
     fn fork(&mut self);
 
     /// This memory was seen not to be touched.
-    fn spare(&mut self, untouched: Option<Arc<Untouched>>);
+    fn spare(&mut self, untouched: Option<Arc<Spared>>);
 
     /// Makes the calls of a batch; whether more are wanted.
     fn replay(&mut self, batch: &Batch) -> Result<bool, RunError>;
