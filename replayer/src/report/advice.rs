@@ -214,6 +214,13 @@ impl Advice<'_> {
                 "{at_worst} what chunks take beyond what was asked for, by their heads and by rounding: {}.",
                 bytes(worst.held.saturating_sub(worst.live))
             ),
+            Class::None if facts.live_peak > facts.resident_peak => format!(
+                "Not a problem of malloc’s: more lived at once, {}, than was ever resident, {}, as parts of it are never written \
+                 to; and the kernel’s work for malloc takes {}.",
+                bytes(facts.live_peak),
+                bytes(facts.resident_peak),
+                self.kernel_share()
+            ),
             Class::None => format!(
                 "Not a problem of malloc’s: the most that lived at any time, {}, is {} of the most that was resident, {}; and \
                  the kernel’s work for malloc takes {}.",
@@ -252,7 +259,11 @@ impl Advice<'_> {
 
     fn recommendation(&self) -> Section {
         let mut lines = Vec::new();
-        let title = format!("What to set, for {}", self.goal.name());
+        let what = match self.facts.classes()[..] {
+            [Class::None] => "What can be won all the same",
+            _ => "What to set",
+        };
+        let title = format!("{what}, for {}", self.goal.name());
         let Some(chosen) = self.chosen() else {
             lines.push(Line::Text(format!(
                 "Nothing: of {} settings that were tried, none makes it better by more than real runs differ anyway.",
@@ -444,10 +455,13 @@ impl Advice<'_> {
         {
             let again = run.outcome.measured.faults.saturating_sub(self.base().measured.faults);
             lines.push(Line::Text(format!(
-                "malloc_trim(0) after record {} would give back {}; {} page faults follow from it",
+                "malloc_trim(0) after record {} would give back {}; {} from it",
                 count(trim.record),
                 bytes(trim.returned),
-                count(again)
+                match again {
+                    1 => "one page fault follows".to_owned(),
+                    _ => format!("{} page faults follow", count(again)),
+                }
             )));
         }
         let mut table =
@@ -503,7 +517,10 @@ impl Advice<'_> {
             let with = rest.first().map(|with| format!("; with it {}", with.said())).unwrap_or_default();
             let but = match base.spared {
                 0 => String::new(),
-                spared => format!(", but for {} that nobody had touched when it ended", bytes(spared)),
+                spared => format!(
+                    ", but for {} that nobody had touched at the end or before they went",
+                    bytes(spared)
+                ),
             };
             words.push(format!(
                 "It is assumed that the program writes to every page it asks for{but}. From writing nothing to writing \
