@@ -452,6 +452,7 @@ impl Advice<'_> {
         let trimmed = self.runs.iter().find(|run| run.outcome.trims.calls == 1);
         if let Some(run) = trimmed
             && let Some(trim) = run.outcome.trims.first.first()
+            && trim.returned > 0
         {
             let again = run.outcome.measured.faults.saturating_sub(self.base().measured.faults);
             lines.push(Line::Text(format!(
