@@ -37,6 +37,7 @@ use walk::Met;
 pub use walk::Unsound;
 
 use crate::attach::target::Target;
+use crate::program::number;
 use crate::stopped::code::Code;
 use crate::stopped::{Stopped, Trouble};
 
@@ -370,19 +371,29 @@ impl Chunks<'_> {
             let end = range.end.min(start + window);
             window = WIDEST_WINDOW.min(4 * window);
             self.copy.load(self.memory, Range { start, end }, present)?;
+            let mut makes_sense = true;
+            // In one piece: there are millions of chunks, and the process stands still.
+            let piece = self.copy.bytes(Range { start, end }).unwrap_or_default();
             while chunk + LINKS <= end {
                 if chunk == top {
                     return Ok(());
                 }
-                let size = self.copy.word(chunk + 8).unwrap_or(0) & !7;
-                if size < 2 * find::HEADER || !size.is_multiple_of(find::HEADER) || size > range.end - chunk {
-                    let rest = Range { start: end, ..range };
-                    return self.copy.load(self.memory, rest, present);
+                let head = usize::try_from(chunk + 8 - start).unwrap_or_default();
+                let size = number::<8>(piece, head) & !7;
+                makes_sense = size >= 2 * find::HEADER
+                    && size.is_multiple_of(find::HEADER)
+                    && size <= range.end - chunk;
+                if !makes_sense {
+                    break;
                 }
                 chunk += size;
                 if size > LONG {
                     window = WINDOW;
                 }
+            }
+            if !makes_sense {
+                let rest = Range { start: end, ..range };
+                return self.copy.load(self.memory, rest, present);
             }
             if end == range.end && chunk < end {
                 break;
