@@ -11,6 +11,7 @@ mod names;
 mod output;
 mod page;
 mod parquet;
+mod process_malloc;
 mod progress;
 mod stacks;
 mod sweeping;
@@ -37,6 +38,7 @@ enum Command {
     Verify(commands::verify::Args),
     Compare(commands::compare::Args),
     Prove(commands::prove::Args),
+    Rerun(commands::rerun::Args),
     Check(commands::check::Args),
     Advise(commands::advise::Args),
     Upgrade(commands::upgrade::Args),
@@ -62,6 +64,9 @@ enum Command {
     /// Run one replay for another malloscope process
     #[command(name = commands::WORK, hide = true)]
     Work,
+    /// Make calls to another malloc for another malloscope process
+    #[command(name = commands::rerun::RERUN, hide = true)]
+    CallMalloc,
     /// Leave a process if the recorder that is attached to it is killed
     #[command(name = commands::GUARD, hide = true)]
     Guard {
@@ -85,6 +90,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => commands::compare::run(args),
         Command::Check(args) => commands::check::run(args),
         Command::Prove(args) => commands::prove::run(args),
+        Command::Rerun(args) => commands::rerun::run(args),
         Command::Advise(args) => commands::advise::run(args),
         Command::Flame(args) => commands::flame::run(args),
         Command::Sites(args) => commands::sites::run(args),
@@ -109,6 +115,7 @@ fn main() -> ExitCode {
         Command::Guard { pid, recorder } => malloscope_recorder::attach::guard::stand(pid, recorder)
             .map(|()| ExitCode::SUCCESS)
             .map_err(Into::into),
+        Command::CallMalloc => commands::rerun::work().map(|()| ExitCode::SUCCESS),
         Command::Work => malloscope_replayer::worker::work().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     match outcome {

@@ -40,6 +40,7 @@ const UNSAFE: &[&str] = &[
     "recorder/src/spawn.rs",
     "recorder/src/stopped/requests.rs",
     "recorder/wire/src/clock.rs",
+    "src/process_malloc.rs",
 ];
 
 fn root() -> &'static Path {

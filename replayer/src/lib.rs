@@ -31,6 +31,7 @@ pub mod range;
 pub mod recognition;
 pub mod regime;
 pub mod report;
+pub mod rerun;
 pub mod run;
 pub mod selection;
 pub mod served;

@@ -3,7 +3,10 @@
 
 use malloscope_allocator::address::Address;
 use malloscope_allocator::memory::process::Process;
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Has the kernel find all pages of the files that this process runs from. Where it cannot, they are found one by
 /// one as ever.
@@ -27,6 +30,44 @@ pub(crate) fn memory() -> u64 {
 /// The memory that the system could give to whoever asks for it, in bytes (proc(5): `MemAvailable`), if it says so.
 pub(crate) fn available_memory() -> Option<u64> {
     bytes_of("/proc/meminfo", "MemAvailable:")
+}
+
+/// What counts as the most memory that this process ever had begins anew (proc(5): `clear_refs`). Where the system
+/// does not do that, it goes on counting what was before.
+pub(crate) fn forget_greatest_memory() {
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// What this process has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Usage {
+    /// Minor faults.
+    pub(crate) faults: u64,
+    /// The processor's seconds, the program's and the system's.
+    pub(crate) processor: f64,
+}
+
+/// What this process has used so far (proc(5): `stat`); nothing, if the system does not say.
+pub(crate) fn usage() -> Usage {
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The program's name is in brackets, and may have spaces in it.
+    let fields: Vec<&str> =
+        text.rsplit_once(") ").map_or_else(Vec::new, |(_, fields)| fields.split(' ').collect());
+    // The third field of proc(5) is the first behind the name.
+    let field =
+        |number: usize| fields.get(number - 3).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    let ticks = Duration::from_millis((field(14) + field(15)).saturating_mul(1000 / TICKS_A_SECOND));
+    Usage { faults: field(10), processor: ticks.as_secs_f64() }
+}
+
+/// `USER_HZ` of every architecture that Linux has for servers.
+const TICKS_A_SECOND: u64 = 100;
+
+/// The directories of the files that this process runs from.
+pub(crate) fn library_directories() -> BTreeSet<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let files = maps.lines().filter_map(|line| Path::new(&line[line.find('/')?..]).parent());
+    files.map(Path::to_owned).collect()
 }
 
 /// A number of bytes that a file of proc(5) says in kilobytes, on the line that begins like this.

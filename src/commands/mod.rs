@@ -19,6 +19,7 @@ pub mod profile;
 pub mod prove;
 pub mod record;
 pub mod replay;
+pub mod rerun;
 pub mod sites;
 pub mod snapshot;
 pub mod storms;

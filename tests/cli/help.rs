@@ -4,13 +4,14 @@ use super::run::{answer, malloscope, said};
 use std::path::Path;
 
 /// All of them.
-pub const SUBCOMMANDS: [&str; 28] = [
+pub const SUBCOMMANDS: [&str; 29] = [
     "profile",
     "record",
     "replay",
     "verify",
     "compare",
     "prove",
+    "rerun",
     "check",
     "advise",
     "upgrade",

@@ -16,6 +16,7 @@ mod help;
 mod import;
 mod prove;
 mod questions;
+mod rerun;
 mod run;
 mod sites;
 mod symbolize;

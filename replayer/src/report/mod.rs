@@ -20,6 +20,7 @@ pub mod markdown;
 pub mod pins;
 pub mod proof;
 pub mod readings;
+pub mod rerun;
 mod single;
 pub mod sites;
 pub mod snapshot;
