@@ -72,7 +72,7 @@ pub enum TouchArg {
     None,
     /// The first word
     First,
-    /// A word in every page, but for what was seen to be untouched when the program ended
+    /// A word in every page, but for what was seen to be untouched
     Pages,
     /// Every byte
     All,
