@@ -49,6 +49,9 @@ static FREEING: Allowance = Allowance { share: 6, grace: 1 << 23, taken: AtomicU
 const TAKES: u64 = 3000;
 const PAGES: usize = 200;
 
+/// How much is looked at of what is larger: that takes part of a millisecond.
+const MOST: usize = 1 << 30;
+
 /// How many pages the kernel is asked about at once, and how many parts are told of, at most.
 const AT_ONCE: usize = 512;
 const PARTS: usize = 64;
@@ -112,8 +115,9 @@ fn is_top(chunk: usize) -> bool {
     const LARGEST: usize = 1 << 40;
     let size = real::program_break().wrapping_sub(chunk);
     let is_chunk = chunk != 0 && chunk.is_multiple_of(BEFORE) && (2 * BEFORE..LARGEST).contains(&size);
-    // SAFETY: where a page can be read, a word of it that is aligned can be.
-    is_chunk && system::can_be_read(chunk & !(PAGE - 1)) && unsafe { word(chunk + 8) } & !FLAGS == size
+    // Another thread may give that memory back at any moment: the kernel looks, as it need not fear that.
+    let head = size | PREV_INUSE;
+    is_chunk && system::holds(chunk + 8, head as u32) && system::holds(chunk + 12, (head >> 32) as u32)
 }
 
 /// # Safety
@@ -189,7 +193,8 @@ pub unsafe fn look(payload: *mut c_void) -> Option<Before> {
     let is_at_top = !is_mapped && next == top;
     let end = if is_at_top { program_break } else { next };
     let start = if is_mapped || is_at_top { start } else { chunk };
-    let (start, end) = (start & !(PAGE - 1), end & !(PAGE - 1));
+    let start = start & !(PAGE - 1);
+    let end = (end & !(PAGE - 1)).min(start.saturating_add(MOST));
     let allowance = if is_mapped || is_at_top { &GIVING_BACK } else { &FREEING };
     if !allowance.takes(end.saturating_sub(start) / PAGE, process.began.load(Ordering::Relaxed)) {
         return None;

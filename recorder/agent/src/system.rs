@@ -232,6 +232,17 @@ pub fn sleep_while(word: &AtomicU32, expected: u32, milliseconds: i64) {
     let _ = unsafe { call(libc::SYS_futex, arguments) };
 }
 
+/// Whether this is what lies there; not so where nothing can be read. The kernel compares, and would let us sleep for no
+/// time if it were.
+pub fn holds(at: usize, expected: u32) -> bool {
+    let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let operation = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;
+    let arguments = [at, operation, expected as usize, &raw const none as usize, 0, 0];
+    // SAFETY: the kernel reads the limit, and the word if it can.
+    let refused = unsafe { call(libc::SYS_futex, arguments) };
+    refused == Err(Refused(libc::ETIMEDOUT))
+}
+
 /// Wakes who sleeps on `word`.
 pub fn wake(word: &AtomicU32) {
     let arguments = [word.as_ptr() as usize, libc::FUTEX_WAKE as usize, 1, 0, 0, 0];
