@@ -41,7 +41,12 @@ fn proved(trace: &Path, arguments: &[&str], within: &str) -> Value {
 }
 
 fn proved_of(program: &Path, trace: &Path, arguments: &[&str], within: &str) -> Value {
-    let mut command = malloscope(["prove", "--format", "json", "--within", within]);
+    proved_by("1", program, trace, arguments, within)
+}
+
+/// The same, by so many runs under each setting.
+fn proved_by(times: &str, program: &Path, trace: &Path, arguments: &[&str], within: &str) -> Value {
+    let mut command = malloscope(["prove", "--format", "json", "--times", times, "--within", within]);
     command.arg(trace);
     for setting in SETTINGS {
         command.args(["--set", setting]);
@@ -72,7 +77,8 @@ fn what_is_predicted_of_a_program_comes_true_under_every_setting() {
 
 #[test]
 fn so_it_does_of_threads_that_run_one_after_another() {
-    let proof = proved(&recorded("moves3.mscope", &["3"]), &["3"], "1");
+    // Now and then the kernel happens to put the memory of an arena where one of its ends need not be cut off (`munmap`).
+    let proof = proved_by("2", moves(), &recorded("moves3.mscope", &["3"]), &["3"], "1");
     let arenas = &proof["settings"][0]["actual"][0];
     assert!(arenas["mprotect"].as_u64().unwrap() > 10, "{arenas}");
     let one = &proof["settings"][8]["actual"][0];
