@@ -138,8 +138,13 @@ impl Process {
 pub fn counted(pid: u32) -> Option<Reading> {
     let status = target::told(pid, "status");
     let kilobytes = |name: &str| {
-        let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        Some(value.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.saturating_mul(1 << 10))
+        Some(
+            target::value_in(&status, name)?
+                .strip_suffix(" kB")?
+                .parse::<u64>()
+                .ok()?
+                .saturating_mul(1 << 10),
+        )
     };
     let stat = target::told(pid, "stat");
     // The fields follow the name, which is in parentheses and may hold any character: the state is the third.

@@ -8,6 +8,7 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use malloscope_wire::PAGE;
+use malloscope_wire::process::Process;
 use malloscope_wire::slot::Kind;
 
 use crate::arrival::{self, Here};
@@ -92,12 +93,27 @@ pub fn expect_top_in(libc: &Object) {
     }
 }
 
-/// The program break was moved: looks for the top, if it is not where we think.
+/// This process's entry, if it may ask the kernel about its pages.
+fn may_look() -> Option<&'static Process> {
+    let Here { process, .. } = arrival::already_here()?;
+    (process.may_look.load(Ordering::Relaxed) != 0 && !filters::were_set()).then_some(process)
+}
+
+/// Where we think that the top of the main heap begins; 0 if we do not know.
+#[inline(always)]
+fn top() -> usize {
+    // SAFETY: our own word, or one of libc's data.
+    unsafe { &*TOP.load(Ordering::Relaxed) }.load(Ordering::Relaxed)
+}
+
+/// The program break was moved: looks for the top, if it is not where we think. Not for ever: libc keeps it in one place.
 #[cold]
 pub fn find_top() {
-    // SAFETY: our own word, or one of libc's data.
-    let known = unsafe { &*TOP.load(Ordering::Relaxed) };
-    if is_top(known.load(Ordering::Relaxed)) || TRIED.fetch_add(1, Ordering::Relaxed) >= TRIES {
+    if TRIED.load(Ordering::Relaxed) >= TRIES || may_look().is_none() {
+        return;
+    }
+    TRIED.fetch_add(1, Ordering::Relaxed);
+    if is_top(top()) {
         return;
     }
     let [start, end] = DATA.each_ref().map(|word| word.load(Ordering::Relaxed));
@@ -141,9 +157,7 @@ pub unsafe fn is_near(payload: *mut c_void) -> bool {
     let chunk = payload as usize - BEFORE;
     // SAFETY: a payload has its chunk's head before it.
     let head = unsafe { word(chunk + 8) };
-    // SAFETY: our own word, or one of libc's data.
-    let top = unsafe { &*TOP.load(Ordering::Relaxed) }.load(Ordering::Relaxed);
-    let is_next_to_top = chunk.wrapping_add(head & !FLAGS) == top;
+    let is_next_to_top = chunk.wrapping_add(head & !FLAGS) == top();
     head & IS_MMAPPED != 0
         || head >= LARGE && head & NON_MAIN_ARENA == 0
         || is_next_to_top && real::program_break().wrapping_sub(chunk) > UNTRIMMED.load(Ordering::Relaxed)
@@ -173,27 +187,20 @@ impl Before {
 ///
 /// As `free`.
 pub unsafe fn look(payload: *mut c_void) -> Option<Before> {
-    let Here { process, .. } = arrival::already_here()?;
-    if process.may_look.load(Ordering::Relaxed) == 0 || filters::were_set() {
-        return None;
-    }
+    let process = may_look()?;
     let chunk = payload as usize - BEFORE;
     // SAFETY: a payload has its chunk's head before it.
     let head = unsafe { word(chunk + 8) };
-    let size = head & !FLAGS;
-    // Of a chunk with a mapping of its own, what the mapping has before it.
+    let next = chunk.wrapping_add(head & !FLAGS);
     let is_mapped = head & IS_MMAPPED != 0;
-    // SAFETY: where the chunk before is free, its size is there.
-    let before = if is_mapped || head & PREV_INUSE == 0 { unsafe { word(chunk) } } else { 0 };
-    let start = chunk.wrapping_sub(before);
+    let is_at_top = !is_mapped && next == top();
+    // What the mapping has before a chunk of its own, and the free chunk that will be one with the top.
+    let is_joined = is_mapped || is_at_top && head & PREV_INUSE == 0;
+    // SAFETY: of both, the size lies there.
+    let before = if is_joined { unsafe { word(chunk) } } else { 0 };
     let program_break = real::program_break();
-    // SAFETY: our own word, or one of libc's data.
-    let top = unsafe { &*TOP.load(Ordering::Relaxed) }.load(Ordering::Relaxed);
-    let next = chunk.wrapping_add(size);
-    let is_at_top = !is_mapped && next == top;
     let end = if is_at_top { program_break } else { next };
-    let start = if is_mapped || is_at_top { start } else { chunk };
-    let start = start & !(PAGE - 1);
+    let start = chunk.wrapping_sub(before) & !(PAGE - 1);
     let end = (end & !(PAGE - 1)).min(start.saturating_add(MOST));
     let allowance = if is_mapped || is_at_top { &GIVING_BACK } else { &FREEING };
     if !allowance.takes(end.saturating_sub(start) / PAGE, process.began.load(Ordering::Relaxed)) {

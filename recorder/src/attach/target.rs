@@ -121,9 +121,12 @@ pub fn status(pid: u32, name: &str) -> Option<String> {
 
 /// What a line of this file, which is like `status`, says under this name.
 pub fn status_in(pid: u32, file: &str, name: &str) -> Option<String> {
-    let status = told(pid, file);
-    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.map(|value| value.trim().to_owned())
+    value_in(&told(pid, file), name).map(str::to_owned)
+}
+
+/// What a line of a text that is like `status` says under this name.
+pub fn value_in<'t>(status: &'t str, name: &str) -> Option<&'t str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 /// When a process began, in the kernel's ticks since the machine did.

@@ -76,7 +76,8 @@ impl Look {
 /// Whether a process may ask the kernel of its own pages: it has no filter of system calls that it may die of, and
 /// nothing in swap, of which it would be told that it is not there.
 pub fn may_look(pid: u32) -> bool {
-    let is = |name: &str, value: &str| target::status(pid, name).is_some_and(|said| said == value);
+    let status = target::told(pid, "status");
+    let is = |name: &str, value: &str| target::value_in(&status, name) == Some(value);
     is("Seccomp", "0") && is("VmSwap", "0 kB")
 }
 
