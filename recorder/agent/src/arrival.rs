@@ -243,6 +243,7 @@ fn describe(process: &Process, copied: bool, verdict: Verdict) {
     process.pid.store(pid, Ordering::Relaxed);
     process.parent.store(parent, Ordering::Relaxed);
     process.began.store(clock::now(), Ordering::Relaxed);
+    giving_back::begin();
     process.program_break.store(calls::program_break() as u64, Ordering::Relaxed);
     process.lost.store(0, Ordering::Relaxed);
     process.leaving.store(Leaving::Not as u32, Ordering::Relaxed);

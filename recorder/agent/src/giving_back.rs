@@ -14,7 +14,7 @@ use malloscope_wire::slot::Kind;
 use crate::arrival::{self, Here};
 use crate::lane::Lane;
 use crate::objects::Object;
-use crate::{clock, filters, real, system};
+use crate::{attachment, clock, filters, real, system};
 
 /// Bits of the word before a payload.
 const PREV_INUSE: usize = 1;
@@ -31,19 +31,26 @@ const TRIMMED: usize = 64 << 10;
 /// So large a chunk is looked at wherever it is.
 const LARGE: usize = 0x2000;
 
-/// Looking may take a share of the time since the process began, and what it takes before that comes to anything, in
-/// ticks.
+/// How much of the time looking may take.
+#[derive(Clone, Copy)]
 struct Allowance {
     /// One part in two to this power.
     share: u32,
+    /// So many ticks of it are there from the beginning.
     grace: u64,
-    /// How long we have looked, in ticks.
+    /// What was not used is kept, but no more than so many ticks: who has waited for long is not slowed down for long.
+    most: u64,
+}
+
+/// Looking of one kind: what it may take, and has taken, in ticks.
+struct Looking {
+    launched: Allowance,
+    attached: Allowance,
     taken: AtomicU64,
 }
 
-/// For what is given back to the kernel, which takes more time by itself, and for what is only freed.
-static GIVING_BACK: Allowance = Allowance { share: 3, grace: 1 << 24, taken: AtomicU64::new(0) };
-static FREEING: Allowance = Allowance { share: 6, grace: 1 << 23, taken: AtomicU64::new(0) };
+static GIVING_BACK: Looking = Looking::at_given_back();
+static FREEING: Looking = Looking::at_freed();
 
 /// What a look takes, and how many pages of it take as much again, in ticks: about a microsecond. Not measured each
 /// time, so that what is seen of a program does not depend on who else had the processor.
@@ -73,15 +80,42 @@ static TRIED: AtomicU32 = AtomicU32::new(0);
 /// So much was free at the top, and not trimmed.
 static UNTRIMMED: AtomicUsize = AtomicUsize::new(TRIMMED - 1);
 
-impl Allowance {
-    /// Whether so many pages may be looked at now, by a process that began then.
-    fn takes(&self, pages: usize, began: u64) -> bool {
-        let allowed = clock::now().saturating_sub(began).unbounded_shr(self.share) + self.grace;
-        let may = self.taken.load(Ordering::Relaxed) < allowed;
+impl Looking {
+    /// At what is given back to the kernel, which takes more time by itself.
+    const fn at_given_back() -> Looking {
+        Looking {
+            launched: Allowance { share: 3, grace: 1 << 24, most: 1 << 28 },
+            attached: Allowance { share: 6, grace: 1 << 20, most: 1 << 20 },
+            taken: AtomicU64::new(0),
+        }
+    }
+
+    /// At what is only freed.
+    const fn at_freed() -> Looking {
+        Looking {
+            launched: Allowance { share: 6, grace: 1 << 23, most: 1 << 28 },
+            attached: Allowance { share: 8, grace: 1 << 20, most: 1 << 20 },
+            taken: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether so many pages may be looked at now, by a process that began so many ticks ago.
+    fn takes(&self, pages: usize, passed: u64, is_attached: bool) -> bool {
+        let Allowance { share, grace, most } = if is_attached { self.attached } else { self.launched };
+        let allowed = (passed >> share) + grace;
+        let taken = self.taken.fetch_max(allowed.saturating_sub(most), Ordering::Relaxed);
+        let may = taken < allowed;
         if may {
             self.taken.fetch_add(TAKES + TAKES * (pages / PAGES) as u64, Ordering::Relaxed);
         }
         may
+    }
+}
+
+/// A process begins: what another looked at, that it is a copy of, is not its own.
+pub fn begin() {
+    for looking in [&GIVING_BACK, &FREEING] {
+        looking.taken.store(0, Ordering::Relaxed);
     }
 }
 
@@ -160,7 +194,13 @@ pub unsafe fn is_near(payload: *mut c_void) -> bool {
     let is_next_to_top = chunk.wrapping_add(head & !FLAGS) == top();
     head & IS_MMAPPED != 0
         || head >= LARGE && head & NON_MAIN_ARENA == 0
-        || is_next_to_top && real::program_break().wrapping_sub(chunk) > UNTRIMMED.load(Ordering::Relaxed)
+        || is_next_to_top && may_be_trimmed(chunk)
+}
+
+/// Whether glibc may trim what is free at the top when all from this chunk on is.
+#[inline(always)]
+fn may_be_trimmed(chunk: usize) -> bool {
+    real::program_break().wrapping_sub(chunk) > UNTRIMMED.load(Ordering::Relaxed)
 }
 
 /// What was free at the top when it was looked at, and where the program break was.
@@ -202,8 +242,10 @@ pub unsafe fn look(payload: *mut c_void) -> Option<Before> {
     let end = if is_at_top { program_break } else { next };
     let start = chunk.wrapping_sub(before) & !(PAGE - 1);
     let end = (end & !(PAGE - 1)).min(start.saturating_add(MOST));
-    let allowance = if is_mapped || is_at_top { &GIVING_BACK } else { &FREEING };
-    if !allowance.takes(end.saturating_sub(start) / PAGE, process.began.load(Ordering::Relaxed)) {
+    let is_given_back = is_mapped || is_at_top && may_be_trimmed(chunk);
+    let looking = if is_given_back { &GIVING_BACK } else { &FREEING };
+    let passed = clock::now().saturating_sub(process.began.load(Ordering::Relaxed));
+    if !looking.takes(end.saturating_sub(start) / PAGE, passed, attachment::is_ours()) {
         return None;
     }
     tell(if is_mapped { payload as usize } else { 0 }, start, end);
@@ -242,5 +284,36 @@ fn tell(owner: usize, start: usize, end: usize) {
 fn tell_part(owner: usize, start: usize, end: usize) {
     if let Some(lane) = Lane::made() {
         lane.write_wide(Kind::Untouched, [owner as u64, 0], start as u64, end as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many looks of one page are taken, of as many as want to be at this time.
+    fn taken(looking: &Looking, passed: u64, is_attached: bool) -> u64 {
+        (0..).take_while(|_| looking.takes(1, passed, is_attached)).count() as u64
+    }
+
+    #[test]
+    fn who_is_attached_to_loses_a_small_share_however_long_it_had_waited() {
+        const SECOND: u64 = 1 << 31;
+        for (looking, share) in [(Looking::at_given_back(), 6), (Looking::at_freed(), 8)] {
+            // It was idle for an hour, and is busy for ten seconds from then on.
+            let began = 3600 * SECOND;
+            let looks: u64 = (0..10_000).map(|n| taken(&looking, began + n * SECOND / 1000, true)).sum();
+            let took = looks * TAKES;
+            assert!(took <= ((10 * SECOND) >> share) + (1 << 20) + TAKES, "{looks} looks");
+            assert!(took >= ((10 * SECOND) >> share) / 2, "{looks} looks");
+        }
+    }
+
+    #[test]
+    fn who_was_launched_may_use_what_it_left_for_a_tenth_of_a_second_at_most() {
+        let looking = Looking::at_given_back();
+        assert_eq!(taken(&looking, 0, false), (1_u64 << 24).div_ceil(TAKES));
+        assert_eq!(taken(&looking, 1 << 40, false), (1_u64 << 28).div_ceil(TAKES));
+        assert_eq!(taken(&looking, 1 << 40, false), 0);
     }
 }
