@@ -33,6 +33,9 @@ pub struct Limits {
     pub memory: Option<Limit>,
 }
 
+/// So much is kept of what threads wrote before it can be recorded: of a million calls a second, those of some seconds.
+const MOST_HOARDED: u64 = 256 << 20;
+
 impl Limits {
     /// Why the recording ends now, if its files are so long.
     pub fn reached(&self, written: impl FnOnce() -> u64) -> Option<Cause> {
@@ -43,6 +46,12 @@ impl Limits {
     /// Why it ends now, if its memory is used up.
     pub fn is_out_of_memory(&self) -> Option<Cause> {
         self.memory.as_ref().filter(|limit| resident() >= limit.bytes).map(Limit::cause)
+    }
+
+    /// How many bytes may be kept of what threads wrote before it can be recorded.
+    pub fn hoard(&self) -> usize {
+        let most = self.memory.as_ref().map_or(MOST_HOARDED, |limit| MOST_HOARDED.min(limit.bytes / 4));
+        usize::try_from(most).unwrap_or(0)
     }
 
     /// How many threads may have rings at one time.

@@ -29,6 +29,9 @@ pub struct Memory {
     at: NonNull<Shared>,
 }
 
+// SAFETY: all that is read or written of it is atomic, and a descriptor may be used by anybody.
+unsafe impl Sync for Memory {}
+
 impl Memory {
     /// Makes the shared memory of a recording.
     pub fn new(clock: Clock, when_full: WhenFull) -> io::Result<Memory> {

@@ -22,7 +22,7 @@ use super::modules;
 use super::refusal::Refusal;
 use super::target::{self, Target};
 use crate::heap::copy::Range;
-use crate::heap::{self, Captured, HeapError, PATIENCE_IN_STEPS};
+use crate::heap::{self, Captured, HeapError, PATIENCE_IN_STEPS, Rehearsed};
 use crate::stopped::Stopped;
 use crate::stopped::calls::CallFailed;
 use crate::stopped::code::Code;
@@ -130,12 +130,13 @@ impl<'t> Held<'t> {
         agent: Option<&Inside>,
     ) -> Result<(Held<'t>, Option<Captured>, Duration), Refusal> {
         let malloc = heap::code_of_malloc(target).unwrap_or_default();
+        let mut rehearsed = heap::rehearse(target.pid);
         let mut tries = 0;
         loop {
             tries += 1;
             let held = Held::at_a_good_moment(target, survey, agent, &malloc, &mut || ())?;
             let copying = Instant::now();
-            match held.heap() {
+            match held.heap(&mut rehearsed) {
                 Err(HeapError::Busy) if tries < TRIES_OUTSIDE => drop(held),
                 heap => return Ok((held, heap.ok(), copying.elapsed())),
             }
@@ -143,11 +144,11 @@ impl<'t> Held<'t> {
         }
     }
 
-    fn heap(&self) -> Result<Captured, HeapError> {
+    fn heap(&self, rehearsed: &mut Rehearsed) -> Result<Captured, HeapError> {
         if !self.is_outside {
             return Err(HeapError::Busy);
         }
-        heap::capture_stopped(self.target.pid, self.stopped.thread_pointers())
+        heap::capture_stopped(self.target.pid, self.stopped.thread_pointers(), rehearsed)
     }
 
     fn call(&mut self, number: i64, arguments: [u64; 6]) -> Result<u64, CallFailed> {

@@ -31,6 +31,7 @@ use malloscope_wire::Shared;
 use malloscope_wire::process::{Label, State, Verdict};
 
 use crate::clock::{self, Moment, Scale};
+use crate::collect::hoard::Hoard;
 use crate::collect::{Collector, Progress};
 use crate::heap::Captured;
 use crate::launch::{BUSY, REPORTS};
@@ -69,6 +70,9 @@ const HOUSEKEEPING: Duration = Duration::from_millis(100);
 
 /// How often we try to learn a list of modules that is just being changed.
 const TRIES: u32 = 100;
+
+/// The number of the entry that the process has which is attached to.
+const ENTRY: usize = 0;
 
 /// A process that is attached to.
 struct Attached {
@@ -112,27 +116,35 @@ pub fn record(
     let attached = begin(attach, options, clock, &program).map_err(of_the_living)?;
     let origin = Origin::Attached { age, stopped: nanos(attached.stopped) };
     let Attached { mut target, mut survey, inside, memory, stopped, copying, began, heap } = attached;
-    // It is only read now, when the process runs again.
-    let heap =
-        heap.and_then(|heap| heap.parse().ok()).map(|heap| Snapshot { stopped: nanos(stopped), ..heap });
-    // That it can be done was seen; if not now, all is well but for that.
-    let _ = options.manners.keep();
-    let mut collector = Collector::new(&memory, clock, scale, &options.output, pid, probed);
-    collector.take_readings(options.readings);
-    collector.keep_to(options);
-    collector.attached(origin, heap);
-    let mut leaving = Leaving { target: &mut target, survey: &mut survey, inside, looks: 0, looked: began };
-    let (cause, trouble) = follow(attach, &mut leaving, &mut collector, &signals, began, report);
-    let mut trouble = trouble;
-    let mut left = None;
-    if matches!(cause, Cause::Stopped | Cause::Limited { .. }) {
-        left = leaving.leave(&mut collector, &mut trouble)?;
-    }
-    let trouble = trouble.or(collector.end(&cause).err());
-    guard.end();
-    let pauses = Some(Pauses { coming: stopped, copying, leaving: left });
-    let status = ExitStatus::from_raw(0);
-    Ok(Recorded { pauses, ..Recorded::gather(&collector, status, trouble, began.elapsed()) })
+    thread::scope(|scope| {
+        // The process runs again. Without a thread it may have to wait for us, which it can.
+        let hoard = Hoard::begin(scope, &memory, clock, ENTRY, options.limits.hoard());
+        // It is only read now.
+        let heap =
+            heap.and_then(|heap| heap.parse().ok()).map(|heap| Snapshot { stopped: nanos(stopped), ..heap });
+        // That it can be done was seen; if not now, all is well but for that.
+        let _ = options.manners.keep();
+        let mut collector = Collector::new(&memory, clock, scale, &options.output, pid, probed);
+        if let Ok(hoard) = hoard {
+            collector.hoard(hoard);
+        }
+        collector.take_readings(options.readings);
+        collector.keep_to(options);
+        collector.attached(origin, heap);
+        let mut leaving =
+            Leaving { target: &mut target, survey: &mut survey, inside, looks: 0, looked: began };
+        let (cause, trouble) = follow(attach, &mut leaving, &mut collector, &signals, began, report);
+        let mut trouble = trouble;
+        let mut left = None;
+        if matches!(cause, Cause::Stopped | Cause::Limited { .. }) {
+            left = leaving.leave(&mut collector, &mut trouble)?;
+        }
+        let trouble = trouble.or(collector.end(&cause).err());
+        guard.end();
+        let pauses = Some(Pauses { coming: stopped, copying, leaving: left });
+        let status = ExitStatus::from_raw(0);
+        Ok(Recorded { pauses, ..Recorded::gather(&collector, status, trouble, began.elapsed()) })
+    })
 }
 
 /// How long a process has run, in nanoseconds; 0 if it is not told.
@@ -305,7 +317,7 @@ fn version(target: &Target, libc: &Module) -> Vec<u8> {
 /// Fills in the process's entry, as it would itself at its first call.
 fn describe(shared: &Shared, pid: u32, began: u64, program_break: u64, facts: &[(Label, Vec<u8>)]) -> Seat {
     let control = &shared.control;
-    let entry = &shared.processes[0];
+    let entry = &shared.processes[ENTRY];
     let serial = control.serials.fetch_add(1, Ordering::Relaxed) + 1;
     let parent = target::status(pid, "PPid").and_then(|id| id.parse().ok()).unwrap_or(0);
     entry.pid.store(pid, Ordering::Relaxed);

@@ -293,6 +293,42 @@ mod tests {
     }
 
     #[test]
+    fn what_was_hoarded_comes_before_what_the_thread_wrote_since_and_none_is_lost() {
+        const MOST: u64 = 5 * ring::SLOTS / 2;
+        let written = Written::new();
+        let mut follower = written.follow(ring::FIRST);
+        let mut next = ring::FIRST;
+        let mut write = |slots: u64| {
+            for index in next..next + slots {
+                written.write(index, Kind::Malloc, index, 0x1000 * index);
+            }
+            next += slots;
+        };
+        let head = || written.ring.reader.head.load(Ordering::Relaxed) - ring::FIRST;
+        for lap in 1..4 {
+            write(ring::SLOTS);
+            follower.strand.hoard(usize::try_from(MOST).expect("some thousands"));
+            assert_eq!(head(), (lap * ring::SLOTS).min(MOST));
+        }
+        // What is read makes room for what was written meanwhile, long before all is read.
+        let mut sink = composer();
+        let mut took = 0;
+        while took < 4 * ring::SLOTS - 2048 {
+            follower.strand.look();
+            assert_eq!(follower.strand.peek(), Next::At(ring::FIRST + took));
+            let slot = follower.strand.take().expect("it was written");
+            assert_eq!((slot.0, slot.1.first), (ring::FIRST + took, 0x1000 * (ring::FIRST + took)));
+            took += 1;
+            if took == 2 * ring::SLOTS {
+                assert!((3 * ring::SLOTS - 2048..=3 * ring::SLOTS).contains(&head()), "{}", head());
+                write(ring::SLOTS - 2048);
+            }
+        }
+        follow_all(&mut [follower], &mut sink);
+        assert_eq!(sink.tally().calls, 0);
+    }
+
+    #[test]
     fn a_handler_that_is_stamped_before_what_it_interrupted_comes_after_it() {
         let written = Written::new();
         let first = ring::FIRST;
@@ -396,6 +432,10 @@ mod tests {
             let mut sink = composer();
             for cursor in cursors {
                 written.ring.cursor.store(cursor, Ordering::Relaxed);
+                if sense > 50 && followers[0].strand.is_read() {
+                    followers[0].strand.give_back();
+                    followers[0].strand.hoard(20_000);
+                }
                 follow_all(&mut followers, &mut sink);
                 prop_assert!(followers[0].strand.is_read());
             }

@@ -10,6 +10,7 @@ pub mod arrival;
 pub mod compose;
 pub mod facts;
 pub mod follow;
+pub mod hoard;
 pub mod merge;
 pub mod names;
 pub mod rings;
@@ -53,6 +54,7 @@ use crate::{Options, system_wide};
 use arrival::Arrival;
 use compose::{ForkPoint, Forks};
 use facts::Facts;
+use hoard::Hoard;
 use names::Names;
 use rings::Rings;
 use traced::{Finished, Traced};
@@ -238,6 +240,11 @@ impl<'m> Collector<'m> {
     pub fn attached(&mut self, origin: Origin, heap: Option<Snapshot>) {
         self.origin = origin;
         self.heap = heap;
+    }
+
+    /// What the process that was attached to writes is kept, until its trace has begun.
+    pub fn hoard(&mut self, hoard: Hoard<'m>) {
+        self.rings.hoard(hoard);
     }
 
     /// The recording keeps to what these say that it may take, and leave out of its traces.

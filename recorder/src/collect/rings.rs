@@ -7,6 +7,7 @@ use malloscope_wire::ring::{self, Stage, Tenancy};
 use malloscope_wire::{Clock, RINGS};
 
 use super::follow::Follower;
+use super::hoard::{Hoard, Strands};
 use super::strand::Strand;
 use super::task::Task;
 use crate::memory::Memory;
@@ -17,6 +18,9 @@ pub struct Rings<'m> {
     memory: &'m Memory,
     clock: Clock,
     known: Vec<Known>,
+    /// Somebody who reads rings that are not followed yet, and what came of it.
+    hoard: Option<Hoard<'m>>,
+    hoarded: Strands<'m>,
     /// How many calls each ring had lost when it was enough: what threads do not record from then on is not lost.
     enough: Vec<u64>,
 }
@@ -44,31 +48,34 @@ pub struct Taken {
 impl<'m> Rings<'m> {
     /// The rings in this memory, which are written by this clock.
     pub fn new(memory: &'m Memory, clock: Clock) -> Self {
-        Rings { memory, clock, known: Vec::new(), enough: Vec::new() }
+        Rings { memory, clock, known: Vec::new(), hoard: None, hoarded: Strands::new(), enough: Vec::new() }
     }
 
     /// The rings that threads write.
     pub fn taken(&mut self) -> Vec<Taken> {
-        let shared = self.memory.shared();
-        let used = shared.control.rings_used.load(Ordering::Acquire);
-        let used = usize::try_from(used).map_or(RINGS, |used| used.min(RINGS));
-        self.known.resize(used.max(self.known.len()), Known { position: ring::FIRST, followed: false });
-        let rings = shared.rings.iter().zip(&self.known).enumerate();
-        rings
-            .filter_map(|(ring, (header, known))| {
-                let tenancy = Tenancy::read(header.tenancy.load(Ordering::Acquire))?;
-                (tenancy.stage > Stage::Taken).then_some(Taken { ring, tenancy, followed: known.followed })
-            })
-            .collect()
+        let used = used(self.memory).max(self.known.len());
+        self.known.resize(used, Known { position: ring::FIRST, followed: false });
+        let known = |ring: usize| self.known.get(ring).is_some_and(|known| known.followed);
+        tenants(self.memory).map(|(ring, tenancy)| Taken { ring, tenancy, followed: known(ring) }).collect()
+    }
+
+    /// Somebody hoards what the first process writes, until the first of its threads is followed.
+    pub fn hoard(&mut self, hoard: Hoard<'m>) {
+        self.hoard = Some(hoard);
     }
 
     /// Begins to follow the thread of this process that has that ring.
     pub fn follow(&mut self, ring: usize, pid: u32) -> Option<Follower<'m, File>> {
         let (header, slots) = self.memory.ring(ring)?;
+        if let Some(hoard) = self.hoard.take() {
+            self.hoarded = hoard.end();
+        }
         let known = self.known.get_mut(ring)?;
         known.followed = true;
+        let strand = self.hoarded.remove(&ring);
+        let strand = strand.unwrap_or_else(|| Strand::new(header, slots, known.position, self.clock));
         let task = Task::new(pid, header.thread.load(Ordering::Relaxed));
-        Some(Follower::new(ring, Strand::new(header, slots, known.position, self.clock), task))
+        Some(Follower::new(ring, strand, task))
     }
 
     /// It is enough: a thread that waits for room will be told that there is none, and what it was about to record is behind
@@ -112,4 +119,19 @@ impl<'m> Rings<'m> {
             header.tenancy.store(Tenancy::NONE, Ordering::Release);
         }
     }
+}
+
+/// How many rings have been somebody's.
+fn used(memory: &Memory) -> usize {
+    let used = memory.shared().control.rings_used.load(Ordering::Acquire);
+    usize::try_from(used).map_or(RINGS, |used| used.min(RINGS))
+}
+
+/// The rings that threads write, and whose they are.
+pub fn tenants(memory: &Memory) -> impl Iterator<Item = (usize, Tenancy)> {
+    let rings = memory.shared().rings.iter().take(used(memory)).enumerate();
+    rings.filter_map(|(ring, header)| {
+        let tenancy = Tenancy::read(header.tenancy.load(Ordering::Acquire))?;
+        (tenancy.stage > Stage::Taken).then_some((ring, tenancy))
+    })
 }

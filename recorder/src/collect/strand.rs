@@ -1,8 +1,12 @@
 //! What one thread wrote, in its order: a ring as its reader sees it.
 //!
+//! While nobody can take what comes next, it may be hoarded, so that the thread need not wait for room; and as long as
+//! something of that is left, what it writes meanwhile is put behind it.
+//!
 //! Whatever lies in the ring, reading it ends: a cursor that makes no sense is not followed, a slot
 //! that makes none is stepped over and counted, and one that is said to be of times to come is as late as the last.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 use malloscope_wire::Clock;
@@ -21,7 +25,10 @@ const BATCH: u64 = ring::SLOTS / 2;
 ///
 /// They lie in another processor's cache, and fetching one takes longer than all we do with it;
 /// fetching many at once takes little longer than one.
-const WINDOW: u64 = 64;
+const WINDOW: usize = 64;
+
+/// How many hoarded slots are read before we look whether there are more to be hoarded: it takes part of a millisecond.
+const AGAIN: usize = 2048;
 
 /// How far ahead of our clock another processor's may be, with much to spare: some seconds, whatever a tick is.
 ///
@@ -41,6 +48,11 @@ pub struct Strand<'m> {
     window: Vec<Copied>,
     /// The index of the first of them.
     window_at: u64,
+    /// Copies of those behind the window that were given back unread, each of them written.
+    hoard: VecDeque<Copied>,
+    /// How many those may be, and from which index on we look for more of them.
+    most: usize,
+    hoard_at: u64,
     /// The slots before this index have been given back.
     returned: u64,
     /// The latest time read. A handler that interrupts a thread may be stamped before it: then both
@@ -74,6 +86,9 @@ impl<'m> Strand<'m> {
             reserved: next,
             window: Vec::new(),
             window_at: next,
+            hoard: VecDeque::new(),
+            most: 0,
+            hoard_at: 0,
             returned: next,
             latest: 0,
             clock,
@@ -85,7 +100,7 @@ impl<'m> Strand<'m> {
     /// Looks how far the thread is.
     pub fn look(&mut self) {
         let cursor = self.ring.cursor.load(Ordering::Acquire);
-        if cursor > self.reserved && cursor - self.next <= ring::SLOTS {
+        if cursor > self.reserved && cursor - self.next.max(self.returned) <= ring::SLOTS {
             self.reserved = cursor;
         } else if self.is_read() && self.is_written(self.next) {
             // A signal handler wrote it, and the thread it interrupted told of an earlier one after that.
@@ -165,13 +180,47 @@ impl<'m> Strand<'m> {
         self.window.get(place).filter(|slot| slot.is_written(self.next))
     }
 
+    /// Keeps what has been written, so many slots at most, and gives it back to the thread. Nothing may have been taken
+    /// of it that was not hoarded.
+    pub fn hoard(&mut self, most: usize) {
+        self.look();
+        self.most = self.most.max(most);
+        let from = self.next.max(self.returned);
+        let room = self.most.saturating_sub(self.hoard.len());
+        let slots = (from..self.reserved).map(|index| (index, self.slots[ring::place(index)].copy()));
+        let written = slots.take_while(|(index, slot)| slot.is_written(*index)).map(|(_, slot)| slot);
+        let before = self.hoard.len();
+        self.hoard.extend(written.take(room));
+        let more = self.hoard.len() - before;
+        self.give_back_until(from + more as u64);
+    }
+
     /// Copies the next slots.
     fn copy(&mut self) {
-        let until = self.reserved.min(self.next + WINDOW);
+        if !self.hoard.is_empty() {
+            return self.copy_hoarded();
+        }
+        let until = self.reserved.min(self.next + WINDOW as u64);
         let slots = (self.next..until).map(|index| self.slots[ring::place(index)].copy());
         self.window.clear();
         self.window.extend(slots);
         self.window_at = self.next;
+    }
+
+    #[cold]
+    fn copy_hoarded(&mut self) {
+        let count = self.hoard.len().min(WINDOW);
+        self.window.clear();
+        self.window.extend(self.hoard.drain(..count));
+        self.window_at = self.next;
+        if self.hoard.is_empty() {
+            self.hoard = VecDeque::new();
+        } else if self.next >= self.hoard_at {
+            // Half as much as was taken may be put behind it: a thread that is faster than we are waits in the end.
+            self.most = self.hoard.len() + AGAIN / 2;
+            self.hoard_at = self.next + AGAIN as u64;
+            self.hoard(0);
+        }
     }
 
     /// The index of what comes next.
@@ -192,18 +241,22 @@ impl<'m> Strand<'m> {
     #[inline]
     fn advance(&mut self) {
         self.next += 1;
-        if self.next - self.returned >= BATCH {
+        if self.next.saturating_sub(self.returned) >= BATCH {
             self.give_back();
         }
     }
 
     /// Gives the slots that were read back to their thread, and wakes it if it waits for them.
     pub fn give_back(&mut self) {
-        if self.returned == self.next {
+        self.give_back_until(self.next);
+    }
+
+    fn give_back_until(&mut self, index: u64) {
+        if self.returned >= index {
             return;
         }
-        self.returned = self.next;
-        self.ring.reader.head.store(self.next, Ordering::SeqCst);
+        self.returned = index;
+        self.ring.reader.head.store(index, Ordering::SeqCst);
         if self.ring.reader.waiting.load(Ordering::SeqCst) != 0 {
             self.ring.reader.waiting.store(0, Ordering::SeqCst);
             // Nobody there to be woken is fine.

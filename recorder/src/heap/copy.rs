@@ -43,14 +43,41 @@ pub const PAGE: u64 = 4096;
 /// The most memory that is copied: more heap than this is not taken at one time.
 const MOST: u64 = 1 << 38;
 
+/// Pieces no longer than this lie one behind the other in the store.
+const STORED: usize = 256 << 10;
+
+/// By so much the store grows.
+const GROWTH: usize = 4 << 20;
+
 /// Parts of a process's memory, copied.
+///
+/// To write to a page for the first time takes the kernel four times as long as to copy one. A process that stands
+/// still need not wait for that: what is copied once more goes to where it went the first time.
 #[derive(Clone, Debug, Default)]
 pub struct Copy {
     /// In the order of their addresses; none overlaps with another.
-    parts: Vec<(Range, Vec<u8>)>,
+    parts: Vec<(Range, Place)>,
+    /// The bytes of the shorter parts, as far as it is used; what lies behind are pages that have been written to.
+    store: Vec<u8>,
+    used: usize,
+}
+
+/// Where the bytes of a part are.
+#[derive(Clone, Debug)]
+enum Place {
+    /// So far into the store.
+    Stored(usize),
+    /// Here: most of them may be zeros that nobody writes to, and take no memory.
+    Apart(Vec<u8>),
 }
 
 impl Copy {
+    /// Forgets all that was copied, and keeps the memory it took.
+    pub fn clear(&mut self) {
+        self.parts.clear();
+        self.used = 0;
+    }
+
     /// Copies a range, unless it is there already. Of that, only what lies in `present` is asked for, which is
     /// sorted: the rest is zeros.
     pub fn load(
@@ -67,20 +94,41 @@ impl Copy {
             .ok()
             .filter(|_| range.length() <= MOST)
             .ok_or_else(|| unreadable(io::ErrorKind::OutOfMemory.into()))?;
-        let mut bytes = Vec::<u8>::new();
-        bytes.try_reserve_exact(length).map_err(|_| unreadable(io::ErrorKind::OutOfMemory.into()))?;
-        drop(bytes);
-        // Pages of zeros that nobody writes to take no memory.
-        let mut bytes = vec![0; length];
-        match present {
-            None => memory.read(&[range], &mut bytes).map_err(unreadable)?,
-            Some(present) => fill(memory, range, present, &mut bytes).map_err(unreadable)?,
-        }
+        let place = if length <= STORED {
+            let end = self.used.saturating_add(length);
+            if end > self.store.len() {
+                self.store.resize(end.saturating_add(GROWTH), 0);
+            }
+            let bytes = self.store.get_mut(self.used..end).unwrap_or_default();
+            read(memory, range, present, bytes, true).map_err(unreadable)?;
+            Place::Stored(std::mem::replace(&mut self.used, end))
+        } else {
+            let mut bytes = Vec::<u8>::new();
+            bytes.try_reserve_exact(length).map_err(|_| unreadable(io::ErrorKind::OutOfMemory.into()))?;
+            drop(bytes);
+            let mut bytes = vec![0; length];
+            read(memory, range, present, &mut bytes, false).map_err(unreadable)?;
+            Place::Apart(bytes)
+        };
         // What was copied of it before is in it now.
         self.parts.retain(|(part, _)| part.start < range.start || part.end > range.end);
-        let place = self.parts.partition_point(|(part, _)| part.start < range.start);
-        self.parts.insert(place, (range, bytes));
+        let at = self.parts.partition_point(|(part, _)| part.start < range.start);
+        self.parts.insert(at, (range, place));
         Ok(())
+    }
+
+    /// The part that an address lies in or behind, and its bytes.
+    #[inline]
+    fn part(&self, at: u64) -> Option<(Range, &[u8])> {
+        let next = self.parts.partition_point(|(part, _)| part.start <= at);
+        let (part, place) = self.parts.get(next.checked_sub(1)?)?;
+        let bytes = match place {
+            Place::Apart(bytes) => bytes.as_slice(),
+            Place::Stored(from) => {
+                self.store.get(*from..from.checked_add(usize::try_from(part.length()).ok()?)?)?
+            }
+        };
+        Some((*part, bytes))
     }
 
     fn has(&self, range: Range) -> bool {
@@ -92,8 +140,7 @@ impl Copy {
     /// The word at an address; `None` if it was not copied.
     #[inline]
     pub fn word(&self, at: u64) -> Option<u64> {
-        let place = self.parts.partition_point(|(part, _)| part.start <= at);
-        let (part, bytes) = self.parts.get(place.checked_sub(1)?)?;
+        let (part, bytes) = self.part(at)?;
         let offset = usize::try_from(at - part.start).ok()?;
         bytes.get(offset..offset.checked_add(8)?)?.first_chunk().map(|word| u64::from_le_bytes(*word))
     }
@@ -107,25 +154,41 @@ impl Copy {
 
     /// The bytes from an address on, as far as they were copied in one piece.
     pub fn bytes(&self, range: Range) -> Option<&[u8]> {
-        let place = self.parts.partition_point(|(part, _)| part.start <= range.start);
-        let (part, bytes) = self.parts.get(place.checked_sub(1)?)?;
+        let (part, bytes) = self.part(range.start)?;
         let from = usize::try_from(range.start - part.start).ok()?;
         bytes.get(from..from.checked_add(usize::try_from(range.length()).ok()?)?)
     }
 }
 
-/// Fills those pieces of a range's bytes that are present.
-fn fill(memory: &dyn Memory, range: Range, present: &[Range], bytes: &mut [u8]) -> io::Result<()> {
-    let clip = |part: &Range| Range { start: part.start.max(range.start), end: part.end.min(range.end) };
+/// Reads a range: all of it, or those pieces that are present. What is not is zeros, also where the bytes were used.
+fn read(
+    memory: &dyn Memory,
+    range: Range,
+    present: Option<&[Range]>,
+    bytes: &mut [u8],
+    were_used: bool,
+) -> io::Result<()> {
+    let Some(present) = present else { return memory.read(&[range], bytes) };
+    let clear = |bytes: Option<&mut [u8]>| {
+        let bytes = bytes.ok_or(io::ErrorKind::InvalidInput)?;
+        // Pages of zeros that nobody writes to take no memory.
+        if were_used {
+            bytes.fill(0);
+        }
+        io::Result::Ok(())
+    };
     let first = present.partition_point(|part| part.end <= range.start);
-    let present = present.iter().skip(first).take_while(|part| part.start < range.end);
-    for part in present.map(clip) {
+    let within = present.iter().skip(first).take_while(|part| part.start < range.end);
+    let mut done = 0;
+    for part in within {
+        let part = Range { start: part.start.max(range.start), end: part.end.min(range.end) };
         let from = usize::try_from(part.start - range.start).unwrap_or(usize::MAX);
-        let length = usize::try_from(part.length()).unwrap_or(usize::MAX);
-        let piece = bytes.get_mut(from..from.saturating_add(length)).ok_or(io::ErrorKind::InvalidInput)?;
-        memory.read(&[part], piece)?;
+        let to = from.saturating_add(usize::try_from(part.length()).unwrap_or(usize::MAX));
+        clear(bytes.get_mut(done..from))?;
+        memory.read(&[part], bytes.get_mut(from..to).ok_or(io::ErrorKind::InvalidInput)?)?;
+        done = to;
     }
-    Ok(())
+    clear(bytes.get_mut(done..))
 }
 
 #[cfg(test)]
@@ -143,6 +206,19 @@ mod tests {
             }
             Ok(())
         }
+    }
+
+    #[test]
+    fn what_is_copied_once_more_has_nothing_of_what_was_there_before() {
+        let range = Range { start: 0x1000, end: 0x5000 };
+        let mut copy = Copy::default();
+        copy.load(&Counting, range, None).expect("it is there");
+        assert_eq!(copy.word(0x2000), Some(0x2000));
+        copy.clear();
+        assert_eq!(copy.word(0x2000), None);
+        copy.load(&Counting, range, Some(&[Range { start: 0x3000, end: 0x4000 }])).expect("it is there");
+        let found = [0x1000, 0x2ff8, 0x3000, 0x3ff8, 0x4000, 0x4ff8].map(|at| copy.word(at));
+        assert_eq!(found, [Some(0), Some(0), Some(0x3000), Some(0x3ff8), Some(0), Some(0)]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod walk;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -122,10 +123,11 @@ pub const PATIENCE_IN_STEPS: Duration = Duration::from_millis(4);
 /// When the process may not be looked at, has no glibc malloc, or its heap makes no sense.
 pub fn take(pid: u32) -> Result<Taken, HeapError> {
     let header = facts::of_process(pid)?;
+    let mut rehearsed = rehearse(pid);
     let mut tries = 0;
     loop {
         tries += 1;
-        let taken = take_once(pid, tries == TRIES);
+        let taken = take_once(pid, tries == TRIES, &mut rehearsed);
         match taken {
             Err(HeapError::Busy | HeapError::Unsound(_) | HeapError::NoLimits) if tries < TRIES => {
                 std::thread::sleep(PAUSE)
@@ -150,7 +152,7 @@ pub fn of_core(core: &Path, exe: &Path) -> Result<Taken, HeapError> {
 
 /// One look. Returns also the file of the library that malloc is in. If it is the last one, threads may be
 /// anywhere in the C library: what is copied shows whether they were in malloc.
-fn take_once(pid: u32, is_last: bool) -> Result<(Snapshot, String), HeapError> {
+fn take_once(pid: u32, is_last: bool, rehearsed: &mut Rehearsed) -> Result<(Snapshot, String), HeapError> {
     let refused = |source| HeapError::Refused { pid, source };
     let target = Target::open(pid).map_err(refused)?;
     let code = code_of_malloc(&target)?;
@@ -158,7 +160,7 @@ fn take_once(pid: u32, is_last: bool) -> Result<(Snapshot, String), HeapError> {
     if !stopped.lead_out(&code, &target, PATIENCE_IN_STEPS) && !is_last {
         return Err(HeapError::Busy);
     }
-    let captured = capture_stopped(pid, stopped.thread_pointers());
+    let captured = capture_stopped(pid, stopped.thread_pointers(), rehearsed);
     let elapsed = stopped.elapsed();
     drop(stopped);
     let captured = captured?;
@@ -211,9 +213,31 @@ pub fn code_of_malloc(target: &Target) -> Result<Code, HeapError> {
 /// # Errors
 ///
 /// When the process may not be looked at, or has no glibc malloc.
-pub fn capture_stopped(pid: u32, threads: Vec<(u32, u64)>) -> Result<Captured, HeapError> {
+pub fn capture_stopped(
+    pid: u32,
+    threads: Vec<(u32, u64)>,
+    rehearsed: &mut Rehearsed,
+) -> Result<Captured, HeapError> {
     let pages = Pages::of(pid);
-    capture(Source { memory: &Remote(pid), maps: maps_of(pid)?, threads, pages: pages.as_ref() })
+    let source = Source { memory: &Remote(pid), maps: maps_of(pid)?, threads, pages: pages.as_ref() };
+    capture(source, &mut rehearsed.0)
+}
+
+/// Memory that a heap was copied to once.
+#[derive(Debug)]
+pub struct Rehearsed(Copy);
+
+/// Copies the heap of a process while it runs. What comes of that makes no sense; but the memory it takes is there when the
+/// heap is copied again while the process stands still, which then takes a fifth of the time.
+pub fn rehearse(pid: u32) -> Rehearsed {
+    let mut copy = Copy::default();
+    let pages = Pages::of(pid);
+    if let Ok(maps) = maps_of(pid) {
+        let source = Source { memory: &Remote(pid), maps, threads: Vec::new(), pages: pages.as_ref() };
+        // Where the process was changing something, it ends early.
+        let _ = copy_arenas(&source, &mut copy, false);
+    }
+    Rehearsed(copy)
 }
 
 /// A process that stands still: what can be read of it, and its threads with their pointers, the first in front.
@@ -258,46 +282,11 @@ const VARIABLES: u64 = 64 << 10;
 /// What lies behind a thread's pointer: its control block.
 const CONTROL_BLOCK: u64 = 64;
 
-/// Copies what a heap is made of.
-pub fn capture(source: Source<'_>) -> Result<Captured, HeapError> {
+/// Copies what a heap is made of to memory that another copy may have been in.
+pub fn capture(source: Source<'_>, copy: &mut Copy) -> Result<Captured, HeapError> {
+    let arenas = copy_arenas(&source, copy, true)?;
+    let Arenas { place, limits, homes, segments, mut resident } = arenas;
     let Source { memory, maps, threads, pages } = source;
-    let mut copy = Copy::default();
-    let Place { found, data, library, others } = find_malloc(&mut copy, memory, &maps)?;
-    for &state in [&found.state].into_iter().chain(&others) {
-        let arena = ArenaAt { copy: &copy, front: found.front, state };
-        if arena.is_locked().ok_or(Unsound::new("arenas can be read", state))? {
-            return Err(HeapError::Busy);
-        }
-    }
-    let main = ArenaAt { copy: &copy, front: found.front, state: found.state };
-    let top = main.top().filter(|_| main.has_memory() == Some(true)).unwrap_or(0);
-    let home = mapping_of(&maps, top);
-    let is_contiguous = main.is_contiguous() == Some(true);
-    let can_begin = |start: u64| match home {
-        None => start == 0,
-        Some(home) if is_contiguous => home.range.contains(start) && start <= top,
-        Some(_) => start != 0 && mapping_of(&maps, start).is_some_and(Mapped::is_anonymous),
-    };
-    let limits = find::limits(&copy, &data, found.front, can_begin).ok_or(HeapError::NoLimits)?;
-    let mut memory_of_chunks = Chunks { copy: &mut copy, memory, pages, resident: pages.map(|_| Vec::new()) };
-    let start = limits.limits.heap_start;
-    if let Some(mapping) = mapping_of(&maps, start) {
-        let range = Range { start, ..mapping.range };
-        memory_of_chunks.load(range, first_chunk_from(start), top)?;
-        if let Some(other) = home.filter(|home| home.range != mapping.range) {
-            memory_of_chunks.load(other.range, other.range.start, top)?;
-        }
-    }
-    let mut all_segments = Vec::new();
-    for &state in &others {
-        let arena = ArenaAt { copy: &Copy::default(), front: found.front, state };
-        for segment in segments(memory_of_chunks.copy, memory, &maps, arena)? {
-            all_segments.push(segment);
-            let (first, top) = ends(memory_of_chunks.copy, arena, segment);
-            memory_of_chunks.load(segment, first, top)?;
-        }
-    }
-    let mut resident = memory_of_chunks.resident;
     for &(_, pointer) in &threads {
         if let Some(mapping) = mapping_of(&maps, pointer) {
             let start = pointer.saturating_sub(VARIABLES).max(mapping.range.start);
@@ -305,9 +294,9 @@ pub fn capture(source: Source<'_>) -> Result<Captured, HeapError> {
             copy.load(memory, Range { start, end }, None)?;
         }
     }
+    let Place { found, data, library, others } = place;
     let mappings = if limits.limits.mapped_chunks > 0 {
-        let homes = [top, start].into_iter().filter_map(|at| Some(mapping_of(&maps, at)?.range));
-        let mut taken: Vec<Range> = homes.chain(all_segments).collect();
+        let mut taken: Vec<Range> = homes.into_iter().chain(segments).collect();
         taken.sort_unstable_by_key(|range| range.start);
         mapped::find(memory, &maps, pages, &limits.limits, found.front.mapped_like_others(), &taken)
     } else {
@@ -319,7 +308,67 @@ pub fn capture(source: Source<'_>) -> Result<Captured, HeapError> {
             all.extend(pages.within(range).unwrap_or_default().resident);
         }
     }
+    let copy = mem::take(copy);
     Ok(Captured { copy, maps, threads, found, data, library, others, limits, mappings, resident })
+}
+
+/// Where the arenas are whose memory was copied.
+struct Arenas {
+    place: Place,
+    limits: LimitsAt,
+    /// What the main arena's memory is part of.
+    homes: Vec<Range>,
+    /// That of the others.
+    segments: Vec<Range>,
+    /// Which of it holds memory, if that can be known.
+    resident: Option<Vec<Range>>,
+}
+
+/// Copies the memory of all arenas. If it is to make sense, nobody may be at one of them.
+fn copy_arenas(source: &Source<'_>, copy: &mut Copy, makes_sense: bool) -> Result<Arenas, HeapError> {
+    let Source { memory, maps, pages, .. } = source;
+    copy.clear();
+    let place = find_malloc(copy, *memory, maps)?;
+    let Place { found, data, others, .. } = &place;
+    for &state in [&found.state].into_iter().chain(others) {
+        let arena = ArenaAt { copy, front: found.front, state };
+        let is_locked = arena.is_locked().ok_or(Unsound::new("arenas can be read", state))?;
+        if is_locked && makes_sense {
+            return Err(HeapError::Busy);
+        }
+    }
+    let main = ArenaAt { copy, front: found.front, state: found.state };
+    let top = main.top().filter(|_| main.has_memory() == Some(true)).unwrap_or(0);
+    let home = mapping_of(maps, top);
+    let is_contiguous = main.is_contiguous() == Some(true);
+    let can_begin = |start: u64| match home {
+        None => start == 0,
+        Some(home) if is_contiguous => home.range.contains(start) && start <= top,
+        Some(_) => start != 0 && mapping_of(maps, start).is_some_and(Mapped::is_anonymous),
+    };
+    let limits = find::limits(copy, data, found.front, can_begin).ok_or(HeapError::NoLimits)?;
+    let mut memory_of_chunks =
+        Chunks { copy, memory: *memory, pages: *pages, resident: pages.map(|_| Vec::new()) };
+    let start = limits.limits.heap_start;
+    if let Some(mapping) = mapping_of(maps, start) {
+        let range = Range { start, ..mapping.range };
+        memory_of_chunks.load(range, first_chunk_from(start), top)?;
+        if let Some(other) = home.filter(|home| home.range != mapping.range) {
+            memory_of_chunks.load(other.range, other.range.start, top)?;
+        }
+    }
+    let homes = [top, start].into_iter().filter_map(|at| Some(mapping_of(maps, at)?.range)).collect();
+    let mut all_segments = Vec::new();
+    for &state in others {
+        let arena = ArenaAt { copy: &Copy::default(), front: found.front, state };
+        for segment in segments(memory_of_chunks.copy, *memory, maps, arena)? {
+            all_segments.push(segment);
+            let (first, top) = ends(memory_of_chunks.copy, arena, segment);
+            memory_of_chunks.load(segment, first, top)?;
+        }
+    }
+    let resident = memory_of_chunks.resident;
+    Ok(Arenas { place, limits, homes, segments: all_segments, resident })
 }
 
 /// The lowest chunk of memory that begins here.
