@@ -108,30 +108,59 @@ impl Layer {
         }
     }
 
+    /// What it looks like. A large one is painted by several processors, each some of its rows.
     fn picture(&self) -> ColorImage {
+        /// A thread is begun in the time of some ten thousand pixels.
+        const WORTHWHILE: usize = 100_000;
+        const MOST: usize = 4;
+        let [columns, rows] = self.size;
         let mut image = ColorImage::filled(self.size, Color32::TRANSPARENT);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
+        let bands = processors.min(columns * rows / WORTHWHILE).max(1);
+        self.paint(&mut image.pixels, rows.div_ceil(bands));
+        image
+    }
+
+    /// Paints so many rows at a time, all at once.
+    fn paint(&self, pixels: &mut [Color32], rows: usize) {
+        let columns = self.size[0];
+        let all = pixels.chunks_mut((rows * columns).max(1)).enumerate();
+        let mut bands = all.map(|(number, pixels)| Band { pixels, columns, first: number * rows });
+        let own = bands.next();
+        std::thread::scope(|scope| {
+            for mut band in bands {
+                scope.spawn(move || self.paint_band(&mut band));
+            }
+            if let Some(mut band) = own {
+                self.paint_band(&mut band);
+            }
+        });
+    }
+
+    fn paint_band(&self, band: &mut Band<'_>) {
         // Only lines need it.
         let mut covered = None;
+        let above = vec2(0.0, band.first as f32);
         for stroke in &self.strokes {
             match stroke {
-                Stroke::Fill(rect, colour) => self.paint_fill(&mut image, *rect, *colour),
+                Stroke::Fill(rect, colour) => self.paint_fill(band, *rect, *colour),
                 Stroke::Line(points, width, colour) => {
-                    let covered = covered.get_or_insert_with(|| Covered::new(self.size));
+                    let covered = covered.get_or_insert_with(|| Covered::new([band.columns, band.rows()]));
                     for ends in points.windows(2) {
-                        let [from, to] = [ends[0], ends[1]].map(|end| (end - self.place.min) * self.scale);
+                        let [from, to] =
+                            [ends[0], ends[1]].map(|end| (end - self.place.min) * self.scale - above);
                         covered.add(from, to, width * self.scale / 2.0);
                     }
-                    covered.paint(&mut image, *colour);
+                    covered.paint(band.pixels, *colour);
                 }
-                Stroke::Ribbon(sections, colour) => self.paint_ribbon(&mut image, sections, *colour),
+                Stroke::Ribbon(sections, colour) => self.paint_ribbon(band, sections, *colour),
             }
         }
-        image
     }
 
     /// Paints every column of pixels whose middle lies between two sections, as high as the ribbon is there. Of some
     /// columns side by side, what all of them cover is painted row by row, which is quicker.
-    fn paint_ribbon(&self, image: &mut ColorImage, sections: &[Section], colour: Color32) {
+    fn paint_ribbon(&self, band: &mut Band<'_>, sections: &[Section], colour: Color32) {
         const TOGETHER: usize = 16;
         let mut columns: Vec<(usize, Rangef)> = Vec::new();
         for ends in sections.windows(2) {
@@ -150,7 +179,7 @@ impl Layer {
             let ([(first, _), ..], [.., (last, _)]) = (columns, columns) else { continue };
             let is_common = top < bottom && last - first + 1 == columns.len();
             if is_common {
-                paint_rows(image, *first..last + 1, Rangef::new(top, bottom), colour);
+                band.paint_rows(*first..last + 1, Rangef::new(top, bottom), colour);
             }
             for &(column, y) in columns {
                 let parts = if is_common {
@@ -158,15 +187,15 @@ impl Layer {
                 } else {
                     [y, Rangef::NOTHING]
                 };
-                parts.into_iter().for_each(|y| paint_rows(image, column..column + 1, y, colour));
+                parts.into_iter().for_each(|y| band.paint_rows(column..column + 1, y, colour));
             }
         }
     }
 
-    fn paint_fill(&self, image: &mut ColorImage, rect: Rect, colour: Color32) {
+    fn paint_fill(&self, band: &mut Band<'_>, rect: Rect, colour: Color32) {
         let columns = self.column(rect.left())..self.column(rect.right());
         let rows = Rangef::new(self.row(rect.top()), self.row(rect.bottom()));
-        paint_rows(image, columns, rows, colour);
+        band.paint_rows(columns, rows, colour);
     }
 
     /// The column of pixels at which something begins that covers only those whose middle it covers.
@@ -180,22 +209,37 @@ impl Layer {
     }
 }
 
-/// Paints these columns of a picture, of the rows at the ends only as much as is covered.
-fn paint_rows(image: &mut ColorImage, columns: Range<usize>, rows: Rangef, colour: Color32) {
-    // Nothing, or not a number.
-    if columns.is_empty() || rows.min.partial_cmp(&rows.max) != Some(Ordering::Less) {
-        return;
+/// Some rows of a picture.
+struct Band<'a> {
+    pixels: &'a mut [Color32],
+    columns: usize,
+    /// The number of its first row.
+    first: usize,
+}
+
+impl Band<'_> {
+    fn rows(&self) -> usize {
+        self.pixels.len() / self.columns.max(1)
     }
-    let (first, end) = (pixel(rows.min), pixel(rows.max.ceil()));
-    for row in first..end {
-        let covered = rows.max.min(row as f32 + 1.0) - rows.min.max(row as f32);
-        let colour = if covered < 1.0 { colour.gamma_multiply(covered) } else { colour };
-        let before = row * image.size[0];
-        let pixels = &mut image.pixels[before + columns.start..before + columns.end];
-        if colour.is_opaque() {
-            pixels.fill(colour);
-        } else {
-            pixels.iter_mut().for_each(|pixel| *pixel = over(*pixel, colour));
+
+    /// Paints these columns of the picture, as far as its rows are here, and of the rows at the ends only as much as is
+    /// covered.
+    fn paint_rows(&mut self, columns: Range<usize>, rows: Rangef, colour: Color32) {
+        // Nothing, or not a number.
+        if columns.is_empty() || rows.min.partial_cmp(&rows.max) != Some(Ordering::Less) {
+            return;
+        }
+        let (first, end) = (pixel(rows.min), pixel(rows.max.ceil()));
+        for row in first.max(self.first)..end.min(self.first + self.rows()) {
+            let covered = rows.max.min(row as f32 + 1.0) - rows.min.max(row as f32);
+            let colour = if covered < 1.0 { colour.gamma_multiply(covered) } else { colour };
+            let before = (row - self.first) * self.columns;
+            let pixels = &mut self.pixels[before + columns.start..before + columns.end];
+            if colour.is_opaque() {
+                pixels.fill(colour);
+            } else {
+                pixels.iter_mut().for_each(|pixel| *pixel = over(*pixel, colour));
+            }
         }
     }
 }
@@ -229,10 +273,10 @@ impl Covered {
     }
 
     /// Paints what is covered, and covers nothing any more.
-    fn paint(&mut self, image: &mut ColorImage, colour: Color32) {
+    fn paint(&mut self, pixels: &mut [Color32], colour: Color32) {
         for number in self.touched.drain(..) {
             let covered = std::mem::take(&mut self.pixels[number]);
-            let pixel = &mut image.pixels[number];
+            let pixel = &mut pixels[number];
             *pixel = over(*pixel, colour.gamma_multiply_u8(covered));
         }
     }
@@ -373,6 +417,32 @@ mod tests {
             // And the round ends.
             let expected = (to - from).length() * 2.0 + std::f32::consts::PI;
             assert!((covered - expected).abs() < expected * 0.05, "{covered} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn it_looks_the_same_however_many_rows_are_painted_at_a_time() {
+        let mut layer = Layer::new(rect(100.0, 140.0, 50.0, 90.0), 1.0, 4096);
+        layer.fill(rect(103.0, 130.0, 52.5, 77.25), RED.gamma_multiply(0.3));
+        let section = |x, min, max| Section { x, y: Rangef::new(min, max) };
+        let sections =
+            vec![section(100.0, 45.0, 60.0), section(120.0, 70.0, 80.0), section(140.0, 51.0, 99.0)];
+        layer.ribbon(sections, Color32::BLUE.gamma_multiply(0.5));
+        for to in [pos2(139.0, 61.0), pos2(110.0, 89.5)] {
+            layer.line(vec![pos2(101.0, 51.0), to], 2.0, RED);
+        }
+        let painted = |rows: usize| {
+            let mut pixels = vec![Color32::TRANSPARENT; layer.size[0] * layer.size[1]];
+            layer.paint(&mut pixels, rows);
+            pixels
+        };
+        let whole = painted(40);
+        assert!(whole.iter().any(|pixel| pixel.a() > 200));
+        for rows in [1, 7, 20, 39] {
+            let differ = |(ours, whole): (&Color32, &Color32)| {
+                ours.to_array().iter().zip(whole.to_array()).any(|(ours, whole)| ours.abs_diff(whole) > 1)
+            };
+            assert!(!painted(rows).iter().zip(&whole).any(differ), "{rows} rows at a time");
         }
     }
 

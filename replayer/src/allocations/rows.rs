@@ -1,7 +1,7 @@
 //! Many allocations in little room, and of too many those that come first in an order.
 //!
-//! A row takes 58 bytes, as many as its numbers need: records are counted in five bytes (a trace of 2⁴⁰ records is
-//! longer than any file), nanoseconds in seven (two years). Rows are kept until there are some more than are wanted;
+//! A row takes 53 bytes, as many as its numbers need: records are counted in five bytes (a trace of 2⁴⁰ records is
+//! longer than any file), nanoseconds in seven (two years), sizes in six (no address space has more), threads in three. Rows are kept until there are some more than are wanted;
 //! then those that come last go, all at once.
 
 use super::{Allocation, Order, When};
@@ -19,17 +19,17 @@ struct Row {
     lived: [u8; 5],
     made_time: [u8; 7],
     lived_time: [u8; 7],
-    request: [u8; 8],
+    request: [u8; 6],
     /// [`Pointer::UNKNOWN`] where that was not seen.
     address: [u8; 8],
     /// 0 where that was not seen.
-    chunk: [u8; 8],
-    thread: [u8; 4],
+    chunk: [u8; 6],
+    thread: [u8; 3],
     stack: [u8; 4],
     served_from: [u8; 2],
 }
 
-const _: () = assert!(size_of::<Row>() == 58);
+const _: () = assert!(size_of::<Row>() == 53);
 
 /// A number in some bytes; the greatest they can say, if they cannot say it.
 fn packed<const N: usize>(number: u64) -> [u8; N] {
@@ -56,7 +56,7 @@ impl Row {
             request: packed(allocation.request),
             address: packed(allocation.address.unwrap_or(Pointer::UNKNOWN)),
             chunk: packed(allocation.chunk.unwrap_or(0)),
-            thread: allocation.thread.to_le_bytes(),
+            thread: packed(allocation.thread.into()),
             stack: allocation.stack.0.to_le_bytes(),
             served_from: ServedFrom::number_of(allocation.served_from).to_le_bytes(),
         }
@@ -71,7 +71,7 @@ impl Row {
         Allocation {
             made,
             freed: (lived & FREED != 0).then_some(freed),
-            thread: u32::from_le_bytes(self.thread),
+            thread: self.thread(),
             request: unpacked(self.request),
             address: (address != Pointer::UNKNOWN).then_some(address),
             chunk: (chunk > 0).then_some(chunk),
@@ -80,13 +80,18 @@ impl Row {
         }
     }
 
+    fn thread(&self) -> u32 {
+        let [low, middle, high] = self.thread;
+        u32::from_le_bytes([low, middle, high, 0])
+    }
+
     /// What it has in a column: what is not known is the least there is, what is not freed yet the greatest.
     fn key(&self, order: Order) -> u64 {
         match order {
             Order::Size => unpacked(self.request),
             Order::Chunk => unpacked(self.chunk),
             Order::Address => unpacked(self.address).wrapping_sub(Pointer::UNKNOWN),
-            Order::Thread => u32::from_le_bytes(self.thread).into(),
+            Order::Thread => self.thread().into(),
             Order::Made => unpacked(self.made),
             Order::Freed => match unpacked(self.lived) {
                 lived if lived & FREED != 0 => unpacked(self.made) + (lived & (FREED - 1)),
@@ -218,7 +223,8 @@ mod tests {
             assert_eq!(Row::of(&one, END).allocation(), one);
         }
         let far = When { record: (1 << 39) - 2, time: (1 << 55) - 1 };
-        let one = Allocation { made: far, request: u64::MAX, address: Some(!3), ..allocation(1) };
+        let one = Allocation { made: far, request: (1 << 48) - 1, address: Some(!3), ..allocation(1) };
+        let one = Allocation { thread: (1 << 24) - 1, chunk: Some(1 << 47), ..one };
         let freed = When { record: far.record + 1, time: far.time };
         let one = Allocation { freed: Some(freed), ..one };
         assert_eq!(Row::of(&one, END).allocation(), one);
