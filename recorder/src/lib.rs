@@ -12,6 +12,7 @@
 
 pub mod agent;
 pub mod attach;
+mod bpf;
 pub mod clock;
 pub mod collect;
 pub mod heap;

@@ -7,6 +7,7 @@
 //! How the process is looked at from outside is in [`target`] and [`modules`], how an agent is loaded without
 //! the dynamic linker in [`mod@image`]; [`guard`] does the leaving if this process dies.
 
+pub mod filters;
 pub mod guard;
 pub mod hooks;
 pub mod image;
@@ -170,6 +171,7 @@ fn begin(
     if refusal::is_privileged(&target) {
         return Err(Refusal::Privileged(pid));
     }
+    filters::examine(pid)?;
     clear(&target)?;
     let mut survey = survey(&target)?;
     let libc = glibc(&target, &survey)?;

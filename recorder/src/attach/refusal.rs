@@ -73,12 +73,28 @@ pub enum Refusal {
         "process {0} was started with other rights than its user's (set-user-ID, or capabilities): such are not attached to"
     )]
     Privileged(u32),
-    /// It may make few system calls.
+    /// It may not make the system calls that an agent makes.
     #[error(
-        "process {0} has a seccomp filter: it is ended, or errors are made up, when it makes a system call that is not \
-         foreseen, and an agent in it makes some. Attach to it without that filter (in a container: `--security-opt seccomp=unconfined`)"
+        "process {pid} has a seccomp filter that forbids it a system call ({call}) which an agent in it makes: it would be \
+         ended, or be told of errors. Attach to it without that filter (in a container: `--security-opt seccomp=unconfined`)"
     )]
-    Filtered(u32),
+    Filtered {
+        /// The process.
+        pid: u32,
+        /// The call.
+        call: &'static str,
+    },
+    /// Nobody knows whether it may.
+    #[error(
+        "process {pid} has a seccomp filter, and the kernel does not show us which system calls that forbids: it may be ended \
+         for those an agent makes. Attach as root, and from outside of its container"
+    )]
+    UnknownFilter {
+        /// The process.
+        pid: u32,
+        /// What the kernel says.
+        source: io::Error,
+    },
     /// Its malloc is not glibc's.
     #[error("process {pid} has its malloc from {library}, and not from glibc")]
     AnotherAllocator {
@@ -155,9 +171,6 @@ pub fn examine(pid: u32) -> Result<(PathBuf, PathBuf), Refusal> {
     let tracer = target::status(pid, "TracerPid").and_then(|id| id.parse().ok()).unwrap_or(0);
     if tracer != 0 {
         return Err(Refusal::Traced { pid, tracer });
-    }
-    if target::status(pid, "Seccomp").is_some_and(|mode| mode != "0") {
-        return Err(Refusal::Filtered(pid));
     }
     let program = match target::executable(pid) {
         Ok(program) => program,

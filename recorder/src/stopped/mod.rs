@@ -20,6 +20,7 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::bpf::Instruction;
 use hurry::Hurry;
 use requests::{Ask, Stop, ask, wait};
 pub use requests::{Registers, is_waiting};
@@ -199,6 +200,20 @@ impl Stopped {
             self.threads.iter().map(|(&id, thread)| (id, thread.registers.fs_base)).collect();
         threads.sort_by_key(|(thread, _)| *thread != self.pid);
         threads
+    }
+
+    /// Its threads.
+    pub fn threads(&self) -> impl Iterator<Item = u32> {
+        self.threads.keys().copied()
+    }
+
+    /// One of the filters of a thread's system calls, by its number; `None` if there are not so many.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not show it: that takes root.
+    pub fn filter(&self, thread: u32, number: usize) -> io::Result<Option<Vec<Instruction>>> {
+        requests::filter(thread, number)
     }
 
     /// The registers of every thread.

@@ -17,6 +17,7 @@ use libc::c_uint;
 pub use libc::user_regs_struct as Registers;
 
 use super::Trouble;
+use crate::bpf::Instruction;
 
 /// How long we look at a thread without a pause, and how long the pauses are then: most stop at once.
 const EAGER: Duration = Duration::from_micros(500);
@@ -30,6 +31,7 @@ const MASK_BYTES: usize = size_of::<u64>();
 const PTRACE_GETSIGMASK: c_uint = 0x420a;
 const PTRACE_SETSIGMASK: c_uint = 0x420b;
 const PTRACE_SYSEMU: c_uint = 31;
+const PTRACE_SECCOMP_GET_FILTER: c_uint = 0x420c;
 
 /// What a thread stopped for, or did.
 #[derive(Clone, Copy, Debug)]
@@ -174,11 +176,28 @@ pub fn was_sent(thread: u32) -> bool {
     unsafe { about.assume_init() }.si_code <= libc::SI_USER
 }
 
+/// One of a thread's filters of system calls, by its number; `None` if there are not so many.
+pub fn filter(thread: u32, number: usize) -> io::Result<Option<Vec<Instruction>>> {
+    let length = match request(PTRACE_SECCOMP_GET_FILTER, thread, number, 0) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
+        length => length?,
+    };
+    let mut program = vec![Instruction::default(); usize::try_from(length).unwrap_or(0)];
+    // A thread that stands still gets no other filters, and those it has do not change.
+    request(PTRACE_SECCOMP_GET_FILTER, thread, number, program.as_mut_ptr() as usize)?;
+    Ok(Some(program))
+}
+
 /// Makes a request of a thread that we trace, or are about to.
-fn make(request: c_uint, thread: u32, address: usize, data: usize) -> io::Result<()> {
+fn make(what: c_uint, thread: u32, address: usize, data: usize) -> io::Result<()> {
+    request(what, thread, address, data).map(drop)
+}
+
+/// The same, and what comes back.
+fn request(request: c_uint, thread: u32, address: usize, data: usize) -> io::Result<i64> {
     let (address, data) = (address as *mut c_void, data as *mut c_void);
     // SAFETY: every caller above passes what the request wants: a number, or where something of the right
     // length is.
     let answer = unsafe { libc::ptrace(request, thread.cast_signed(), address, data) };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }

@@ -6,10 +6,10 @@ use std::process::{Command, Stdio, id};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use malloscope_recorder::Error;
 use malloscope_recorder::attach::refusal::Refusal;
+use malloscope_recorder::{Capture, Error, Sampling};
 use malloscope_traces::Cause;
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getuid, kill_process, prlimit};
 
 use crate::programs::{library, program, program_with, set_user_id};
 use crate::running::{A_WHILE, Running, attach, attach_wanting};
@@ -74,8 +74,27 @@ fn a_process_that_is_traced_is_not_attached_to() {
 }
 
 #[test]
-fn a_process_with_a_seccomp_filter_is_not_attached_to() {
-    assert_eq!(check_refused(awkward("filtered"), "seccomp"), "unharmed");
+fn a_process_whose_seccomp_filter_forbids_what_an_agent_calls_is_not_attached_to() {
+    let words = if getuid().is_root() { "memfd_create" } else { "seccomp" };
+    assert_eq!(check_refused(awkward("forbidden"), words), "unharmed");
+}
+
+#[test]
+fn a_process_whose_seccomp_filter_allows_what_an_agent_calls_is_recorded_and_lives() {
+    let running = awkward("filtered");
+    if !getuid().is_root() {
+        assert_eq!(check_refused(running, "seccomp"), "unharmed");
+        eprintln!("left out: only root is shown filters");
+        return;
+    }
+    let stacks = Some(Capture { sampling: Sampling::All, depth: 32 });
+    for stacks in [None, stacks] {
+        let taken = attach_wanting(running.pid(), Some(Duration::from_millis(200)), stacks, &mut |_| ());
+        let trace = &taken.expect("it may be attached to").recorded.traces[0];
+        assert!(trace.calls > 20, "{} calls", trace.calls);
+        assert_eq!(trace.lost, 0);
+    }
+    assert_eq!(running.end(), "unharmed");
 }
 
 #[test]
