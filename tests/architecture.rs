@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("malloscope-replayer", &["malloscope-allocator", "malloscope-symbols", "malloscope-traces"]),
     ("malloscope-recorder", &["malloscope-traces", "malloscope-wire"]),
     ("malloscope-agent", &["malloscope-wire"]),
+    ("malloscope-patcher", &["malloscope-wire"]),
     ("malloscope-dropin", &["malloscope-allocator"]),
     ("malloscope-allocator", &[]),
     ("malloscope-symbols", &["malloscope-traces"]),
@@ -28,11 +29,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Everything that the agent may be made of: it is loaded into a stranger's process.
 const AGENT_IS_MADE_OF: &[&str] = &["malloscope-wire", "libc"];
 
+/// What comes with frida-gum.
+const GUM: &[&str] = &["frida-gum", "frida-gum-sys", "frida-build"];
+
 /// Where `unsafe` may stand; each of these says why, in a paragraph.
 const UNSAFE: &[&str] = &[
     "allocator/dropin/src/",
     "allocator/src/memory/process.rs",
     "recorder/agent/src/",
+    "recorder/patcher/src/",
     "recorder/src/heap/remote.rs",
     "recorder/src/witness/tracee.rs",
     "recorder/src/memory.rs",
@@ -84,6 +89,18 @@ fn the_agent_is_made_of_little() {
     for (dependency, _) in normal {
         assert!(AGENT_IS_MADE_OF.contains(&dependency.as_str()), "the agent imports {dependency}");
     }
+}
+
+#[test]
+fn nothing_of_gum_is_built_unless_it_is_asked_for() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--workspace", "--offline", "--prefix", "none", "--format", "{p}"]);
+    let output = cargo.current_dir(root()).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("names are text");
+    let built: BTreeSet<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(built.contains("malloscope-patcher"), "{built:?}");
+    assert!(GUM.iter().all(|package| !built.contains(package)), "{built:?}");
 }
 
 #[test]

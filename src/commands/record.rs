@@ -5,7 +5,7 @@ use crate::output;
 use crate::progress::{Lines, Meter};
 use crate::stacks::StackArgs;
 use anyhow::Context;
-use malloscope_recorder::attach::{self, Attach};
+use malloscope_recorder::attach::{self, Attach, Engine};
 use malloscope_recorder::limits::{Limit, Limits, half_of_all};
 use malloscope_recorder::manners::Manners;
 use malloscope_recorder::status::{self, Status};
@@ -38,6 +38,11 @@ pub struct Args {
     /// Attach to this process, instead of running a program
     #[arg(long, value_name = "PID", conflicts_with = "program")]
     pub pid: Option<u32>,
+    /// By what the calls of the process come to malloscope: 'got' changes the words through which modules call malloc, and
+    /// no code. 'gum' has malloc's functions begin with a jump, all threads standing still meanwhile: then calls come too that go
+    /// through no such word. That is made with frida-gum, and not in every build
+    #[arg(long, value_name = "ENGINE", default_value = "got", requires = "pid", conflicts_with = "program")]
+    pub engine: EngineName,
     /// Leave the process after so long, such as 500ms, 60s or 5m
     #[arg(long = "for", value_name = "TIME", requires = "pid", conflicts_with = "program", value_parser = duration)]
     pub time: Option<Duration>,
@@ -155,6 +160,24 @@ pub fn run(args: Args) -> Outcome {
     Ok(ExitCode::from(recorded.exit_code()))
 }
 
+/// The engines, by their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineName {
+    /// Words are changed
+    Got,
+    /// Code is changed, by frida-gum
+    Gum,
+}
+
+impl From<EngineName> for Engine {
+    fn from(name: EngineName) -> Engine {
+        match name {
+            EngineName::Got => Engine::Got,
+            EngineName::Gum => Engine::Gum,
+        }
+    }
+}
+
 /// How the state of a recording is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum StatusFormat {
@@ -256,6 +279,7 @@ impl Args {
             bytes: self.until_bytes,
             resident: self.trigger,
             guard,
+            engine: self.engine.into(),
         }))
     }
 }

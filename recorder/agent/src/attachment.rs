@@ -8,15 +8,15 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use malloscope_wire::Attachment;
 use malloscope_wire::attachment::{Function, Kept};
 
-use crate::real;
 use crate::threads::{WIPED, Wiped};
+use crate::{gates, real};
 
 /// In a section that is in the file, and whole, so that the recorder can write there.
 #[used]
 #[unsafe(link_section = ".data")]
 pub static ATTACHMENT: Attachment = {
     let wiped = (&raw const WIPED).cast_mut().cast();
-    Attachment::blank(real::NAMES, wiped, size_of::<Wiped>())
+    Attachment::blank(real::NAMES, gates::all(), wiped, size_of::<Wiped>())
 };
 
 /// Whether this agent was put into a running process, rather than loaded with a program.

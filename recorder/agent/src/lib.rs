@@ -41,6 +41,7 @@ pub mod enrol;
 pub mod exit;
 pub mod filters;
 pub mod fork;
+pub mod gates;
 pub mod giving_back;
 pub mod hooks;
 pub mod interruption;
@@ -60,5 +61,7 @@ pub mod threads;
 pub mod tree;
 pub mod walk;
 
+#[cfg(all(panic = "abort", not(test)))]
+mod filling;
 #[cfg(all(panic = "abort", not(test)))]
 mod freestanding;

@@ -23,7 +23,7 @@ macro_rules! real {
     ($($name:ident($($argument:ident: $type:ty),*) -> $returned:ty, or $otherwise:expr;)*) => {
         /// Where each function is.
         #[repr(C)]
-        pub struct Real { $($name: AtomicPtr<()>),* }
+        pub struct Real { $(pub(crate) $name: AtomicPtr<()>),* }
 
         /// The names of all of them, and of what else we need of others.
         pub const NAMES: &[&str] =

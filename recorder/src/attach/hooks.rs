@@ -88,6 +88,15 @@ impl Survey {
         })
     }
 
+    /// How long what is found first under this name is, as its module says.
+    pub fn length(&self, target: &Target, name: &str) -> Option<u64> {
+        let wanted = self.names.iter().position(|known| known == name)?;
+        let all = self.known.iter().flat_map(|known| &known.definitions);
+        let (_, defined) = all.into_iter().find(|(name, _)| *name == wanted)?;
+        // The length of a symbol stands behind its value.
+        target.word(defined.value_at + 8)
+    }
+
     /// Turns all words that hold one of a pair into the other. Returns how many those were.
     pub fn turn(&self, target: &Target, pairs: &[Pair], way: Way) -> io::Result<usize> {
         let mut turned = 0;

@@ -3,13 +3,14 @@
 //!
 //! The agent needs no library, runs nothing when it is loaded and asks for one function, so all there is to do
 //! is to lay out its segments and add its place to some words. The dynamic linker of the process knows nothing
-//! of it: its locks are not taken, and nothing is allocated.
+//! of it: its locks are not taken, and nothing is allocated. A patcher is laid out in the same way: what it asks for, it is not
+//! given.
 
 use std::mem::offset_of;
 use std::sync::OnceLock;
 
 use malloscope_wire::Attachment;
-use malloscope_wire::attachment::{FUNCTIONS, Function, Hook, MARK};
+use malloscope_wire::attachment::{FUNCTIONS, Function, Gate, Hook, MARK};
 
 use crate::agent::BYTES;
 use crate::program::number;
@@ -17,19 +18,29 @@ use crate::program::number;
 /// A page, on the one architecture we record.
 const PAGE: u64 = malloscope_wire::PAGE as u64;
 
-/// The agent's file, as far as loading it is concerned.
+/// A file that is put into a process, as far as loading it is concerned.
 #[derive(Debug)]
 pub struct Image {
+    bytes: &'static [u8],
     segments: Vec<Segment>,
     /// The words to which the agent's place is added: where they are, and what is added to it.
     moved: Vec<(u64, u64)>,
     /// The words that hold the address of a function of the process's: where they are, and its name.
-    wanted: Vec<(u64, String)>,
-    /// The functions it defines: where they are, and their names.
-    pub hooks: Vec<(u64, String)>,
-    /// Where its [`Attachment`] is.
+    wanted: Vec<Wanted>,
+    /// What it defines: where it is, and its name. Of the agent, that is its hooks.
+    pub defined: Vec<(u64, String)>,
+    /// Where its [`Attachment`] is, if it is the agent.
     pub attachment: u64,
     read_only: (u64, u64),
+}
+
+/// A word that holds the address of a function of others'.
+#[derive(Clone, Debug)]
+struct Wanted {
+    at: u64,
+    name: String,
+    /// Whether it can do without.
+    is_weak: bool,
 }
 
 /// A part of it that is to be mapped.
@@ -58,19 +69,30 @@ pub struct Piece {
 /// The agent's file.
 pub fn image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
-    IMAGE.get_or_init(|| Image::read().expect("the agent's file is one: we built it"))
+    IMAGE.get_or_init(|| Image::of_agent().expect("the agent's file is one: we built it"))
 }
 
 impl Image {
-    fn read() -> Option<Image> {
-        let (at, count) = (number::<8>(BYTES, 32), number::<2>(BYTES, 56));
+    fn of_agent() -> Option<Image> {
+        let mut image = Image::read(BYTES)?;
+        let mark = BYTES.windows(MARK.len()).position(|bytes| bytes == MARK)? as u64;
+        image.attachment = image.segments.iter().find_map(|segment| {
+            let into = mark.checked_sub(segment.file).filter(|into| *into < segment.file_length)?;
+            Some(segment.at + into)
+        })?;
+        Some(image)
+    }
+
+    /// Reads such a file.
+    pub fn read(bytes: &'static [u8]) -> Option<Image> {
+        let (at, count) = (number::<8>(bytes, 32), number::<2>(bytes, 56));
         let header = |header: u64| {
             let at = usize::try_from(at + header * 56).ok()?;
             let [file, address, file_length, length] =
-                [8, 16, 32, 40].map(|field| number::<8>(BYTES, at + field));
+                [8, 16, 32, 40].map(|field| number::<8>(bytes, at + field));
             let segment =
-                Segment { at: address, file, file_length, length, flags: number::<4>(BYTES, at + 4) };
-            Some((u32::try_from(number::<4>(BYTES, at)).ok()?, segment))
+                Segment { at: address, file, file_length, length, flags: number::<4>(bytes, at + 4) };
+            Some((u32::try_from(number::<4>(bytes, at)).ok()?, segment))
         };
         let headers: Vec<_> = (0..count).filter_map(header).collect();
         let of = |wanted: u32| {
@@ -78,49 +100,56 @@ impl Image {
         };
         let read_only = of(libc::PT_GNU_RELRO).next().map_or((0, 0), |segment| (segment.at, segment.length));
         let mut image = Image {
+            bytes,
             segments: of(libc::PT_LOAD).collect(),
             moved: Vec::new(),
             wanted: Vec::new(),
-            hooks: Vec::new(),
+            defined: Vec::new(),
             attachment: 0,
             read_only,
         };
-        let mark = BYTES.windows(MARK.len()).position(|bytes| bytes == MARK)? as u64;
-        image.attachment = image.segments.iter().find_map(|segment| {
-            let into = mark.checked_sub(segment.file).filter(|into| *into < segment.file_length)?;
-            Some(segment.at + into)
-        })?;
         image.read_dynamic(of(libc::PT_DYNAMIC).next()?)?;
         Some(image)
     }
 
     fn read_dynamic(&mut self, dynamic: Segment) -> Option<()> {
+        let bytes = self.bytes;
         let start = usize::try_from(dynamic.file).ok()?;
         let entry = |tag: u64| {
             let entries = (start..).step_by(16).take(usize::try_from(dynamic.file_length / 16).unwrap_or(0));
-            entries.into_iter().find(|at| number::<8>(BYTES, *at) == tag).map(|at| number::<8>(BYTES, at + 8))
+            entries.into_iter().find(|at| number::<8>(bytes, *at) == tag).map(|at| number::<8>(bytes, at + 8))
         };
-        let [strings, symbols, relocations] = [5, 6, 7].map(|tag| self.in_file(entry(tag)?));
-        let (strings, symbols, relocations) = (strings?, symbols?, relocations?);
+        let [strings, symbols] = [5, 6].map(|tag| self.in_file(entry(tag)?));
+        let (strings, symbols) = (strings?, symbols?);
         let name = |symbol: usize| {
-            let at = strings + usize::try_from(number::<4>(BYTES, symbol)).ok()?;
-            let name = BYTES.get(at..)?.split(|byte| *byte == 0).next()?;
+            let at = strings + usize::try_from(number::<4>(bytes, symbol)).ok()?;
+            let name = bytes.get(at..)?.split(|byte| *byte == 0).next()?;
             String::from_utf8(name.to_vec()).ok()
         };
-        for at in (relocations..).step_by(24).take(usize::try_from(entry(8)? / 24).ok()?) {
-            let (kind, symbol) = (number::<4>(BYTES, at + 8), number::<4>(BYTES, at + 12));
-            let word = number::<8>(BYTES, at);
-            match kind {
-                8 => self.moved.push((word, number::<8>(BYTES, at + 16))),
-                6 => self.wanted.push((word, name(symbols + usize::try_from(symbol).ok()? * 24)?)),
-                _ => return None,
+        // Those of calls are in a table of their own, where there are any.
+        for (table, length) in [(7, 8), (23, 2)] {
+            let (Some(table), Some(length)) = (entry(table), entry(length)) else { continue };
+            for at in (self.in_file(table)?..).step_by(24).take(usize::try_from(length / 24).ok()?) {
+                let (word, kind) = (number::<8>(bytes, at), number::<4>(bytes, at + 8));
+                let symbol = symbols + usize::try_from(number::<4>(bytes, at + 12)).ok()? * 24;
+                let (is_defined, value) =
+                    (number::<2>(bytes, symbol + 6) != 0, number::<8>(bytes, symbol + 8));
+                let is_weak = number::<1>(bytes, symbol + 4) >> 4 == 2;
+                let added = number::<8>(bytes, at + 16);
+                match kind {
+                    8 => self.moved.push((word, added)),
+                    1 | 6 | 7 if is_defined => self.moved.push((word, value.wrapping_add(added))),
+                    1 | 6 | 7 => self.wanted.push(Wanted { at: word, name: name(symbol)?, is_weak }),
+                    _ => return None,
+                }
             }
         }
-        // The strings follow the hashes, which follow the symbols.
-        let hashes = self.in_file(entry(0x6fff_fef5)?)?;
-        for symbol in (symbols..hashes).step_by(24) {
-            if number::<2>(BYTES, symbol + 6) != 0 {
-                self.hooks.push((number::<8>(BYTES, symbol + 8), name(symbol)?));
+        // How many symbols there are is not said: they end where the next table begins, which is of hashes or versions.
+        let others = [0x6fff_fef5, 0x6fff_fff0].into_iter().filter_map(|tag| self.in_file(entry(tag)?));
+        let end = others.filter(|at| *at > symbols).min()?;
+        for symbol in (symbols..end).step_by(24).take_while(|symbol| symbol + 24 <= end) {
+            if number::<2>(bytes, symbol + 6) != 0 {
+                self.defined.push((number::<8>(bytes, symbol + 8), name(symbol)?));
             }
         }
         Some(())
@@ -137,7 +166,17 @@ impl Image {
 
     /// The functions of the process's whose addresses are written into it.
     pub fn wanted_functions(&self) -> impl Iterator<Item = &str> {
-        self.wanted.iter().map(|(_, name)| name.as_str())
+        self.wanted.iter().map(|wanted| wanted.name.as_str())
+    }
+
+    /// Those of them that it cannot do without.
+    pub fn needed_functions(&self) -> impl Iterator<Item = &str> {
+        self.wanted.iter().filter(|wanted| !wanted.is_weak).map(|wanted| wanted.name.as_str())
+    }
+
+    /// Where in it is what it defines under this name.
+    pub fn find(&self, name: &str) -> Option<u64> {
+        self.defined.iter().find(|(_, defined)| defined == name).map(|(at, _)| *at)
     }
 
     /// How much room it takes.
@@ -162,11 +201,11 @@ impl Image {
         let code = self.code(base);
         let bytes = self
             .in_file(code.start - base)
-            .and_then(|at| BYTES.get(at..at + usize::try_from(code.end - code.start).unwrap_or(0)));
+            .and_then(|at| self.bytes.get(at..at + usize::try_from(code.end - code.start).unwrap_or(0)));
         (code.start, bytes.unwrap_or_default())
     }
 
-    /// The agent as a file of which all is where it will be in memory, for one that is put at `base`; `find`
+    /// The file as one of which all is where it will be in memory, for one that is put at `base`; `find`
     /// knows the functions of the process.
     pub fn laid_out(&self, base: u64, find: impl Fn(&str) -> Option<u64>) -> Vec<u8> {
         let length = self.segments.iter().map(|segment| segment.at + segment.file_length).max().unwrap_or(0);
@@ -181,12 +220,12 @@ impl Image {
         for segment in &self.segments {
             let range =
                 [segment.file, segment.file + segment.file_length].map(|at| usize::try_from(at).unwrap_or(0));
-            put(segment.at, BYTES.get(range[0]..range[1]).unwrap_or_default());
+            put(segment.at, self.bytes.get(range[0]..range[1]).unwrap_or_default());
         }
         for (at, added) in &self.moved {
             put(*at, &base.wrapping_add(*added).to_le_bytes());
         }
-        for (at, name) in &self.wanted {
+        for Wanted { at, name, .. } in &self.wanted {
             put(*at, &find(name).unwrap_or(0).to_le_bytes());
         }
         file
@@ -264,6 +303,10 @@ fields! {
     functions
     /// What is hooked.
     hooks
+    /// Whose calls are nobody's.
+    own
+    /// What was patched.
+    patches
 }
 
 impl Fields {
@@ -286,6 +329,12 @@ impl Fields {
         wanted.collect()
     }
 
+    /// Where each gate is.
+    pub fn gates(self) -> impl Iterator<Item = u64> {
+        let gates = self.base + image().attachment + offset_of!(Attachment, gates) as u64;
+        (0..FUNCTIONS).map(move |i| gates + (i * size_of::<Gate>()) as u64)
+    }
+
     /// Where the words of each hook are: where it is, and where what it stands before is.
     pub fn pairs(self) -> impl Iterator<Item = (u64, u64)> {
         let pair = move |i: usize| {
@@ -304,10 +353,10 @@ mod tests {
     fn the_agent_can_be_laid_out() {
         let image = image();
         let file = image.laid_out(0x10_0000, |name| (name == "dl_iterate_phdr").then_some(0x1234));
-        assert!(image.hooks.iter().any(|(_, name)| name == "malloc"));
+        assert!(image.defined.iter().any(|(_, name)| name == "malloc"));
         assert_eq!(image.wanted.len(), 1);
         let word = |at: u64| number::<8>(&file, usize::try_from(at).unwrap());
-        assert_eq!(word(image.wanted[0].0), 0x1234);
+        assert_eq!(word(image.wanted[0].at), 0x1234);
         let wiped = word(Fields::at(0).wiped());
         assert!(wiped >= 0x10_0000 && wiped < 0x10_0000 + image.length());
         let names: Vec<String> = Fields::at(0).wanted().into_iter().map(|(_, name)| name).collect();

@@ -19,13 +19,14 @@ use malloscope_wire::{BANK_BYTES, BANKS, BANKS_AT, Control, PAGE, Shared};
 use super::hooks::{Pair, Survey, Way};
 use super::image::{Fields, image};
 use super::modules;
+use super::patches::{self, Engine, NotPatched};
 use super::refusal::Refusal;
 use super::target::{self, Target};
 use crate::heap::copy::Range;
-use crate::heap::{self, Captured, HeapError, PATIENCE_IN_STEPS, Rehearsed};
-use crate::stopped::Stopped;
+use crate::heap::{self, Captured, HeapError, PATIENCE_IN_STEPS, Rehearsed, maps};
 use crate::stopped::calls::CallFailed;
 use crate::stopped::code::Code;
+use crate::stopped::{Registers, Stopped};
 
 /// What the agent's file is called.
 const NAME: &str = "malloscope-agent.so";
@@ -66,6 +67,20 @@ pub struct Held<'t> {
     pub since: Instant,
 }
 
+/// Code that threads are led out of.
+#[derive(Clone, Copy, Debug)]
+pub struct Passage<'c> {
+    /// Where some may stay, if it takes too long.
+    left: &'c Code,
+    /// Where none may be, nor come back to from the handler of a signal.
+    shut: &'c [Range],
+}
+
+impl Passage<'static> {
+    /// None but what all are led out of.
+    const ANY: Passage<'static> = Passage { left: &Code::NONE, shut: &[] };
+}
+
 /// What the process's agent needs to know of its place.
 #[derive(Clone, Copy, Debug)]
 pub struct Seat {
@@ -78,14 +93,14 @@ pub struct Seat {
 }
 
 impl<'t> Held<'t> {
-    /// Stops a process, leads its threads out of the dynamic linker, of this agent and of malloc, and learns what
-    /// modules there are then. A thread that waits for the kernel is left in malloc; if one does not come out of it, after
+    /// Stops a process, leads its threads out of the dynamic linker, of this agent and of other code, and learns what
+    /// modules there are then. A thread that waits for the kernel is left in there; if one does not come out of it, after
     /// a while that is as good. Calls `meanwhile` after every moment that was not like that.
     pub fn at_a_good_moment(
         target: &'t Target,
         survey: &mut Survey,
         agent: Option<&Inside>,
-        malloc: &Code,
+        way: Passage<'_>,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Held<'t>, Refusal> {
         let of_trouble = |trouble| Refusal::of_trouble(target.pid, trouble);
@@ -103,14 +118,16 @@ impl<'t> Held<'t> {
             let code = image().code(inside.base);
             forbidden.add_library(target, inside.base, [Range { start: code.start, end: code.end }]);
         }
+        way.shut.iter().for_each(|range| forbidden.add(*range));
         let mut left = forbidden.clone();
-        left.add_all(malloc);
+        left.add_all(way.left);
         for number in 0..TRIES {
             let since = Instant::now();
             let mut stopped = Stopped::all(target.pid).map_err(of_trouble)?;
             let is_outside = stopped.lead_out(&left, target, PATIENCE_IN_STEPS);
             let is_good = (is_outside || number >= TRIES_OUTSIDE)
-                && !stopped.registers().any(|registers| forbidden.contains(registers.rip));
+                && !stopped.registers().any(|registers| forbidden.contains(registers.rip))
+                && (way.shut.is_empty() || !may_come_back(target, &stopped, way.shut));
             if is_good && survey.renew(target).is_ok() {
                 return Ok(Held { target, stopped, instruction, is_outside, since });
             }
@@ -128,13 +145,14 @@ impl<'t> Held<'t> {
         target: &'t Target,
         survey: &mut Survey,
         agent: Option<&Inside>,
+        shut: &[Range],
     ) -> Result<(Held<'t>, Option<Captured>, Duration), Refusal> {
-        let malloc = heap::code_of_malloc(target).unwrap_or_default();
+        let left = &heap::code_of_malloc(target).unwrap_or_default();
         let mut rehearsed = heap::rehearse(target.pid);
         let mut tries = 0;
         loop {
             tries += 1;
-            let held = Held::at_a_good_moment(target, survey, agent, &malloc, &mut || ())?;
+            let held = Held::at_a_good_moment(target, survey, agent, Passage { left, shut }, &mut || ())?;
             let copying = Instant::now();
             match held.heap(&mut rehearsed) {
                 Err(HeapError::Busy) if tries < TRIES_OUTSIDE => drop(held),
@@ -193,6 +211,33 @@ impl<'t> Held<'t> {
         }
     }
 
+    /// The process.
+    pub fn target(&self) -> &'t Target {
+        self.target
+    }
+
+    /// Makes room of its memory, wherever there is some.
+    pub fn make_room(&mut self, length: u64, access: i32) -> Result<u64, NotPatched> {
+        Ok(self.map(0, length, access, What::Zeros)?)
+    }
+
+    /// Gives memory back.
+    pub fn give_back(&mut self, range: Range) {
+        self.unmap(range.start, range.length());
+    }
+
+    /// Changes how memory may be used.
+    pub fn protect(&mut self, range: Range, access: i32) -> Result<(), NotPatched> {
+        let access = u64::from(access.unsigned_abs());
+        self.call(libc::SYS_mprotect, [range.start, range.length(), access, 0, 0, 0])?;
+        Ok(())
+    }
+
+    /// Has it run code: see [`Stopped::run`].
+    pub fn run(&mut self, code: u64, stack: u64, until: u32) -> Result<Option<(u64, u64)>, NotPatched> {
+        Ok(self.stopped.run(code, stack, until)?)
+    }
+
     fn close(&mut self, descriptor: u64) {
         // Nothing can be done if the kernel disagrees.
         let _ = self.call(libc::SYS_close, [descriptor, 0, 0, 0, 0, 0]);
@@ -205,6 +250,26 @@ impl<'t> Held<'t> {
             CallFailed::Trouble(trouble) => Refusal::of_trouble(pid, trouble),
         }
     }
+}
+
+/// Whether a thread may come back to this code: if a signal interrupted it there, its registers are on a stack that it is on
+/// now, or was. What was left there by calls that are over may look the same; then the next moment is as good.
+fn may_come_back(target: &Target, stopped: &Stopped, shut: &[Range]) -> bool {
+    /// Handlers that take more than this of a stack are not foreseen.
+    const MOST: u64 = 256 << 10;
+    let maps = maps::parse(&target.told("maps"));
+    let used = |registers: &Registers| {
+        let mapped = maps.iter().find(|mapped| mapped.range.contains(registers.rsp))?;
+        // What lies below the pointer belongs to nobody.
+        let start = registers.rsp / 8 * 8;
+        target.bytes(start, (mapped.range.end - start).min(MOST))
+    };
+    let is_there = |bytes: Vec<u8>| {
+        let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+        let mut words = words.filter(|word| shut.iter().any(|range| range.contains(*word)));
+        words.next().is_some()
+    };
+    stopped.registers().filter_map(used).any(is_there)
 }
 
 /// What is mapped.
@@ -278,15 +343,20 @@ impl Inside {
             target.write_word(at, survey.find(&name).map_or(0, |(found, _)| found))?;
         }
         let found = image()
-            .hooks
+            .defined
             .iter()
             .filter_map(|(hook, name)| Some(Pair { hook: self.base + hook, original: survey.find(name)?.0 }));
-        let pairs: Vec<Pair> = found.collect();
-        for ((at, original), pair) in self.fields.pairs().zip(&pairs) {
+        Ok(found.collect())
+    }
+
+    /// Writes down what the agent stands before.
+    fn note_pairs(&self, target: &Target, pairs: &[Pair]) -> io::Result<()> {
+        let none = Pair { hook: 0, original: 0 };
+        for ((at, original), pair) in self.fields.pairs().zip(pairs.iter().chain([&none])) {
             target.write_word(at, pair.hook)?;
             target.write_word(original, pair.original)?;
         }
-        Ok(pairs)
+        Ok(())
     }
 
     /// What it stands before, as was written down.
@@ -343,7 +413,13 @@ impl Inside {
     }
 
     /// Gives the process its place, and lets its calls come here from now on. Returns how many words were changed.
-    pub fn begin(&self, held: &mut Held<'_>, survey: &Survey, seat: Seat) -> Result<usize, Refusal> {
+    pub fn begin(
+        &self,
+        held: &mut Held<'_>,
+        survey: &Survey,
+        seat: Seat,
+        engine: Engine,
+    ) -> Result<usize, Refusal> {
         const WHAT: &str = "hooks";
         let pid = held.target.pid;
         self.wipe(held).map_err(|failed| held.refused("memory that copies of it do not have", failed))?;
@@ -351,20 +427,26 @@ impl Inside {
         if held.advise(at, length, libc::MADV_WIPEONFORK).is_err() {
             return Err(Refusal::OldKernel(pid));
         }
-        let turned = self.write_seat(held.target, survey, seat);
-        turned.map_err(|source| Refusal::NoRoom { pid, what: WHAT, source })
+        let refused = |source| Refusal::NoRoom { pid, what: WHAT, source };
+        let target = held.target;
+        let mut pairs = self.acquaint(target, survey).map_err(refused)?;
+        self.write_seat(target, seat).map_err(refused)?;
+        if engine == Engine::Gum {
+            let patched = patches::put_in(held, self.fields, self.base, survey);
+            let patched = patched.map_err(|why| Refusal::Unpatched { pid, why })?;
+            pairs.retain(|pair| !patched.contains(&pair.original));
+        }
+        self.note_pairs(target, &pairs).and_then(|()| survey.turn(target, &pairs, Way::In)).map_err(refused)
     }
 
-    fn write_seat(&self, target: &Target, survey: &Survey, seat: Seat) -> io::Result<usize> {
-        let pairs = self.acquaint(target, survey)?;
+    fn write_seat(&self, target: &Target, seat: Seat) -> io::Result<()> {
         let us = std::process::id();
         target.write(self.fields.recorder(), &us.to_le_bytes())?;
         target.write_word(self.fields.recorder_began(), target::began(us).unwrap_or(0))?;
         target.write(self.fields.process(), &seat.process.to_le_bytes())?;
         target.write_word(self.fields.serial(), seat.serial)?;
         target.write(self.fields.names_differ(), &u32::from(seat.names_differ).to_le_bytes())?;
-        target.write(self.wiped(target).0, &SEATED.to_le_bytes())?;
-        survey.turn(target, &pairs, Way::In)
+        target.write(self.wiped(target).0, &SEATED.to_le_bytes())
     }
 
     /// Puts zeros where the agent keeps what is of one recording.
@@ -381,7 +463,7 @@ impl Inside {
 
     /// Turns those words too.
     pub fn turn_missed(&self, target: &Target, survey: &mut Survey, way: Way) -> Result<(), Refusal> {
-        let held = Held::at_a_good_moment(target, survey, None, &Code::default(), &mut || ())?;
+        let held = Held::at_a_good_moment(target, survey, None, Passage::ANY, &mut || ())?;
         let turned = survey.turn(target, &self.pairs(target), way);
         drop(held);
         turned.map(drop).map_err(|source| Refusal::NoRoom {
@@ -400,14 +482,14 @@ impl Inside {
         survey: &mut Survey,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Duration, Refusal> {
-        let begun = Held::at_a_good_moment(target, survey, None, &Code::default(), meanwhile)?;
+        let begun = Held::at_a_good_moment(target, survey, None, Passage::ANY, meanwhile)?;
         self.unhook(target, survey)?;
         let first = begun.since;
         drop(begun);
         let first = first.elapsed();
         meanwhile();
         thread::sleep(GRACE);
-        let mut held = Held::at_a_good_moment(target, survey, Some(self), &Code::default(), meanwhile)?;
+        let mut held = Held::at_a_good_moment(target, survey, Some(self), Passage::ANY, meanwhile)?;
         self.unhook(target, survey)?;
         self.let_go(&mut held).map_err(|failed| held.refused("its own memory back", failed))?;
         let second = held.since;
@@ -420,6 +502,7 @@ impl Inside {
     pub fn abandon(&self, held: &mut Held<'_>) {
         let target = held.target;
         // The hooks are last; without them nobody comes here.
+        let _ = patches::turn_out(target, self.fields);
         let _ = self.let_go(held);
         if self.is_launched(target) {
             let memory = target.word(self.fields.memory()).unwrap_or(0);
@@ -435,11 +518,8 @@ impl Inside {
 
     fn unhook(&self, target: &Target, survey: &Survey) -> Result<(), Refusal> {
         let turned = survey.turn(target, &self.pairs(target), Way::Out);
-        turned.map(drop).map_err(|source| Refusal::NoRoom {
-            pid: target.pid,
-            what: "its own functions",
-            source,
-        })
+        let turned = turned.and_then(|_| patches::turn_out(target, self.fields));
+        turned.map_err(|source| Refusal::NoRoom { pid: target.pid, what: "its own functions", source })
     }
 
     /// Tells the agent that nobody reads any more: it waits for nobody then.

@@ -13,6 +13,8 @@ pub mod hooks;
 pub mod image;
 pub mod inside;
 pub mod modules;
+pub mod patcher;
+pub mod patches;
 pub mod refusal;
 pub mod target;
 
@@ -44,6 +46,7 @@ use hooks::Survey;
 use image::image;
 use inside::{Held, Inside, Seat};
 use modules::Module;
+pub use patches::Engine;
 use refusal::Refusal;
 use target::Target;
 
@@ -60,6 +63,8 @@ pub struct Attach {
     pub resident: Option<u64>,
     /// The program that takes the hooks out if this one is killed, and its first argument; see [`guard`].
     pub guard: Option<(PathBuf, String)>,
+    /// By what its calls come to us.
+    pub engine: Engine,
 }
 
 /// How often we look for words that were missed when we attached: calls that were being bound just then.
@@ -99,6 +104,7 @@ pub fn record(
     report: &mut dyn FnMut(Progress),
 ) -> Result<Recorded, Error> {
     let since = Moment::now();
+    attach.engine.is_there()?;
     survive_long_files().map_err(Error::Signals)?;
     let pid = attach.pid;
     let (linker, program) = refusal::examine(pid)?;
@@ -177,7 +183,8 @@ fn begin(
     let libc = glibc(&target, &survey)?;
     let facts = facts(&target, program, &libc);
     let there = Inside::find(&target);
-    let (mut held, heap, copying) = Held::with_heap(&target, &mut survey, there.as_ref())?;
+    let shut = if attach.engine == Engine::Gum { patches::beginnings(&survey) } else { Vec::new() };
+    let (mut held, heap, copying) = Held::with_heap(&target, &mut survey, there.as_ref(), &shut)?;
     let inside = match there {
         Some(inside) => inside,
         None => Inside::load(&mut held, &survey)?,
@@ -194,7 +201,7 @@ fn begin(
             }
             let program_break = survey.find("__curbrk").and_then(|(at, _)| target.word(at)).unwrap_or(0);
             let seat = describe(memory.shared(), pid, clock::now(clock), program_break, &facts);
-            inside.begin(&mut held, &survey, seat).map(|_| memory)
+            inside.begin(&mut held, &survey, seat, attach.engine).map(|_| memory)
         })
         .inspect_err(|_| inside.abandon(&mut held))?;
     let since = held.since;
@@ -260,9 +267,11 @@ fn descendants(pid: u32) -> Vec<u32> {
 
 /// What is known of a process's modules, when its list of them is not just being changed.
 fn survey(target: &Target) -> Result<Survey, Refusal> {
-    let names = image().hooks.iter().map(|(_, name)| name.clone());
-    let wanted = inside::wanted();
-    let names: Vec<String> = names.chain(wanted).collect();
+    let names = image().defined.iter().map(|(_, name)| name.clone());
+    let wanted = inside::wanted().chain(patches::OF_MALLOC.map(str::to_owned));
+    let mut names: Vec<String> = names.chain(wanted).collect();
+    names.sort_unstable();
+    names.dedup();
     for _ in 0..TRIES {
         if let Ok(survey) = Survey::of(target, names.clone()) {
             return Ok(survey);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use rustix::process::getuid;
 
+use super::patches::NotPatched;
 use super::target::{self, Target};
 use crate::program;
 use crate::stopped::Trouble;
@@ -131,6 +132,23 @@ pub enum Refusal {
         pid: u32,
         /// Which thread, and why.
         trouble: Trouble,
+    },
+    /// This build has no gum.
+    #[error(
+        "`--engine gum` is not in this malloscope, which was built without frida-gum. Build it with `--features gum` \
+         where a devkit of frida-gum is installed (frida-gum.h and libfrida-gum.a in /usr/local, in /usr or in the directory that \
+         FRIDA_GUM_DEVKIT_DIR names), or with `--features gum-download`, which downloads one. `--engine got` needs nothing"
+    )]
+    NoGum,
+    /// Its functions could not be patched.
+    #[error(
+        "the functions of malloc in process {pid} were not patched ({why}); it goes on as before. `--engine got` changes no code"
+    )]
+    Unpatched {
+        /// The process.
+        pid: u32,
+        /// Why.
+        why: NotPatched,
     },
     /// Its kernel is older than 4.14.
     #[error(

@@ -1,9 +1,14 @@
-//! System calls that a process is made to make: by one of its threads, which is brought back to where it was.
+//! System calls that a process is made to make, and code that it is made to run: by one of its threads, which is brought
+//! back to where it was.
 
+use std::cell::Cell;
 use std::io;
 
-use super::requests::{self, Ask, Registers, Stop, ask, wait};
-use super::{LAST_PATIENCE, Stopped, Trouble};
+use super::requests::{self, Ask, Registers, Stop, Vectors, ask, wait};
+use super::{LAST_PATIENCE, OF_INSTRUCTIONS, Stopped, Trouble, set};
+
+/// The flags of a processor of which none is set that anybody sets; one is always there.
+const FLAGS: u64 = 0x202;
 
 /// Why a process did not make a call as it was told.
 #[derive(Debug)]
@@ -44,6 +49,40 @@ impl Stopped {
             Ok(error @ -4095..=-1) => Err(CallFailed::Refused(io::Error::from_raw_os_error(-error))),
             _ => Ok(returned.cast_unsigned()),
         }
+    }
+
+    /// Has the process run the code at an address, on a stack that ends at another, until it makes the system call of
+    /// this number, which is none. Returns the first arguments of that; `None` if it came to grief before. It
+    /// may make no other.
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone, or does not come to an end of it.
+    pub fn run(&mut self, code: u64, stack: u64, until: u32) -> Result<Option<(u64, u64)>, Trouble> {
+        let thread = self.caller()?;
+        let found = self.threads.get(&thread).ok_or(Trouble::Gone)?.registers;
+        let vectors = Vectors::of(thread)?;
+        // If one of these were blocked when an instruction causes it, the kernel would forget who handles it.
+        requests::set_mask(thread, !OF_INSTRUCTIONS)?;
+        // As after a call (System V ABI), and with no flag set that means something.
+        let rsp = stack / 16 * 16 - 8;
+        let registers = Registers { rip: code, rsp, rbp: 0, eflags: FLAGS, orig_rax: u64::MAX, ..found };
+        requests::set_registers(thread, &registers)?;
+        let fault = Cell::new(false);
+        self.go_on(thread, Ask::ToCall, |stop| {
+            let is_fault = |signal: i32| set(&[signal]) & OF_INSTRUCTIONS != 0 && !requests::was_sent(thread);
+            fault.set(matches!(stop, Stop::Signal(signal) if is_fault(*signal)));
+            fault.get() || matches!(stop, Stop::Call)
+        })?;
+        let at = requests::registers(thread).ok_or(Trouble::Gone)?;
+        let fault = fault.get();
+        if !fault {
+            self.go_on(thread, Ask::ToCall, |stop| matches!(stop, Stop::Call))?;
+        }
+        requests::set_mask(thread, u64::MAX)?;
+        vectors.give(thread)?;
+        requests::set_registers(thread, &Registers { orig_rax: u64::MAX, ..found })?;
+        Ok((!fault && at.orig_rax == u64::from(until)).then_some((at.rdi, at.rsi)))
     }
 
     /// The thread that makes calls. No signal is handled in it from now on.

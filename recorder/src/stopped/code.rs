@@ -42,6 +42,9 @@ pub struct WayOut {
 }
 
 impl Code {
+    /// None.
+    pub const NONE: Code = Code { ranges: Vec::new(), tables: Vec::new() };
+
     /// Adds code that nothing else is known of.
     pub fn add(&mut self, range: Range) {
         self.ranges.push(range);

@@ -32,6 +32,7 @@ const PTRACE_GETSIGMASK: c_uint = 0x420a;
 const PTRACE_SETSIGMASK: c_uint = 0x420b;
 const PTRACE_SYSEMU: c_uint = 31;
 const PTRACE_SECCOMP_GET_FILTER: c_uint = 0x420c;
+const NT_X86_XSTATE: usize = 0x202;
 
 /// What a thread stopped for, or did.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +142,30 @@ pub fn set_registers(thread: u32, registers: &Registers) -> Result<(), Trouble> 
 /// returned is one of the kernel's own numbers for that (`ERESTARTSYS` to `ERESTART_RESTARTBLOCK`).
 pub fn is_waiting(registers: &Registers) -> bool {
     registers.orig_rax.cast_signed() >= 0 && (-516..=-512).contains(&registers.rax.cast_signed())
+}
+
+/// What a thread has in its registers for numbers with a point and for vectors, as the kernel writes it.
+pub struct Vectors(Vec<u64>);
+
+impl Vectors {
+    /// Those of a thread.
+    pub fn of(thread: u32) -> Result<Vectors, Trouble> {
+        /// More than any processor has yet: with the tiles of AMX it is 11 KiB.
+        const MOST: usize = 1 << 13;
+        let mut words = vec![0_u64; MOST];
+        let mut room = libc::iovec { iov_base: words.as_mut_ptr().cast(), iov_len: MOST * size_of::<u64>() };
+        make(libc::PTRACE_GETREGSET, thread, NT_X86_XSTATE, &raw mut room as usize)
+            .map_err(Trouble::Failed)?;
+        words.truncate(room.iov_len.div_ceil(size_of::<u64>()));
+        Ok(Vectors(words))
+    }
+
+    /// Gives them to a thread.
+    pub fn give(mut self, thread: u32) -> Result<(), Trouble> {
+        let length = self.0.len() * size_of::<u64>();
+        let mut room = libc::iovec { iov_base: self.0.as_mut_ptr().cast(), iov_len: length };
+        make(libc::PTRACE_SETREGSET, thread, NT_X86_XSTATE, &raw mut room as usize).map_err(Trouble::Failed)
+    }
 }
 
 /// Which signals a thread has blocked.

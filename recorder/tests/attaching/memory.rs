@@ -9,19 +9,22 @@ use object::read::elf::ElfFile64;
 use object::{Object, ObjectSymbol, ObjectSymbolTable, RelocationTarget};
 
 /// By module and address: the words through which it calls others. By module and offset: what is never written, as a
-/// checksum.
+/// checksum, and how it may be used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Image {
     words: BTreeMap<(String, u64), u64>,
     constant: BTreeMap<(String, u64), u64>,
+    access: BTreeMap<(String, u64), u64>,
 }
 
 impl Image {
     /// Panics at the first difference.
     pub fn assert_same(&self, other: &Image) {
-        for (which, one, other) in
-            [("word", &self.words, &other.words), ("code", &self.constant, &other.constant)]
-        {
+        for (which, one, other) in [
+            ("word", &self.words, &other.words),
+            ("code", &self.constant, &other.constant),
+            ("right", &self.access, &other.access),
+        ] {
             let differs = |(at, value): &(&(String, u64), &u64)| other.get(*at) != Some(*value);
             let found = one.iter().find(differs).map(|(at, value)| (at, value, other.get(at)));
             assert_eq!(found, None, "a {which} is not what it was");
@@ -34,7 +37,7 @@ impl Image {
 pub fn image(pid: u32, is_wanted: impl Fn(&str) -> bool) -> Image {
     let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let mut image = Image { words: BTreeMap::new(), constant: BTreeMap::new() };
+    let mut image = Image { words: BTreeMap::new(), constant: BTreeMap::new(), access: BTreeMap::new() };
     for line in maps.lines() {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let [range, access, offset, _, _, path] = fields[..] else { continue };
@@ -46,6 +49,7 @@ pub fn image(pid: u32, is_wanted: impl Fn(&str) -> bool) -> Image {
         if offset == 0 {
             add_words(&mut image, &memory, path, start);
         }
+        image.access.insert((path.to_owned(), offset), checksum(access.as_bytes()));
         if !access.contains('w') {
             let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
             memory.read_exact_at(&mut bytes, start).unwrap();

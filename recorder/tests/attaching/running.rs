@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use malloscope_recorder::attach::{self, Attach};
+use malloscope_recorder::attach::{self, Attach, Engine};
 use malloscope_recorder::{Capture, Children, Error, Options, Progress, Recorded};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
@@ -121,6 +121,15 @@ impl Taken {
     }
 }
 
+/// By what calls come to the recorder in these tests: `ENGINE=gum` for the other, if it is built in.
+pub fn engine() -> Engine {
+    match std::env::var("ENGINE").as_deref() {
+        Ok("gum") => Engine::Gum,
+        Ok("got") | Err(_) => Engine::Got,
+        Ok(other) => panic!("ENGINE={other} is neither got nor gum"),
+    }
+}
+
 /// For how long, in most tests. What is asserted does not depend on it.
 pub const A_WHILE: Duration = Duration::from_millis(100);
 
@@ -139,12 +148,16 @@ pub fn attach_wanting(
     stacks: Option<Capture>,
     report: &mut dyn FnMut(Progress),
 ) -> Result<Taken, Error> {
-    take(&Attach { pid, time, bytes: None, resident: None, guard: None }, stacks, report)
+    take(&Attach { pid, time, bytes: None, resident: None, guard: None, engine: engine() }, stacks, report)
 }
 
 /// Attaches to a process until its traces are that long.
 pub fn attach_until_bytes(pid: u32, bytes: u64) -> Result<Taken, Error> {
-    take(&Attach { pid, time: None, bytes: Some(bytes), resident: None, guard: None }, None, &mut |_| ())
+    take(
+        &Attach { pid, time: None, bytes: Some(bytes), resident: None, guard: None, engine: engine() },
+        None,
+        &mut |_| (),
+    )
 }
 
 /// Attaches to a process for some reports, and follows these of the processes that it makes.
@@ -155,7 +168,11 @@ pub fn attach_following(
 ) -> Result<Taken, Error> {
     let time = Some(5 * A_WHILE);
     let options = Options { children, ..Options::to(PathBuf::new()) };
-    take_with(&Attach { pid, time, bytes: None, resident: None, guard: None }, options, report)
+    take_with(
+        &Attach { pid, time, bytes: None, resident: None, guard: None, engine: engine() },
+        options,
+        report,
+    )
 }
 
 fn take(attach: &Attach, stacks: Option<Capture>, report: &mut dyn FnMut(Progress)) -> Result<Taken, Error> {

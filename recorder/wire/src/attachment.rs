@@ -5,6 +5,8 @@
 //! writes there while all threads are stopped. An agent that a program was started with finds out itself
 //! what is told here, and keeps it in the same place.
 
+use core::mem;
+use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 
 use crate::BANKS;
@@ -56,6 +58,48 @@ pub struct Attachment {
     pub functions: [Function; FUNCTIONS],
     /// What stands where the program would find another function, while a recorder is attached.
     pub hooks: [Hook; FUNCTIONS],
+    /// What functions that are patched begin with a jump to.
+    pub gates: [Gate; FUNCTIONS],
+    /// Code whose calls of them are nobody's: the agent's, and that of malloc itself.
+    pub own: [Span; 2],
+    /// The functions that were ever patched in this process.
+    pub patches: [Patch; FUNCTIONS],
+}
+
+/// How much of a function is kept of how it begins. A jump takes up to 16 bytes, and goes on to the end of an instruction.
+pub const BEGINNING: usize = 32;
+
+/// The agent's part in patching a function: see [`bench`](crate::bench).
+#[repr(C)]
+pub struct Gate {
+    /// The function's name, ended by zeros; empty behind the last.
+    pub name: [AtomicU8; NAME_BYTES],
+    /// What is to stand before it.
+    pub at: AtomicPtr<()>,
+    /// Where the agent keeps the address that it calls the function at.
+    pub real: AtomicPtr<()>,
+}
+
+/// Addresses that follow one another.
+#[repr(C)]
+pub struct Span {
+    /// The first.
+    pub start: AtomicUsize,
+    /// How many.
+    pub length: AtomicUsize,
+}
+
+/// A function that is patched, or was.
+#[repr(C)]
+pub struct Patch {
+    /// Where it is; 0 behind the last.
+    pub function: AtomicUsize,
+    /// What does the same as it did.
+    pub original: AtomicUsize,
+    /// How it begins when nobody is attached.
+    pub before: [AtomicU8; BEGINNING],
+    /// How it begins when somebody is.
+    pub after: [AtomicU8; BEGINNING],
 }
 
 /// A function of the agent's that stands before one of the program's.
@@ -103,8 +147,14 @@ pub struct Table {
 pub const ENTRY_BYTES: usize = 16;
 
 impl Attachment {
-    /// What an agent begins with, which asks for these functions, and has so much there that is to be wiped.
-    pub const fn blank(names: &[&str], wiped: *mut (), wiped_length: usize) -> Attachment {
+    /// What an agent begins with, which asks for these functions, has these gates, and has so much there that is to be
+    /// wiped.
+    pub const fn blank<const GATES: usize>(
+        names: &[&str],
+        gates: [Gate; GATES],
+        wiped: *mut (),
+        wiped_length: usize,
+    ) -> Attachment {
         assert!(names.len() < FUNCTIONS);
         let mut mark = [const { AtomicU8::new(0) }; MARK.len()];
         let mut i = 0;
@@ -134,6 +184,42 @@ impl Attachment {
             kept: AtomicUsize::new(0),
             functions,
             hooks: [const { Hook { at: AtomicUsize::new(0), original: AtomicUsize::new(0) } }; FUNCTIONS],
+            gates: all_gates(gates),
+            own: [const { Span { start: AtomicUsize::new(0), length: AtomicUsize::new(0) } }; 2],
+            patches: [const { Patch::none() }; FUNCTIONS],
+        }
+    }
+}
+
+/// These gates, and none behind them.
+const fn all_gates<const GATES: usize>(mut gates: [Gate; GATES]) -> [Gate; FUNCTIONS] {
+    assert!(GATES < FUNCTIONS);
+    let mut all = [const { Gate::of("", ptr::null_mut(), ptr::null_mut()) }; FUNCTIONS];
+    let mut i = 0;
+    while i < GATES {
+        mem::swap(&mut all[i], &mut gates[i]);
+        i += 1;
+    }
+    all
+}
+
+impl Gate {
+    /// A gate to the function of this name, which is so much of the agent's.
+    pub const fn of(name: &str, at: *mut (), real: *mut ()) -> Gate {
+        Gate { name: Function::named(name).name, at: AtomicPtr::new(at), real: AtomicPtr::new(real) }
+    }
+}
+
+impl Patch {
+    const fn none() -> Patch {
+        const fn bytes() -> [AtomicU8; BEGINNING] {
+            [const { AtomicU8::new(0) }; BEGINNING]
+        }
+        Patch {
+            function: AtomicUsize::new(0),
+            original: AtomicUsize::new(0),
+            before: bytes(),
+            after: bytes(),
         }
     }
 }

@@ -22,6 +22,7 @@
 #![deny(unsafe_code)]
 
 pub mod attachment;
+pub mod bench;
 pub mod children;
 pub mod clock;
 pub mod handover;
