@@ -4,6 +4,7 @@ use super::run::{answer, compiled, folder, malloscope, said};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -33,6 +34,9 @@ pub fn target() -> Child {
     target
 }
 
+/// The engines that are built in.
+const ENGINES: &[&str] = if cfg!(feature = "gum") { &["got", "gum"] } else { &["got"] };
+
 /// A process that is attached to, and the recorder that is.
 struct Pair {
     target: Child,
@@ -43,13 +47,21 @@ struct Pair {
 impl Pair {
     /// Starts both, and waits until calls are recorded.
     fn start(name: &str) -> Pair {
+        Pair::by("got", name)
+    }
+
+    /// The same, by this engine.
+    fn by(engine: &str, name: &str) -> Pair {
         let target = target();
+        assert!(is_as_in_its_file(target.id()));
         let trace = folder().join(name);
         let pid = target.id().to_string();
-        let recorder = malloscope(["record", "--pid", &pid, "-o"]).arg(&trace).stderr(Stdio::piped()).spawn();
+        let mut recorder = malloscope(["record", "--pid", &pid, "--engine", engine, "-o"]);
+        let recorder = recorder.arg(&trace).stderr(Stdio::piped()).spawn();
         let pair = Pair { target, recorder: recorder.unwrap(), trace };
         until(|| fs::metadata(&pair.trace).is_ok_and(|about| about.len() > 20_000));
         assert!(is_hooked(pair.target.id()));
+        assert_eq!(is_as_in_its_file(pair.target.id()), engine == "got");
         pair
     }
 
@@ -85,6 +97,28 @@ pub fn until(is_so: impl Fn() -> bool) {
 /// Whether the memory that a recorder shares with it is in a process: it is taken away after the hooks.
 pub fn is_hooked(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default().contains("/memfd:malloscope (")
+}
+
+/// Whether the C library's code is in a process what it is in its file.
+fn is_as_in_its_file(pid: u32) -> bool {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut looked = 0;
+    for line in maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with("/libc.so.6")) {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let (start, end) = words[0].split_once('-').unwrap();
+        let [start, end, offset] = [start, end, words[2]].map(|text| u64::from_str_radix(text, 16).unwrap());
+        let length = usize::try_from(end - start).unwrap();
+        let (mut here, mut there) = (vec![0; length], vec![0; length]);
+        memory.read_exact_at(&mut here, start).unwrap();
+        fs::File::open(words[5]).unwrap().read_exact_at(&mut there, offset).unwrap();
+        if here != there {
+            return false;
+        }
+        looked += length;
+    }
+    assert!(looked > 1 << 20, "{maps}");
+    true
 }
 
 fn signal(pid: u32, signal: Signal) {
@@ -137,40 +171,46 @@ fn what_the_kernel_said_is_shown_beside_what_the_replay_finds_unless_it_was_not_
 
 #[test]
 fn a_recorder_that_is_killed_leaves_no_hooks() {
-    let mut pair = Pair::start("killed.mscope");
-    pair.recorder.kill().unwrap();
-    pair.recorder.wait().unwrap();
+    for engine in ENGINES {
+        let mut pair = Pair::by(engine, &format!("killed-{engine}.mscope"));
+        pair.recorder.kill().unwrap();
+        pair.recorder.wait().unwrap();
+        let pid = pair.target.id();
+        until(|| !is_hooked(pid));
+        assert!(is_as_in_its_file(pid));
+        let trace = pair.trace.display().to_string();
+        let info = answer(["info", &trace]);
+        assert!(info.contains("the recording was cut short"), "{info}");
+        assert!(answer(["dump", &trace]).lines().count() > 1000);
+        // Nothing is in the way of the next.
+        is_recorded_again(pair, engine);
+    }
+}
+
+/// Records the process of a pair once more, whose recorder is no more, and ends it.
+fn is_recorded_again(pair: Pair, engine: &str) {
     let pid = pair.target.id();
-    until(|| !is_hooked(pid));
-    let trace = pair.trace.display().to_string();
-    let info = answer(["info", &trace]);
-    assert!(info.contains("the recording was cut short"), "{info}");
-    assert!(answer(["dump", &trace]).lines().count() > 1000);
-    // Nothing is in the way of the next.
-    let again = folder().join("after-killed.mscope");
-    let mut next = malloscope(["record", "--quiet", "--for", "50ms", "--pid", &pid.to_string(), "-o"]);
-    assert_eq!(said(next.arg(&again)).code, Some(0));
-    assert!(!is_hooked(pid));
+    let again = folder().join(format!("again-{pid}.mscope"));
+    let mut next = malloscope(["record", "--quiet", "--for", "50ms", "--engine", engine, "--pid"]);
+    let said = said(next.arg(pid.to_string()).arg("-o").arg(&again));
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    assert!(!is_hooked(pid) && is_as_in_its_file(pid));
     pair.end();
 }
 
 #[test]
 fn a_process_whose_recorder_and_its_guard_are_killed_goes_on_and_can_be_recorded_again() {
-    let mut pair = Pair::start("orphan.mscope");
-    let recorder = pair.recorder.id();
-    let children = fs::read_to_string(format!("/proc/{recorder}/task/{recorder}/children")).unwrap();
-    let guard: u32 = children.trim().parse().unwrap();
-    signal(guard, Signal::KILL);
-    pair.recorder.kill().unwrap();
-    pair.recorder.wait().unwrap();
-    let pid = pair.target.id();
-    assert!(is_hooked(pid));
-    let again = folder().join("after-orphan.mscope");
-    let mut next = malloscope(["record", "--quiet", "--for", "50ms", "--pid", &pid.to_string(), "-o"]);
-    let said = said(next.arg(&again));
-    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
-    assert!(!is_hooked(pid));
-    pair.end();
+    for engine in ENGINES {
+        let mut pair = Pair::by(engine, &format!("orphan-{engine}.mscope"));
+        let recorder = pair.recorder.id();
+        let children = fs::read_to_string(format!("/proc/{recorder}/task/{recorder}/children")).unwrap();
+        let guard: u32 = children.trim().parse().unwrap();
+        signal(guard, Signal::KILL);
+        pair.recorder.kill().unwrap();
+        pair.recorder.wait().unwrap();
+        assert!(is_hooked(pair.target.id()));
+        is_recorded_again(pair, engine);
+    }
 }
 
 #[test]
@@ -211,6 +251,9 @@ fn what_attaching_lacks_is_said() {
     for (arguments, words) in [
         (&["record", "--pid", "1", "--", "true"][..], "cannot be used with"),
         (&["record", "--for", "1s", "--", "true"], "cannot be used with"),
+        (&["record", "--engine", "gum", "--", "true"], "cannot be used with"),
+        (&["record", "--engine", "got", "--", "true"], "cannot be used with"),
+        (&["record", "--engine", "plt", "--pid", "1"], "[possible values: got, gum]"),
         (&["record", "--until-bytes", "1G", "--", "true"], "cannot be used with"),
         (&["record", "--pid", "1", "--for", "soon"], "is no time such as 500ms, 60s or 5m"),
         (&["record"], "required"),
@@ -221,17 +264,39 @@ fn what_attaching_lacks_is_said() {
     }
 }
 
+#[cfg(not(feature = "gum"))]
+#[test]
+fn an_engine_that_is_not_built_in_is_said_how_to_come_by() {
+    let mut target = target();
+    let said = said(malloscope(["record", "--engine", "gum", "--pid"]).arg(target.id().to_string()));
+    drop(target.stdin.take());
+    assert!(target.wait().unwrap().success());
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
+    for words in
+        ["--features gum", "FRIDA_GUM_DEVKIT_DIR", "--features gum-download", "`--engine got` needs nothing"]
+    {
+        assert!(said.err.contains(words), "{}", said.err);
+    }
+}
+
 #[test]
 fn what_a_process_does_is_replayed_exactly_from_the_heap_as_it_stood() {
+    for engine in ENGINES {
+        is_replayed_exactly(engine);
+    }
+}
+
+/// Records a process of one thread by this engine, and replays it from the heap as it stood.
+fn is_replayed_exactly(engine: &str) {
     let mut program = Command::new(compiled("alone.c", "alone", &[]));
     let mut target = program.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(target.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
-    let trace = folder().join("alone.mscope").display().to_string();
+    let trace = folder().join(format!("alone-{engine}.mscope")).display().to_string();
     let pid = target.id().to_string();
     let mut recorder = malloscope(["record", "--pid", &pid, "--until-bytes", "500K", "-o", &trace]);
-    let recorded = said(&mut recorder);
+    let recorded = said(recorder.args(["--engine", engine]));
     target.kill().unwrap();
     target.wait().unwrap();
     assert_eq!(recorded.code, Some(0), "{}", recorded.err);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod awkward;
+mod engines;
 mod memory;
 #[path = "../recording/programs.rs"]
 mod programs;

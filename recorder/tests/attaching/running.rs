@@ -141,6 +141,12 @@ pub fn attach(pid: u32) -> Result<Taken, Error> {
     attach_wanting(pid, Some(A_WHILE), None, &mut |_| ())
 }
 
+/// The same, by this engine, and for this time.
+pub fn attach_by(pid: u32, engine: Engine, time: Duration) -> Result<Taken, Error> {
+    let attach = Attach { pid, time: Some(time), bytes: None, resident: None, guard: None, engine };
+    take(&attach, None, &mut |_| ())
+}
+
 /// The same, with stacks, until something else ends it, and with something done while it is recorded.
 pub fn attach_wanting(
     pid: u32,
