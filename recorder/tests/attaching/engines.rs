@@ -99,6 +99,26 @@ fn calls_that_malloc_makes_of_itself_are_nobodys() {
 }
 
 #[test]
+fn code_is_not_patched_that_a_thread_comes_back_to_the_midst_of() {
+    if Engine::Gum.is_there().is_err() {
+        eprintln!("left out: the engine gum is not built in");
+        return;
+    }
+    let mut running = Running::start(&program("halfway"), &[]);
+    let code = || image(running.pid(), |path| path.ends_with("/libc.so.6"));
+    let before = code();
+    let refused = attach_by(running.pid(), Engine::Gum, A_WHILE).err().unwrap().to_string();
+    assert!(refused.contains("was at no time where it could be attached to"), "{refused}");
+    before.assert_same(&code());
+    running.tell(b"!");
+    assert_eq!(running.line(), "on");
+    let taken = attach_by(running.pid(), Engine::Gum, A_WHILE).unwrap();
+    assert_eq!(running.end(), "fine");
+    let calls = records(&taken.path());
+    assert!(calls.iter().any(|record| matches!(record.call, Call::Malloc { request: 100, .. })));
+}
+
+#[test]
 fn a_process_can_be_attached_to_by_one_engine_after_the_other_and_is_left_as_it_was() {
     let running = Running::by(std::process::Command::new(program("steps")).arg("2").env("LD_BIND_NOW", "1"));
     let before = image(running.pid(), |_| true);
