@@ -10,7 +10,7 @@ use crate::bpf;
 use crate::stopped::{self, Stopped};
 
 /// What an agent calls, and what is called in its name when it comes and goes.
-const CALLS: [(i64, &str); 19] = [
+const CALLS: [(i64, &str); 20] = [
     (libc::SYS_brk, "brk"),
     (libc::SYS_close, "close"),
     (libc::SYS_exit_group, "exit_group"),
@@ -23,6 +23,7 @@ const CALLS: [(i64, &str); 19] = [
     (libc::SYS_madvise, "madvise"),
     (libc::SYS_memfd_create, "memfd_create"),
     (libc::SYS_mmap, "mmap"),
+    (libc::SYS_mprotect, "mprotect"),
     (libc::SYS_mremap, "mremap"),
     (libc::SYS_munmap, "munmap"),
     (libc::SYS_openat, "openat"),
