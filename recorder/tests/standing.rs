@@ -7,10 +7,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use malloscope_recorder::heap::copy::{Copy, Memory, Range};
+use malloscope_recorder::heap::copy::{Memory, Range};
 use malloscope_recorder::heap::maps::{self, Mapped};
 use malloscope_recorder::heap::remote::Remote;
-use malloscope_recorder::heap::{HeapError, Source, capture, of_core, take};
+use malloscope_recorder::heap::{HeapError, Rehearsed, Source, capture, of_core, take};
 use malloscope_recorder::stopped::Stopped;
 use malloscope_traces::snapshot::Snapshot;
 use tempfile::TempDir;
@@ -68,7 +68,7 @@ impl Copied {
     fn walk(&self) -> Result<Snapshot, HeapError> {
         let source =
             Source { memory: self, maps: self.maps.clone(), threads: self.threads.clone(), pages: None };
-        capture(source, &mut Copy::default())?.parse()
+        capture(source, &mut Rehearsed::default())?.parse()
     }
 
     /// Writes a word, and returns what was there.

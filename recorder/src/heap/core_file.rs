@@ -17,9 +17,9 @@ use std::path::Path;
 use malloscope_traces::Header;
 use malloscope_traces::header::{self, Program};
 
-use super::copy::{Copy, Memory, Range};
+use super::copy::{Memory, Range};
 use super::maps::Mapped;
-use super::{HeapError, Source, Taken, capture, facts};
+use super::{HeapError, Rehearsed, Source, Taken, capture, facts};
 use crate::host;
 
 const PROGRAM_HEADER: u64 = 56;
@@ -68,7 +68,7 @@ pub fn take(path: &Path, exe: &Path) -> Result<Taken, HeapError> {
     let file = File::open(path).map_err(|_| wrong("the file cannot be opened"))?;
     let core = Core::read(file).map_err(wrong)?;
     let source = Source { memory: &core, maps: core.maps(), threads: core.threads.clone(), pages: None };
-    let captured = capture(source, &mut Copy::default())?;
+    let captured = capture(source, &mut Rehearsed::default())?;
     let snapshot = captured.parse()?;
     let program = exe.canonicalize().unwrap_or_else(|_| exe.to_owned()).display().to_string();
     // A program that has its malloc inside is its own C library, wherever it lay then.

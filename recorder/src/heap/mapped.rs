@@ -22,7 +22,8 @@ const AT_ONCE: usize = 1024;
 const MOST_SEARCHED: u64 = 256 << 20;
 
 /// Finds as many as `limits` count, in anonymous memory that is not `taken`, which is sorted. The kernel
-/// makes one of mappings that touch, so that a mapping may be taken in part.
+/// makes one of mappings that touch, so that a mapping may be taken in part. If those found `before` are still there, and
+/// malloc has no others, nothing else is looked at.
 pub fn find(
     memory: &dyn Memory,
     maps: &[Mapped],
@@ -30,11 +31,19 @@ pub fn find(
     limits: &Limits,
     like_others: bool,
     taken: &[Range],
+    before: &[Mapping],
 ) -> Vec<Mapping> {
     let wanted = usize::try_from(limits.mapped_chunks).unwrap_or(0);
     let is_place = |one: &&Mapped| one.is_private_and_writable && one.is_anonymous();
     let places: Vec<Range> = maps.iter().filter(is_place).flat_map(|one| without(one.range, taken)).collect();
     let mut search = Search { memory, pages, like_others, found: Vec::new() };
+    search.look_again(&places, before);
+    let bytes: u64 = search.found.iter().map(|one| one.length).sum();
+    if search.found.len() == wanted && bytes == limits.mapped_bytes {
+        search.look_for_aligned();
+        return search.found;
+    }
+    search.found.clear();
     // The latest are mapped lowest, and lie beside one another.
     for &place in &places {
         if search.found.len() >= wanted {
@@ -95,6 +104,22 @@ impl Search<'_> {
     fn present(&self, range: Range) -> Vec<Range> {
         let residency = self.pages.and_then(|pages| pages.within(range));
         residency.map_or_else(|| vec![range], |residency| residency.present)
+    }
+
+    /// Takes those that are where they were.
+    fn look_again(&mut self, places: &[Range], before: &[Mapping]) {
+        for one in before {
+            let mut head = [0; 16];
+            let chunk = Range { start: one.chunk, end: one.chunk.saturating_add(HEADER) };
+            let after = places.partition_point(|place| place.start <= one.start);
+            let place = after.checked_sub(1).and_then(|place| places.get(place));
+            if let Some(place) = place
+                && self.memory.read(&[chunk], &mut head).is_ok()
+                && self.mapping(one.chunk, words(&head), *place) == Some(*one)
+            {
+                self.insert(*one);
+            }
+        }
     }
 
     /// Looks at the beginning of every page that holds anything, but for those in chunks.
@@ -199,7 +224,62 @@ fn words(bytes: &[u8]) -> [u64; 2] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::io;
+
+    use super::super::maps;
     use super::*;
+
+    /// Memory of zeros, but for the heads of chunks.
+    #[derive(Default)]
+    struct Heads(BTreeMap<u64, [u64; 2]>);
+
+    impl Memory for Heads {
+        fn read(&self, parts: &[Range], into: &mut [u8]) -> io::Result<()> {
+            into.fill(0);
+            let mut from = 0;
+            for part in parts {
+                let heads = self.0.range(part.start..part.end);
+                for (chunk, words) in heads.filter(|(chunk, _)| **chunk + HEADER <= part.end) {
+                    let at = from + usize::try_from(chunk - part.start).unwrap();
+                    let words = words.map(u64::to_le_bytes).concat();
+                    into[at..at + words.len()].copy_from_slice(&words);
+                }
+                from += usize::try_from(part.length()).unwrap();
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_found_before_is_found_again_and_so_is_what_came_or_moved_since() {
+        const START: u64 = 0x7f00_0000_0000;
+        let maps = maps::parse(&format!("{START:x}-{:x} rw-p 00000000 00:00 0 \n", START + 64 * PAGE));
+        let found = |heads: &[(u64, [u64; 2])], before: &[Mapping]| {
+            let memory = Heads(heads.iter().map(|&(at, words)| (START + at, words)).collect());
+            let counted = heads.iter().filter(|(_, [_, head])| head & MAPPED != 0);
+            let bytes = counted.clone().map(|(_, [lead, head])| lead + (head & !FLAGS)).sum();
+            let mapped_chunks = i32::try_from(counted.count()).unwrap();
+            let limits = Limits { mapped_chunks, mapped_bytes: bytes, ..Limits::default() };
+            find(&memory, &maps, None, &limits, false, &[], before)
+        };
+        let plain = |page: u64, pages: u64| (page * PAGE, [0, (pages * PAGE) | MAPPED]);
+        // A chunk that was cut out of one that began with its mapping.
+        let aligned = (20 * PAGE + 0xff0, [0xff0, (5 * PAGE - 0xff0) | MAPPED]);
+        let first = found(&[plain(3, 4), aligned], &[]);
+        assert_eq!(first.len(), 2);
+        for now in [
+            vec![plain(3, 4), aligned],
+            vec![plain(3, 4), plain(40, 2)],
+            vec![plain(3, 4), plain(20, 5)],
+            vec![plain(3, 4), aligned, plain(40, 2)],
+            vec![plain(5, 4)],
+        ] {
+            let again = found(&now, &first);
+            assert_eq!(again, found(&now, &[]));
+            assert_eq!(again.len(), now.len());
+        }
+    }
 
     #[test]
     fn what_touches_an_arena_is_searched_all_the_same() {

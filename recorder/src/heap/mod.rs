@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use malloscope_traces::Header;
-use malloscope_traces::snapshot::{Arena, Region, Snapshot};
+use malloscope_traces::snapshot::{Arena, Mapping, Region, Snapshot};
 
 use copy::{Copy, Memory, PAGE, Range};
 use find::{ArenaAt, Found, LimitsAt};
@@ -220,24 +220,32 @@ pub fn capture_stopped(
 ) -> Result<Captured, HeapError> {
     let pages = Pages::of(pid);
     let source = Source { memory: &Remote(pid), maps: maps_of(pid)?, threads, pages: pages.as_ref() };
-    capture(source, &mut rehearsed.0)
+    capture(source, rehearsed)
 }
 
-/// Memory that a heap was copied to once.
-#[derive(Debug)]
-pub struct Rehearsed(Copy);
+/// What is left of a heap that was copied once.
+#[derive(Debug, Default)]
+pub struct Rehearsed {
+    /// The memory it was copied to.
+    copy: Copy,
+    /// Where chunks with mappings of their own were.
+    mappings: Vec<Mapping>,
+}
 
 /// Copies the heap of a process while it runs. What comes of that makes no sense; but the memory it takes is there when the
-/// heap is copied again while the process stands still, which then takes a fifth of the time.
+/// heap is copied again while the process stands still, which then takes a fifth of the time, and chunks with mappings of their own
+/// need not be searched for if they are still where they were.
 pub fn rehearse(pid: u32) -> Rehearsed {
-    let mut copy = Copy::default();
+    let mut rehearsed = Rehearsed::default();
     let pages = Pages::of(pid);
     if let Ok(maps) = maps_of(pid) {
         let source = Source { memory: &Remote(pid), maps, threads: Vec::new(), pages: pages.as_ref() };
         // Where the process was changing something, it ends early.
-        let _ = copy_arenas(&source, &mut copy, false);
+        if let Ok(arenas) = copy_arenas(&source, &mut rehearsed.copy, false) {
+            rehearsed.mappings = arenas.mappings(&source, &[]);
+        }
     }
-    Rehearsed(copy)
+    rehearsed
 }
 
 /// A process that stands still: what can be read of it, and its threads with their pointers, the first in front.
@@ -265,7 +273,7 @@ pub struct Captured {
     /// The other arenas, in the order of the ring, and how long a segment's head is.
     others: Vec<u64>,
     limits: LimitsAt,
-    mappings: Vec<malloscope_traces::snapshot::Mapping>,
+    mappings: Vec<Mapping>,
     resident: Option<Vec<Range>>,
 }
 
@@ -283,9 +291,11 @@ const VARIABLES: u64 = 64 << 10;
 const CONTROL_BLOCK: u64 = 64;
 
 /// Copies what a heap is made of to memory that another copy may have been in.
-pub fn capture(source: Source<'_>, copy: &mut Copy) -> Result<Captured, HeapError> {
+pub fn capture(source: Source<'_>, rehearsed: &mut Rehearsed) -> Result<Captured, HeapError> {
+    let Rehearsed { copy, mappings: before } = rehearsed;
     let arenas = copy_arenas(&source, copy, true)?;
-    let Arenas { place, limits, homes, segments, mut resident } = arenas;
+    let mappings = arenas.mappings(&source, before);
+    let Arenas { place, limits, mut resident, .. } = arenas;
     let Source { memory, maps, threads, pages } = source;
     for &(_, pointer) in &threads {
         if let Some(mapping) = mapping_of(&maps, pointer) {
@@ -295,13 +305,6 @@ pub fn capture(source: Source<'_>, copy: &mut Copy) -> Result<Captured, HeapErro
         }
     }
     let Place { found, data, library, others } = place;
-    let mappings = if limits.limits.mapped_chunks > 0 {
-        let mut taken: Vec<Range> = homes.into_iter().chain(segments).collect();
-        taken.sort_unstable_by_key(|range| range.start);
-        mapped::find(memory, &maps, pages, &limits.limits, found.front.mapped_like_others(), &taken)
-    } else {
-        Vec::new()
-    };
     if let (Some(all), Some(pages)) = (&mut resident, pages) {
         for one in &mappings {
             let range = Range { start: one.start, end: one.start.saturating_add(one.length) };
@@ -322,6 +325,20 @@ struct Arenas {
     segments: Vec<Range>,
     /// Which of it holds memory, if that can be known.
     resident: Option<Vec<Range>>,
+}
+
+impl Arenas {
+    /// The chunks with mappings of their own, of which some were seen before.
+    fn mappings(&self, source: &Source<'_>, before: &[Mapping]) -> Vec<Mapping> {
+        if self.limits.limits.mapped_chunks <= 0 {
+            return Vec::new();
+        }
+        let mut taken: Vec<Range> = self.homes.iter().chain(&self.segments).copied().collect();
+        taken.sort_unstable_by_key(|range| range.start);
+        let Source { memory, maps, pages, .. } = source;
+        let like_others = self.place.found.front.mapped_like_others();
+        mapped::find(*memory, maps, *pages, &self.limits.limits, like_others, &taken, before)
+    }
 }
 
 /// Copies the memory of all arenas. If it is to make sense, nobody may be at one of them.
