@@ -48,9 +48,10 @@ fn main() {
     for watched in [DEVKIT, ONLY_CHECKED] {
         println!("cargo::rerun-if-env-changed={watched}");
     }
-    // Where the agent begins when it is run as a program.
+    // Where the agent begins when it is run as a program. What it stands before it also calls: its own, and by no table that
+    // would have to be filled in.
     let mut cargo = AGENT.cargo("rustc", &["--offline"]);
-    cargo.args(AGENT.linked(&["-Wl,-e,malloscope_probe"]));
+    cargo.args(AGENT.linked(&["-Wl,-e,malloscope_probe", "-Wl,-Bsymbolic-functions"]));
     AGENT.build(cargo);
     if is_set("CARGO_FEATURE_GUM") {
         build_patcher();
@@ -69,8 +70,7 @@ fn build_patcher() {
         cargo.env(ONLY_CHECKED, "1");
         run(cargo);
         // A recorder with this says that it cannot.
-        let empty = PATCHER.path();
-        fs::create_dir_all(empty.parent().expect("it is in a directory")).expect("OUT_DIR can be written");
+        let empty = directory().join("no-patcher");
         fs::write(&empty, "").expect("OUT_DIR can be written");
         println!("cargo::rustc-env={}={}", PATCHER.variable, empty.display());
         return;
