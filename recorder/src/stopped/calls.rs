@@ -51,9 +51,9 @@ impl Stopped {
         }
     }
 
-    /// Has the process run the code at an address, on a stack that ends at another, until it makes the system call of
-    /// this number, which is none. Returns the first arguments of that; `None` if it came to grief before. It
-    /// may make no other.
+    /// Has the process run the code at an address, on a stack that ends at another, until it is about to make a system
+    /// call, which the kernel then does not make: no filter of such calls hears of it. Returns the first
+    /// arguments of that if it has this number, which is none; `None` if it has not, or the code came to grief before.
     ///
     /// # Errors
     ///
@@ -69,19 +69,19 @@ impl Stopped {
         let registers = Registers { rip: code, rsp, rbp: 0, eflags: FLAGS, orig_rax: u64::MAX, ..found };
         requests::set_registers(thread, &registers)?;
         let fault = Cell::new(false);
-        self.go_on(thread, Ask::ToCall, |stop| {
+        self.go_on(thread, Ask::ToAnyCall, |stop| {
             let is_fault = |signal: i32| set(&[signal]) & OF_INSTRUCTIONS != 0 && !requests::was_sent(thread);
             fault.set(matches!(stop, Stop::Signal(signal) if is_fault(*signal)));
             fault.get() || matches!(stop, Stop::Call)
         })?;
         let at = requests::registers(thread).ok_or(Trouble::Gone)?;
         let fault = fault.get();
-        if !fault {
-            self.go_on(thread, Ask::ToCall, |stop| matches!(stop, Stop::Call))?;
-        }
         requests::set_mask(thread, u64::MAX)?;
         vectors.give(thread)?;
         requests::set_registers(thread, &Registers { orig_rax: u64::MAX, ..found })?;
+        // From any other stop, the kernel would yet tell of the end of that call.
+        let _ = ask(Ask::Interrupt, thread, 0);
+        self.go_on(thread, Ask::Continue, |stop| matches!(stop, Stop::Asked))?;
         Ok((!fault && at.orig_rax == u64::from(until)).then_some((at.rdi, at.rsi)))
     }
 
