@@ -310,6 +310,7 @@ mod tests {
             follower.strand.hoard(usize::try_from(MOST).expect("some thousands"));
             assert_eq!(head(), (lap * ring::SLOTS).min(MOST));
         }
+        assert_eq!(follower.strand.enough_until(), None);
         // What is read makes room for what was written meanwhile, long before all is read.
         let mut sink = composer();
         let mut took = 0;
@@ -326,6 +327,32 @@ mod tests {
         }
         follow_all(&mut [follower], &mut sink);
         assert_eq!(sink.tally().calls, 0);
+    }
+
+    #[test]
+    fn of_much_that_was_hoarded_some_is_taken_at_a_time_whatever_its_times_are() {
+        let written = Written::new();
+        let mut follower = written.follow(ring::FIRST);
+        let mut next = ring::FIRST;
+        for lap in 0..6 {
+            for index in next..next + ring::SLOTS {
+                // A program may say what it likes.
+                let time = if lap % 2 == 0 { index } else { [0, u64::MAX][usize::from(index % 3 == 0)] };
+                written.write(index, Kind::Malloc, time, 0x1000 * index);
+            }
+            next += ring::SLOTS;
+            follower.strand.hoard(usize::MAX);
+        }
+        let (mut followers, mut sink) = ([follower], composer());
+        let mut before = 0;
+        while let Some(enough) = followers[0].strand.enough_until() {
+            Merge::default().run(&mut followers, enough, &mut sink).unwrap();
+            assert!(sink.tally().slots > before);
+            before = sink.tally().slots;
+        }
+        assert!(before > ring::SLOTS);
+        follow_all(&mut followers, &mut sink);
+        assert_eq!(sink.tally().calls, 6 * ring::SLOTS);
     }
 
     #[test]

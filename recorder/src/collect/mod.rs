@@ -294,7 +294,7 @@ impl<'m> Collector<'m> {
         let mut slots = 0;
         for traced in &mut self.traced {
             traced.look_if_asked();
-            slots += traced.advance(horizon, &mut self.rings)?;
+            slots += traced.advance_a_while(horizon, &mut self.rings)?;
             // There may be many processes, and each may have much to say.
             if self.measured.elapsed() >= MEASURING
                 && let Some(cause) = self.limits.is_out_of_memory()

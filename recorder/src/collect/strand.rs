@@ -27,6 +27,10 @@ const BATCH: u64 = ring::SLOTS / 2;
 /// fetching many at once takes little longer than one.
 const WINDOW: usize = 64;
 
+/// So many hoarded slots are read before we do something else, if they are to be: threads that wait for room
+/// must see in time that somebody reads.
+const A_WHILE: usize = 1 << 16;
+
 /// How many hoarded slots are read before we look whether there are more to be hoarded: it takes part of a millisecond.
 const AGAIN: usize = 2048;
 
@@ -50,6 +54,8 @@ pub struct Strand<'m> {
     window_at: u64,
     /// Copies of those behind the window that were given back unread, each of them written.
     hoard: VecDeque<Copied>,
+    /// The latest time of those. None is before that of the one before it.
+    hoarded_until: u64,
     /// How many those may be, and from which index on we look for more of them.
     most: usize,
     hoard_at: u64,
@@ -87,6 +93,7 @@ impl<'m> Strand<'m> {
             window: Vec::new(),
             window_at: next,
             hoard: VecDeque::new(),
+            hoarded_until: 0,
             most: 0,
             hoard_at: 0,
             returned: next,
@@ -137,10 +144,15 @@ impl<'m> Strand<'m> {
     /// When a slot was written that says that it was then.
     #[inline]
     fn time(&mut self, said: u64) -> u64 {
+        self.time_after(said, self.latest)
+    }
+
+    #[inline]
+    fn time_after(&mut self, said: u64, latest: u64) -> u64 {
         if said > self.sane_until {
             self.look_at_clock();
         }
-        if said > self.sane_until { self.latest } else { said.max(self.latest) }
+        if said > self.sane_until { latest } else { said.max(latest) }
     }
 
     #[cold]
@@ -187,12 +199,24 @@ impl<'m> Strand<'m> {
         self.most = self.most.max(most);
         let from = self.next.max(self.returned);
         let room = self.most.saturating_sub(self.hoard.len());
-        let slots = (from..self.reserved).map(|index| (index, self.slots[ring::place(index)].copy()));
-        let written = slots.take_while(|(index, slot)| slot.is_written(*index)).map(|(_, slot)| slot);
-        let before = self.hoard.len();
-        self.hoard.extend(written.take(room));
-        let more = self.hoard.len() - before;
-        self.give_back_until(from + more as u64);
+        self.hoarded_until = self.hoarded_until.max(self.latest);
+        let mut next = from;
+        for index in (from..self.reserved).take(room) {
+            let mut slot = self.slots[ring::place(index)].copy();
+            if !slot.is_written(index) {
+                break;
+            }
+            slot.time = self.time_after(slot.time, self.hoarded_until);
+            self.hoarded_until = slot.time;
+            self.hoard.push_back(slot);
+            next = index + 1;
+        }
+        self.give_back_until(next);
+    }
+
+    /// Until when there is enough to do for a while; `None` if there is nothing hoarded, or little.
+    pub fn enough_until(&self) -> Option<u64> {
+        self.hoard.get(A_WHILE).map(|slot| slot.time)
     }
 
     /// Copies the next slots.

@@ -156,6 +156,12 @@ impl<'m> Traced<'m> {
         let _ = futex::wake(leaving, futex::Flags::empty(), 1);
     }
 
+    /// Records what its threads wrote until `horizon`, or some of it, if there is much. Returns how many slots that was.
+    pub fn advance_a_while(&mut self, horizon: u64, rings: &mut Rings<'m>) -> Result<u64, Error> {
+        let enough = self.followers.iter().filter_map(|follower| follower.strand.enough_until()).min();
+        self.advance(enough.map_or(horizon, |enough| enough.min(horizon)), rings)
+    }
+
     /// Records what its threads wrote until `horizon`. Returns how many slots that was.
     pub fn advance(&mut self, horizon: u64, rings: &mut Rings<'m>) -> Result<u64, Error> {
         let before = self.tally().slots;
