@@ -59,8 +59,8 @@ impl Untouched {
 #[derive(Clone, Debug, Default)]
 pub struct Spared {
     untouched: Untouched,
-    /// By stretches of the heap: the numbers of what was seen earlier there, in the order of the records.
-    earlier: BTreeMap<u64, Vec<u32>>,
+    /// By stretches of the heap: what was seen earlier there, in the order of the records.
+    earlier: BTreeMap<u64, Vec<Earlier>>,
 }
 
 /// How long a stretch of the heap is, in bytes.
@@ -73,14 +73,14 @@ impl Spared {
     /// What is known, by allocation.
     pub fn of(mut untouched: Untouched) -> Spared {
         untouched.earlier.sort_unstable_by_key(|seen| seen.before);
-        let mut earlier: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+        let mut earlier: BTreeMap<u64, Vec<Earlier>> = BTreeMap::new();
         let mut left = MOST_STRETCHES;
-        for (number, seen) in (0..).zip(&untouched.earlier) {
+        for seen in std::mem::take(&mut untouched.earlier) {
             let stretches = stretches(seen.start, seen.end);
             let count = stretches.end.saturating_sub(stretches.start);
             if let Some(rest) = left.checked_sub(count) {
                 left = rest;
-                stretches.for_each(|stretch| earlier.entry(stretch).or_default().push(number));
+                stretches.for_each(|stretch| earlier.entry(stretch).or_default().push(seen));
             }
         }
         Spared { untouched, earlier }
@@ -104,10 +104,10 @@ impl Spared {
         let mapped = mapped[first..].iter().take_while(|&&(number, ..)| number == record);
         let mut parts: Vec<Part> = mapped.filter_map(|&(_, start, stop)| within(start, stop)).collect();
         let first = heap.partition_point(|&(_, stop)| stop <= address);
+        let later = given_back.partition_point(|&(_, number)| number <= record);
         for &(start, stop) in heap[first..].iter().take_while(|&&(start, _)| start < end) {
             // What lies above a break that came later may have been touched, and given back since.
-            let known =
-                given_back.iter().find(|&&(_, number)| number > record).map_or(stop, |&(from, _)| from);
+            let known = given_back.get(later).map_or(stop, |&(from, _)| from);
             parts.extend(hole(start, stop.min(known)));
         }
         if !self.earlier.is_empty() {
@@ -120,13 +120,11 @@ impl Spared {
 
     /// What was seen between these addresses of what lay there since before this record.
     fn earlier_holes(&self, record: u64, address: u64, end: u64) -> impl Iterator<Item = &Earlier> {
-        let seen = |number: u32| &self.untouched.earlier[number as usize];
         let lists = self.earlier.range(stretches(address, end));
-        lists.flat_map(move |(_, numbers)| {
-            let first = numbers.partition_point(|&number| seen(number).before <= record);
+        lists.flat_map(move |(_, seen)| {
+            let first = seen.partition_point(|seen| seen.before <= record);
             // What was seen much later is of what came later, nearly always.
-            let next = numbers[first..].iter().take(MOST_LOOKED_AT).map(move |&number| seen(number));
-            next.filter(move |seen| seen.since <= record)
+            seen[first..].iter().take(MOST_LOOKED_AT).filter(move |seen| seen.since <= record)
         })
     }
 }

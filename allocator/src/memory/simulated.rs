@@ -95,16 +95,52 @@ impl AddressSpace {
 /// What a page's words are kept in.
 type Words512 = Box<[u64; WORDS]>;
 
-/// What 512 neighbouring pages hold.
+/// The words of those of 512 neighbouring pages that have any of their own.
+type Pages = Box<[Option<Words512>; 512]>;
+
+/// Half of the address space: tables of 512 pages each, and beside them what those pages hold. Most that is asked
+/// of a machine is a word, and the way to that should be short.
+#[derive(Clone, Default)]
+struct Half {
+    tables: Vec<Option<Box<Table>>>,
+    pages: Vec<Option<Pages>>,
+}
+
+impl Half {
+    /// The words of a page of the table of this number, if it has any of its own.
+    #[inline(always)]
+    fn words(&self, table: usize, page: usize) -> Option<&[u64; WORDS]> {
+        self.pages.get(table)?.as_ref()?[page].as_deref()
+    }
+
+    /// The same, to be written.
+    #[inline(always)]
+    fn words_mut(&mut self, table: usize, page: usize) -> Option<&mut [u64; WORDS]> {
+        self.pages.get_mut(table)?.as_mut()?[page].as_deref_mut()
+    }
+
+    /// The words of all pages of a table.
+    fn all_words(&mut self, table: usize) -> &mut [Option<Words512>; 512] {
+        if table >= self.pages.len() {
+            self.pages.resize_with(table + 1, || None);
+        }
+        self.pages[table].get_or_insert_with(|| Box::new([const { None }; 512]))
+    }
+
+    /// Takes the words of a page away.
+    fn take_words(&mut self, table: usize, page: usize) -> Option<Words512> {
+        self.pages.get_mut(table)?.as_mut()?[page].take()
+    }
+}
+
+/// What is known of 512 neighbouring pages besides their words.
 #[derive(Clone, Default)]
 struct Table {
     /// Pages that hold memory.
     resident: [u64; 8],
     /// Pages that were only read: they show the kernel's one page of zeros.
     zero: [u64; 8],
-    /// The words of those that have any of their own.
-    words: Option<Box<[Option<Words512>; 512]>>,
-    /// The byte that all others are full of; zero, if nobody ever filled one with something else.
+    /// The byte that those are full of which have no words; zero, if nobody ever filled one with something else.
     filling: Option<Box<[u8; 512]>>,
 }
 
@@ -113,13 +149,29 @@ impl Table {
         self.resident[page / 64] & (1 << (page % 64)) != 0
     }
 
-    /// A page leaves, with what was in it.
-    fn take(&mut self, page: usize) -> Leaving {
+    /// How many bytes of a range within this table lie in pages that hold memory.
+    fn resident_bytes(&self, at: Address, length: u64) -> u64 {
+        let last = Address(at.0 + length - 1);
+        let (first_page, last_page) = (page_in_table(at), page_in_table(last));
+        let pages: u64 = (first_page / 64..=last_page / 64)
+            .map(|number| {
+                let from = if number == first_page / 64 { u64::MAX << (first_page % 64) } else { u64::MAX };
+                let to = if number == last_page / 64 { u64::MAX >> (63 - last_page % 64) } else { u64::MAX };
+                u64::from((self.resident[number] & from & to).count_ones())
+            })
+            .sum();
+        let before = if self.is_resident(first_page) { at.0 % PAGE } else { 0 };
+        let behind = if self.is_resident(last_page) { PAGE - 1 - last.0 % PAGE } else { 0 };
+        pages * PAGE - before - behind
+    }
+
+    /// A page leaves, with what was in it; its words are given.
+    fn take(&mut self, page: usize, words: Option<Words512>) -> Leaving {
         let bit = 1 << (page % 64);
         let leaving = Leaving {
             resident: self.resident[page / 64] & bit != 0,
             zero: self.zero[page / 64] & bit != 0,
-            words: self.words.as_mut().and_then(|words| words[page].take()),
+            words,
             filling: self.filling(page),
         };
         self.fill_page(page, 0);
@@ -128,16 +180,14 @@ impl Table {
         leaving
     }
 
-    fn put(&mut self, page: usize, arriving: Leaving) {
+    /// A page arrives; its words are left to whoever keeps those.
+    fn put(&mut self, page: usize, arriving: &Leaving) {
         let bit = 1 << (page % 64);
         if arriving.resident {
             self.resident[page / 64] |= bit;
         }
         if arriving.zero {
             self.zero[page / 64] |= bit;
-        }
-        if arriving.words.is_some() {
-            self.all_words()[page] = arriving.words;
         }
         self.fill_page(page, arriving.filling);
     }
@@ -151,10 +201,6 @@ impl Table {
         if byte != 0 || self.filling.is_some() {
             self.filling.get_or_insert_with(|| Box::new([0; 512]))[page] = byte;
         }
-    }
-
-    fn all_words(&mut self) -> &mut [Option<Words512>; 512] {
-        self.words.get_or_insert_with(|| Box::new([const { None }; 512]))
     }
 }
 
@@ -182,8 +228,8 @@ pub struct Residency {
 #[derive(Clone)]
 pub struct Simulated<L = Bits64> {
     layout: PhantomData<L>,
-    low: Vec<Option<Box<Table>>>,
-    high: Vec<Option<Box<Table>>>,
+    low: Half,
+    high: Half,
     low_start: u64,
     break_start: Address,
     break_now: Address,
@@ -234,8 +280,8 @@ impl<L: Layout> Simulated<L> {
         const { assert!(L::SPACE.ceiling().is_multiple_of(SPAN) && L::SPACE.border.is_multiple_of(SPAN)) };
         Simulated {
             layout: PhantomData,
-            low: Vec::new(),
-            high: Vec::new(),
+            low: Half::default(),
+            high: Half::default(),
             low_start: align_down(break_start.0, SPAN),
             break_start,
             break_now: break_start,
@@ -336,18 +382,47 @@ impl<L: Layout> Simulated<L> {
         }
     }
 
-    fn tables(&self, at: Address) -> (&Vec<Option<Box<Table>>>, u64) {
-        if at.0 >= L::SPACE.border {
-            (&self.high, L::SPACE.ceiling().wrapping_sub(at.0 + 1))
-        } else {
-            (&self.low, at.0.wrapping_sub(self.low_start))
+    /// How many bytes of a range lie in pages that hold memory.
+    pub fn resident_bytes(&self, at: Address, length: u64) -> u64 {
+        let end = Address(at.0.saturating_add(length));
+        let mut from = at;
+        let mut bytes = 0;
+        while from < end {
+            let until = next_span(from).min(end);
+            if let Some(table) = self.table(from) {
+                bytes += table.resident_bytes(from, until - from);
+            }
+            from = until;
         }
+        bytes
+    }
+
+    /// The half that an address lies in, and how far into it. High tables are numbered downward.
+    #[inline(always)]
+    fn place(&self, at: Address) -> (bool, u64) {
+        if at.0 >= L::SPACE.border {
+            (true, L::SPACE.ceiling().wrapping_sub(at.0 + 1))
+        } else {
+            (false, at.0.wrapping_sub(self.low_start))
+        }
+    }
+
+    #[inline(always)]
+    fn half(&self, at: Address) -> (&Half, usize) {
+        let (is_high, offset) = self.place(at);
+        (if is_high { &self.high } else { &self.low }, index(offset / SPAN))
+    }
+
+    #[inline(always)]
+    fn half_mut(&mut self, at: Address) -> (&mut Half, usize) {
+        let (is_high, offset) = self.place(at);
+        (if is_high { &mut self.high } else { &mut self.low }, index(offset / SPAN))
     }
 
     #[inline]
     fn table(&self, at: Address) -> Option<&Table> {
-        let (tables, offset) = self.tables(at);
-        tables.get(index(offset / SPAN))?.as_deref()
+        let (half, table) = self.half(at);
+        half.tables.get(table)?.as_deref()
     }
 
     /// The table for an address that was granted; `None` for a wild one.
@@ -362,13 +437,11 @@ impl<L: Layout> Simulated<L> {
         if !granted {
             return None;
         }
-        let (_, offset) = self.tables(at);
-        let tables = if low { &mut self.low } else { &mut self.high };
-        let index = index(offset / SPAN);
-        if index >= tables.len() {
-            tables.resize_with(index + 1, || None);
+        let (half, table) = self.half_mut(at);
+        if table >= half.tables.len() {
+            half.tables.resize_with(table + 1, || None);
         }
-        Some(tables[index].get_or_insert_default())
+        Some(half.tables[table].get_or_insert_default())
     }
 
     /// The page holds memory from now on.
@@ -401,9 +474,10 @@ impl<L: Layout> Simulated<L> {
     }
 
     /// The words of a page, if it has any that are not zero.
-    #[inline]
+    #[inline(always)]
     fn words(&self, at: Address) -> Option<&[u64; WORDS]> {
-        self.table(at)?.words.as_ref()?[page_in_table(at)].as_deref()
+        let (half, table) = self.half(at);
+        half.words(table, page_in_table(at))
     }
 
     /// What every word of a page is that has none of its own.
@@ -416,25 +490,27 @@ impl<L: Layout> Simulated<L> {
     fn fill_page(&mut self, at: Address, byte: u8) {
         let page = page_in_table(at);
         let Some(table) = self.table_mut(at) else { return };
-        if let Some(words) = &mut table.words {
-            words[page] = None;
-        }
         table.fill_page(page, byte);
+        let (half, table) = self.half_mut(at);
+        half.take_words(table, page);
     }
 
     /// The words of a page that is about to be written.
     fn words_mut(&mut self, at: Address) -> Option<&mut [u64; WORDS]> {
         self.reside(at);
         let page = page_in_table(at);
-        let table = self.table_mut(at)?;
-        let filling = repeated(table.filling(page));
-        Some(table.all_words()[page].get_or_insert_with(|| Box::new([filling; WORDS])))
+        let filling = repeated(self.table_mut(at)?.filling(page));
+        let (half, table) = self.half_mut(at);
+        Some(half.all_words(table)[page].get_or_insert_with(|| Box::new([filling; WORDS])))
     }
 
     /// A page is gone, with what was in it.
     fn remove(&mut self, at: Address) -> Option<Leaving> {
         let page = page_in_table(at);
-        let leaving = self.table_mut(at)?.take(page);
+        self.table_mut(at)?;
+        let (half, table) = self.half_mut(at);
+        let words = half.take_words(table, page);
+        let leaving = self.table_mut(at)?.take(page, words);
         self.residency.pages -= u64::from(leaving.resident);
         Some(leaving)
     }
@@ -511,7 +587,8 @@ impl<L: Layout> Simulated<L> {
         let end = Address(at.0.saturating_add(length));
         let mut page = at.align_down(PAGE);
         while page < end {
-            if self.table(page).is_none_or(|table| table.words.is_none()) {
+            let (half, table) = self.half(page);
+            if half.pages.get(table).is_none_or(Option::is_none) {
                 page = next_span(page);
                 continue;
             }
@@ -561,8 +638,12 @@ impl<L: Layout> Simulated<L> {
         for offset in (0..length).step_by(index(PAGE)) {
             let Some(page) = self.remove(from + offset) else { continue };
             self.residency.pages += u64::from(page.resident);
-            if let Some(table) = self.table_mut(to + offset) {
-                table.put(page_in_table(to + offset), page);
+            let to = to + offset;
+            let Some(table) = self.table_mut(to) else { continue };
+            table.put(page_in_table(to), &page);
+            if page.words.is_some() {
+                let (half, table) = self.half_mut(to);
+                half.all_words(table)[page_in_table(to)] = page.words;
             }
         }
     }
@@ -619,20 +700,16 @@ impl<L: Layout> Words for Simulated<L> {
         part::<L>(kept, at)
     }
 
-    #[inline]
+    #[inline(never)]
     fn store(&mut self, at: Address, word: u64) {
         let index = index(at.0 / 8) % WORDS;
-        let page = page_in_table(at);
-        if let Some(table) = self.table_mut(at)
-            && let Some(words) = &mut table.words
-            && let Some(words) = &mut words[page]
-        {
+        // A page that has words was granted: it loses them when it goes.
+        let (half, table) = self.half_mut(at);
+        if let Some(words) = half.words_mut(table, page_in_table(at)) {
             words[index] = with_part::<L>(words[index], at, word);
             return;
         }
-        if let Some(words) = self.words_mut(at) {
-            words[index] = with_part::<L>(words[index], at, word);
-        }
+        self.store_first(at, word);
     }
 
     fn fill(&mut self, at: Address, length: u64, byte: u8) {
@@ -665,6 +742,15 @@ impl<L: Layout> Words for Simulated<L> {
 }
 
 impl<L: Layout> Simulated<L> {
+    /// Stores a word in a page that has none yet.
+    #[cold]
+    fn store_first(&mut self, at: Address, word: u64) {
+        let index = index(at.0 / 8) % WORDS;
+        if let Some(words) = self.words_mut(at) {
+            words[index] = with_part::<L>(words[index], at, word);
+        }
+    }
+
     /// Copies within one page at either end. Both ends are multiples of 8, as payloads are; the length may
     /// have half a word of 64 bits at its end.
     fn copy_piece(&mut self, from: Address, to: Address, length: u64) {
