@@ -54,11 +54,21 @@ impl<M: Memory, O: Observer> Heap<M, O> {
     /// Tells of every free chunk but the top ones: those in the threads' caches, on the fastbins, and on
     /// the lists, each bin in the order in which its chunks would be taken.
     pub fn each_waiting(&self, mut tell: impl FnMut(Waiting)) {
+        self.each_waiting_while(|one| {
+            tell(one);
+            true
+        });
+    }
+
+    /// The same, as long as whoever is told wants to hear of more: of the lists of a heap that was overwritten there
+    /// may be no end. Returns whether all were told.
+    pub fn each_waiting_while(&self, mut tell: impl FnMut(Waiting) -> bool) -> bool {
+        let mut goes_on = true;
         for (thread, state) in self.threads.iter() {
             let mut cached = Placing::new(Owner::Thread(thread));
             let mut put = |chunk: Chunk| {
                 let number = bins::tcache::number(self.cx.geometry(), chunk.size(&self.cx.memory));
-                tell(cached.next(Bin::Tcache(bins::narrow(number)), chunk));
+                goes_on = goes_on && tell(cached.next(Bin::Tcache(bins::narrow(number)), chunk));
             };
             state.tcache.each(&self.cx, &mut put);
             if let Some(closing) = &state.closing {
@@ -70,20 +80,28 @@ impl<M: Memory, O: Observer> Heap<M, O> {
             for (number, &top) in arena.fast.tops().iter().enumerate() {
                 let mut chunk = top;
                 while chunk != Chunk::NONE {
-                    tell(placing.next(Bin::Fast(bins::narrow(number)), chunk));
+                    goes_on = goes_on && tell(placing.next(Bin::Fast(bins::narrow(number)), chunk));
+                    if !goes_on {
+                        return false;
+                    }
                     chunk = fast::next(&self.cx, chunk);
                 }
             }
             for number in UNSORTED..LISTS {
                 for chunk in arena.list(&self.cx.memory, number).backwards(&self.cx.memory) {
-                    tell(placing.next(bins::list(number), chunk));
+                    goes_on = goes_on && tell(placing.next(bins::list(number), chunk));
+                    if !goes_on {
+                        return false;
+                    }
                 }
             }
         }
         for (arena, chunk) in self.cx.lockless.each() {
             let number = self.cx.geometry().fast_number(chunk.size(&self.cx.memory));
-            tell(Placing::new(Owner::Arena(arena)).next(Bin::Fast(bins::narrow(number)), chunk));
+            let one = Placing::new(Owner::Arena(arena)).next(Bin::Fast(bins::narrow(number)), chunk);
+            goes_on = goes_on && tell(one);
         }
+        goes_on
     }
 
     /// The memory of an arena: of the main one a single stretch, of another its segments, the latest first.

@@ -35,6 +35,7 @@ impl Observer for Story {
                 format!("released {} of {} into {into:?}", offset(chunk.0), size.bytes())
             }
             Event::Merged { kept, gone } => format!("merged {} and {}", offset(kept.0), offset(gone.0)),
+            Event::LookedAt { bin, chunks } => format!("looked at {chunks} of {bin:?}"),
             Event::Kernel(KernelCall::MoveBreak { by, .. }) => format!("moved the break by {by:#x}"),
             other => format!("{other:?}"),
         };
@@ -125,6 +126,8 @@ fn freed_neighbours_merge_and_the_remainder_serves_the_next() {
         "missed Small(7)",
         "sorted +0x290 into Large(98)",
         "missed Unsorted",
+        "looked at 1 of Unsorted",
+        "looked at 1 of Large(98)",
         "split +0x290 at +0x300",
         "released +0x300 of 3920 into Unsorted",
         "served 112 at +0x290 from Split(98)",

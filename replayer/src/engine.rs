@@ -201,6 +201,11 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         own.chain(inherited).filter(|(_, held)| !held.payload.is_null())
     }
 
+    /// What the C library asked for itself, for the threads of a script.
+    pub(crate) fn libc_payloads(&self) -> impl Iterator<Item = Address> + '_ {
+        self.stacks.payloads()
+    }
+
     /// Makes a pointer of the trace stand for what it stood for before.
     pub(crate) fn restore_slot(&mut self, pointer: Pointer, held: Held) {
         self.hold(pointer, held);

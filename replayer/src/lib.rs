@@ -12,6 +12,7 @@ pub mod fidelity;
 pub mod filter;
 pub mod flows;
 pub mod funnel;
+mod histogram;
 pub mod introspection;
 pub mod kept;
 pub mod limit;

@@ -31,6 +31,9 @@ pub trait Machine: Memory {
     /// A cheap guess at the pages the heap has, exact wherever a page is faulted in by itself.
     fn pages_now(&mut self) -> u64;
 
+    /// How many bytes of a range lie in pages that the heap has.
+    fn resident_bytes(&self, at: Address, length: u64) -> u64;
+
     /// First touches so far, the replay's own included.
     fn faults_so_far(&self) -> u64;
 
@@ -60,6 +63,10 @@ impl<L: Layout> Machine for Simulated<L> {
 
     fn pages_now(&mut self) -> u64 {
         Simulated::residency(self).pages
+    }
+
+    fn resident_bytes(&self, at: Address, length: u64) -> u64 {
+        Simulated::resident_bytes(self, at, length)
     }
 
     /// Nothing but the heap lives on this machine.
@@ -92,6 +99,10 @@ impl Machine for Journal {
     }
 
     fn pages_now(&mut self) -> u64 {
+        0
+    }
+
+    fn resident_bytes(&self, _: Address, _: u64) -> u64 {
         0
     }
 
@@ -358,6 +369,17 @@ impl Machine for Metered {
 
     fn pages_now(&mut self) -> u64 {
         self.estimate()
+    }
+
+    /// A range that begins or ends within a page shares it with its neighbours.
+    fn resident_bytes(&self, at: Address, length: u64) -> u64 {
+        let page_size = self.process.page_size();
+        let end = at + length;
+        let (first, last) = (at.align_down(page_size), end.align_up(page_size));
+        let is_here = |page: Address| self.resident(page, page_size) > 0;
+        let before = if at > first && is_here(first) { at - first } else { 0 };
+        let behind = if end < last && is_here(last - page_size) { last - end } else { 0 };
+        self.resident(first, last - first) * page_size - before - behind
     }
 
     fn faults_so_far(&self) -> u64 {

@@ -52,6 +52,11 @@ impl Stacks {
         Ok(())
     }
 
+    /// What has been allocated for them, and not freed.
+    pub(crate) fn payloads(&self) -> impl Iterator<Item = Address> + '_ {
+        self.running.values().chain(&self.cached).copied().filter(|dtv| !dtv.is_null())
+    }
+
     /// Threads that have been created and not joined.
     pub(crate) fn running(&self) -> usize {
         self.running.len()

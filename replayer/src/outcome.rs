@@ -6,6 +6,7 @@ use crate::fidelity::Fidelity;
 use crate::flows::{FreeFlow, RequestFlow};
 use crate::metrics::Measured;
 use crate::metrics::fragmentation::Fragmentations;
+use crate::metrics::searches::Searches;
 use crate::metrics::slices::Slices;
 use crate::order::Reordering;
 use crate::range::Range;
@@ -50,6 +51,9 @@ pub struct Outcome {
     /// Where freed chunks went, by their sizes: an allocation that ended each.
     #[serde(default)]
     pub free_flows: Vec<FreeFlow>,
+    /// How far requests searched through bins.
+    #[serde(default)]
+    pub searches: Searches,
     /// Requests made; fewer were served if memory ran out.
     pub requests: u64,
     /// What malloc asked of the kernel.

@@ -804,8 +804,7 @@ impl<M: Machine> Run<'_, M> {
 
     /// What has been counted so far made the heap what it is, and does not count.
     fn begin_range(&mut self) {
-        let watch = self.engine.heap_mut().observer_mut();
-        *watch = Watch { calls: watch.calls.take(), ..Watch::default() };
+        self.engine.heap_mut().observer_mut().restart();
         self.trims = Trims::default();
         self.metrics.begin(&mut self.engine, self.records, self.time);
         self.slicing = Slicing::from(self.records, self.time, self.engine.heap().memory().heap_faults());
@@ -897,8 +896,7 @@ impl<M: Machine> Run<'_, M> {
         self.metrics.restart();
         // The report counts a child's faults from the beginning of all.
         self.slicing = Slicing::from(0, self.time, 0);
-        let watch = self.engine.heap_mut().observer_mut();
-        *watch = Watch { calls: watch.calls.take(), ..Watch::default() };
+        self.engine.heap_mut().observer_mut().restart();
         if let Some(tally) = &mut self.tally {
             tally.restart(&mut self.engine);
         }
@@ -951,6 +949,7 @@ impl<M: Machine> Run<'_, M> {
             served: outcome::served_rows(counters),
             request_flows: watch.flows.requests(),
             free_flows: watch.flows.frees(),
+            searches: watch.searches.searches(),
             requests: counters.asked,
             kernel: outcome::kernel_row(&counters.kernel),
             fragmentation: Fragmentations::of(&measured),

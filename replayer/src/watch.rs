@@ -1,6 +1,8 @@
 //! What is listened to while a heap is replayed: counters, the moving thresholds, the kernel's calls.
 
 use crate::flows::Flows;
+use crate::metrics::searches::Searching;
+use malloscope_allocator::address::Address;
 use malloscope_allocator::observe::counters::Counters;
 use malloscope_allocator::observe::{Event, KernelCall, Observer, Source};
 use serde::{Deserialize, Serialize};
@@ -26,10 +28,14 @@ pub struct Watch {
     pub counters: Counters,
     /// Which sizes were served and freed where.
     pub flows: Flows,
+    /// How far requests search.
+    pub searches: Searching,
     /// How the mmap threshold moved.
     pub threshold_moves: Vec<ThresholdMove>,
     /// Arenas that were made besides the main one.
     pub arenas_made: u64,
+    /// Memory that went back to the kernel since this was last taken: where, and how many bytes.
+    pub given_back: Vec<(Address, u64)>,
     /// Whether the kernel was called since this was last cleared.
     pub kernel_called: bool,
     /// Where the latest request was served from, until somebody takes it.
@@ -48,12 +54,39 @@ pub struct KernelLine {
 }
 
 impl Watch {
+    /// What was counted so far does not count.
+    pub(crate) fn restart(&mut self) {
+        self.record = 0;
+        self.counters = Counters::default();
+        self.flows = Flows::default();
+        self.searches.clear();
+        self.threshold_moves = Vec::new();
+        self.arenas_made = 0;
+        self.given_back.clear();
+        self.kernel_called = false;
+        self.served = None;
+    }
+
     #[cold]
     fn note_kernel(&mut self, call: KernelCall) {
         self.kernel_called = true;
+        self.given_back.extend(given_back(call));
         if let Some(calls) = &mut self.calls {
             calls.push(KernelLine { record: self.record, call });
         }
+    }
+}
+
+/// The memory that goes back to the kernel with a call, if any does.
+fn given_back(call: KernelCall) -> Option<(Address, u64)> {
+    match call {
+        KernelCall::MoveBreak { by, from: Some(from) } if by < 0 => {
+            Some((from - by.unsigned_abs(), by.unsigned_abs()))
+        }
+        KernelCall::MapOver { at, length }
+        | KernelCall::Unmap { at, length }
+        | KernelCall::Discard { at, length } => Some((at, length)),
+        _ => None,
     }
 }
 
@@ -70,6 +103,7 @@ impl Observer for Watch {
                 self.threshold_moves.push(ThresholdMove { record: self.record, to });
             }
             Event::ArenaMade { .. } => self.arenas_made += 1,
+            Event::LookedAt { bin, chunks } => self.searches.note(self.record, bin, chunks),
             _ => {}
         }
     }

@@ -67,7 +67,7 @@ fn differences_are_from_the_run_that_was_asked_for() {
     let (recorded, other) = ("as recorded", "mmap_threshold 64K");
     let from_recorded = differences(&[]);
     let from_other = differences(&["--against", other]);
-    assert_eq!(from_recorded.len(), 1 + 3 * 18);
+    assert_eq!(from_recorded.len(), 1 + 3 * 22);
     assert_eq!(value(&from_recorded, recorded, 4), 0);
     assert_eq!(value(&from_other, other, 4), 0);
     assert_eq!(value(&from_recorded, other, 4), -value(&from_other, recorded, 4));

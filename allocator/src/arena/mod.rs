@@ -111,6 +111,17 @@ impl Arena {
         self.flag == 0
     }
 
+    /// Whether everything from where the heap begins to its end is this arena's: true of the main arena until it
+    /// first has to take a mapping instead of more of the program break.
+    pub fn is_contiguous(&self) -> bool {
+        self.contiguous
+    }
+
+    /// Whether it was found to be corrupted, and the process lives on.
+    pub fn is_corrupted(&self) -> bool {
+        self.is_corrupted
+    }
+
     /// The chunk that borders unclaimed memory.
     pub fn top(&self) -> Chunk {
         self.top

@@ -86,7 +86,10 @@ impl Arena {
         }
         let mut victim = largest.larger(&cx.memory);
         let mut whole = victim.size(&cx.memory);
+        // The largest, and the smallest.
+        let mut chunks = 2;
         while whole < size {
+            chunks += 1;
             victim = victim.larger(&cx.memory);
             if victim == Chunk::NONE {
                 // Here glibc would crash.
@@ -94,6 +97,7 @@ impl Arena {
             }
             whole = victim.size(&cx.memory);
         }
+        cx.tell(Event::LookedAt { bin: Bin::Large(narrow(number)), chunks });
         if victim != list.last(&cx.memory) {
             let second = victim.forward(&cx.memory);
             if second.head(&cx.memory) == victim.head(&cx.memory) {
@@ -110,20 +114,20 @@ impl Arena {
     }
 }
 
-/// Puts a chunk into a large bin where its size belongs.
+/// Puts a chunk into a large bin where its size belongs. Returns how many others it was compared with.
 pub(crate) fn insert_sorted(
     words: &mut impl Words,
     checks: &Checks,
     list: List,
     chunk: Chunk,
     size: ChunkSize,
-) -> Result<(), Corruption> {
+) -> Result<u32, Corruption> {
     let largest = list.first(words);
     if largest == list.sentinel {
         chunk.set_smaller(words, chunk);
         chunk.set_larger(words, chunk);
         list::insert(words, list.sentinel, chunk, list.sentinel);
-        return Ok(());
+        return Ok(0);
     }
     let smallest = list.last(words);
     if size < smallest.size(words) {
@@ -137,10 +141,13 @@ pub(crate) fn insert_sorted(
         last_size.set_smaller(words, chunk);
         largest.set_larger(words, chunk);
         list::insert(words, smallest, chunk, list.sentinel);
-        return Ok(());
+        return Ok(1);
     }
     let mut before = largest;
+    // The smallest, and the first that is not larger.
+    let mut chunks = 2;
     while size < before.size(words) {
+        chunks += 1;
         before = before.smaller(words);
     }
     if size == before.size(words) {
@@ -161,5 +168,5 @@ pub(crate) fn insert_sorted(
         return Err(Corruption::LargeLinks);
     }
     list::insert(words, behind, chunk, before);
-    Ok(())
+    Ok(chunks)
 }

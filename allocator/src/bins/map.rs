@@ -12,7 +12,7 @@ use crate::heap::Context;
 use crate::layout::Layout;
 use crate::list;
 use crate::memory::Memory;
-use crate::observe::{Found, Observer, Source};
+use crate::observe::{Event, Found, Observer, Source};
 
 const BITS: usize = u64::BITS as usize;
 
@@ -79,6 +79,7 @@ impl Arena {
                 continue;
             }
             let whole = victim.size(&cx.memory);
+            cx.tell(Event::LookedAt { bin: bins::list(number), chunks: 1 });
             list::unlink(cx, victim)?;
             if (whole - size) < M::Layout::SMALLEST_CHUNK {
                 self.hand_out_whole(cx, victim, whole);

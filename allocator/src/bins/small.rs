@@ -46,22 +46,24 @@ impl Arena {
         }
         list.drop_last(&mut cx.memory, next_to_last);
         self.hand_out_whole(cx, victim, size);
-        self.stash_small(cx, tcache, size)?;
+        let stashed = self.stash_small(cx, tcache, size)?;
+        cx.tell(Event::LookedAt { bin: Bin::Small(number), chunks: 1 + stashed });
         Ok(Some(Found { chunk: victim, source: Source::Small(number) }))
     }
 
-    /// Moves chunks from the bin of this size to the tcache until one is empty or the other full.
+    /// Moves chunks from the bin of this size to the tcache until one is empty or the other full. Returns how many.
     fn stash_small<M: Memory, O: Observer>(
         &mut self,
         cx: &mut Context<M, O>,
         tcache: &mut Tcache,
         size: ChunkSize,
-    ) -> Result<(), Corruption> {
+    ) -> Result<u32, Corruption> {
         if tcache::has_stack(cx, size) {
             self.ensure_tcache(cx, tcache)?;
         }
         let number = narrow(number(cx.geometry(), size));
         let list = self.list(&cx.memory, number.into());
+        let mut stashed = 0;
         while tcache.has_room(cx, size) {
             let chunk = list.last(&cx.memory);
             if chunk == list.sentinel {
@@ -72,8 +74,9 @@ impl Arena {
             self.hand_out_whole(cx, chunk, size);
             tcache.put(cx, chunk, size);
             cx.tell(Event::Stashed { chunk, from: Bin::Small(number) });
+            stashed += 1;
         }
-        Ok(())
+        Ok(stashed)
     }
 
     /// Puts a free chunk into the small bin of its size, and writes its head and foot (glibc: the small

@@ -31,6 +31,23 @@ impl Arena {
         tcache: &mut Tcache,
         size: ChunkSize,
     ) -> Result<Option<Found>, Corruption> {
+        let mut chunks = 0;
+        let found = self.sort_until_found(cx, tcache, size, &mut chunks);
+        if chunks > 0 {
+            cx.tell(Event::LookedAt { bin: Bin::Unsorted, chunks });
+        }
+        found
+    }
+
+    /// As [`take_while_sorting`](Self::take_while_sorting); counts the chunks that it looks at.
+    #[inline(always)]
+    fn sort_until_found<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        size: ChunkSize,
+        looked_at: &mut u32,
+    ) -> Result<Option<Found>, Corruption> {
         let unsorted = self.unsorted();
         let mut stashed = false;
         let mut sorted = 0;
@@ -39,6 +56,7 @@ impl Arena {
             if victim == unsorted.sentinel {
                 break;
             }
+            *looked_at += 1;
             let behind = victim.backward(&cx.memory);
             let whole = self.checked_size(cx, unsorted, victim, behind);
             let whole = whole.map_err(|broken| cx.blame(victim.payload(&cx.memory), broken))?;
@@ -155,7 +173,10 @@ impl Arena {
         let number = bins::number(cx.geometry(), size);
         let list = self.list(&cx.memory, number);
         if cx.geometry().is_large(size) {
-            large::insert_sorted(&mut cx.memory, &cx.release.checks, list, chunk, size)?;
+            let chunks = large::insert_sorted(&mut cx.memory, &cx.release.checks, list, chunk, size)?;
+            if chunks > 0 {
+                cx.tell(Event::LookedAt { bin: bins::list(number), chunks });
+            }
         } else {
             let first = list.first(&cx.memory);
             list::insert(&mut cx.memory, list.sentinel, chunk, first);

@@ -262,7 +262,8 @@ impl Observer for Counters {
             Event::Consolidated { .. } => self.consolidations += 1,
             Event::ThresholdMoved { .. } => self.threshold_moves += 1,
             Event::Kernel(call) => self.note_kernel(call),
-            Event::TopGrew { .. }
+            Event::LookedAt { .. }
+            | Event::TopGrew { .. }
             | Event::TopShrank { .. }
             | Event::ArenaMade { .. }
             | Event::ArenaReused { .. }

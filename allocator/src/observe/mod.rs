@@ -53,6 +53,14 @@ pub enum Event {
         /// The bin.
         bin: Bin,
     },
+    /// Chunks of a bin were looked at, one after another, on the way of a request: to find one that serves it, to
+    /// fill the tcache, or to find the place of another among them.
+    LookedAt {
+        /// The bin.
+        bin: Bin,
+        /// How many: at least one.
+        chunks: u32,
+    },
     /// The program was given a chunk: every [`Event::Asked`] ends with this or with nothing.
     Served {
         /// Where the chunk came from.

@@ -116,6 +116,7 @@ impl Teller {
                 self.say(format!("somebody other than malloc cannot move the program break {}", moved(by)));
             }
             Event::Kernel(call) => self.say(kernel(call)),
+            Event::LookedAt { .. } => {}
         }
         0
     }

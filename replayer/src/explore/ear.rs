@@ -62,7 +62,8 @@ impl Observer for Ear {
         if let Some(what) = kind(&event) {
             self.reached |= 1 << what as u8;
         }
-        if self.listens {
+        // Of what was looked at in vain nobody tells.
+        if self.listens && !matches!(event, Event::LookedAt { .. }) {
             self.heard.push(event);
         }
     }

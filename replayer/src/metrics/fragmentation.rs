@@ -93,6 +93,8 @@ impl Fragmentation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::books::Books;
+    use crate::metrics::pages::Waits;
     use crate::metrics::{Peak, Peaks};
 
     fn measured(samples: &[(u64, u64, u64)]) -> Measured {
@@ -118,6 +120,9 @@ mod tests {
             mean_resident: 0,
             mean_resident_over_time: None,
             pinned: 0,
+            books: Books::default(),
+            waits: Waits::default(),
+            retention: None,
             faults: 0,
             program_break: 0,
         }

@@ -16,20 +16,27 @@
 //! Resident memory has two means: over the records, and over the time between the first and the last of them, which is
 //! what a machine pays for. They differ where a program does nothing for a while.
 
+pub mod books;
 pub mod fragmentation;
 pub(crate) mod live;
+pub mod pages;
+pub mod retention;
+pub mod searches;
 pub mod series;
 pub mod slices;
 
 use crate::engine::{Answer, Engine, Held};
 use crate::machine::Machine;
 use crate::watch::Watch;
+use books::{Bookkeeping, Books};
 use live::LiveMap;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::chunk::{Chunk, Head};
 use malloscope_allocator::layout::Layout;
 use malloscope_allocator::memory::simulated::Residency;
 use malloscope_traces::{Call, Record};
+use pages::{Pages, Waits};
+use retention::Retention;
 use serde::{Deserialize, Serialize};
 use series::{Sample, Series};
 
@@ -61,8 +68,12 @@ pub struct Metrics {
     live: u64,
     held: u64,
     live_map: LiveMap,
-    /// Bytes of the main heap that others took by moving the break.
+    /// Bytes of the main heap that others took by moving the break, and whether others ever moved it.
     foreign: u64,
+    has_foreign: bool,
+    apart: Apart,
+    books: Bookkeeping,
+    pages: Pages,
     course: Course,
     /// What came before the first record that counts.
     before: Before,
@@ -71,6 +82,15 @@ pub struct Metrics {
     exact: bool,
     /// Samples since the resident pages were counted one by one.
     uncounted: u32,
+}
+
+/// Chunks with mappings of their own. Bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Apart {
+    /// Those that are held.
+    held: u64,
+    /// And their mappings.
+    mappings: u64,
 }
 
 /// How it went, in a fixed number of bytes.
@@ -184,6 +204,8 @@ pub struct Ending {
     pub(crate) held: Held,
     pub(crate) chunk: Chunk,
     pub(crate) head: u64,
+    /// The length of its mapping, where it has one of its own.
+    mapping: u64,
 }
 
 impl Metrics {
@@ -195,6 +217,10 @@ impl Metrics {
             held: 0,
             live_map: LiveMap::new(initial_break, M::Layout::HEADER),
             foreign: 0,
+            has_foreign: false,
+            apart: Apart::default(),
+            books: Bookkeeping::default(),
+            pages: Pages::new(initial_break),
             course: Course::beginning(),
             before: Before::default(),
             initial_break,
@@ -214,9 +240,11 @@ impl Metrics {
             if is_in_main_heap(head) && !self.live_map.has_room(chunk.0) {
                 self.make_room(engine, chunk);
             }
-            self.began(chunk, head, held.request);
+            self.began(engine, chunk, head, held.request, 0);
         }
         self.foreign = foreign;
+        self.has_foreign = foreign > 0;
+        self.books.expect_others();
         self.begin(engine, 0, 0);
     }
 
@@ -232,7 +260,9 @@ impl Metrics {
             Some(held) => {
                 let memory = engine.heap().memory();
                 let chunk = Chunk::of(memory, held.payload);
-                Ending { held, chunk, head: chunk.head(memory).0 }
+                let head = chunk.head(memory);
+                let mapping = if head.is_mapped() { engine.heap().mapping_of(chunk).1 } else { 0 };
+                Ending { held, chunk, head: head.0, mapping }
             }
             None => Ending::default(),
         }
@@ -250,7 +280,7 @@ impl Metrics {
     ) {
         let refused = matches!(answer, Answer::Refused(_));
         if !ending.held.payload.is_null() && !refused {
-            self.ended(ending);
+            self.ended(ending, record.time.0);
         }
         if let Answer::Payload(payload) = answer
             && !payload.is_null()
@@ -260,16 +290,18 @@ impl Metrics {
             if is_in_main_heap(head) && !self.live_map.has_room(chunk.0) {
                 self.make_room(engine, chunk);
             }
-            self.began(chunk, head, M::Layout::cut(record.call.request().unwrap_or(0)));
+            let request = M::Layout::cut(record.call.request().unwrap_or(0));
+            self.began(engine, chunk, head, request, record.time.0);
         }
         if let Call::MoveBreak { by } = record.call {
             self.foreign = self.foreign.wrapping_add_signed(by);
+            self.has_foreign = true;
         }
         self.course.peaks.live.note(self.live, index);
         self.course.peaks.held.note(self.held, index);
         self.course.since.greatest_live = self.course.since.greatest_live.max(self.live);
         if engine.heap().observer().kernel_called {
-            self.kernel_called(engine, index);
+            self.kernel_called(engine, index, record.time.0);
         }
         if self.exact {
             let pages = engine.heap_mut().memory_mut().pages_now();
@@ -285,14 +317,20 @@ impl Metrics {
     }
 
     #[inline]
-    fn ended(&mut self, ending: Ending) {
+    fn ended(&mut self, ending: Ending, time: u64) {
         let head = Head(ending.head);
         let size = head.size().bytes();
         self.live = self.live.wrapping_sub(ending.held.request);
         self.held = self.held.wrapping_sub(size);
+        if head.is_mapped() {
+            self.apart.held = self.apart.held.wrapping_sub(size);
+            self.apart.mappings = self.apart.mappings.wrapping_sub(ending.mapping);
+            return;
+        }
         if is_in_main_heap(head) {
             self.live_map.remove(ending.chunk.0, size);
         }
+        self.pages.remove(ending.chunk.0, size, time);
     }
 
     /// The bits take memory of ours, which is not the heap's.
@@ -307,13 +345,31 @@ impl Metrics {
     }
 
     #[inline]
-    fn began(&mut self, chunk: Chunk, head: Head, request: u64) {
+    fn began<M: Machine>(
+        &mut self,
+        engine: &mut Engine<M, Watch>,
+        chunk: Chunk,
+        head: Head,
+        request: u64,
+        time: u64,
+    ) {
         let size = head.size().bytes();
         self.live = self.live.wrapping_add(request);
         self.held = self.held.wrapping_add(size);
+        if head.is_mapped() {
+            self.apart.held = self.apart.held.wrapping_add(size);
+            self.apart.mappings = self.apart.mappings.wrapping_add(engine.heap().mapping_of(chunk).1);
+            return;
+        }
         if is_in_main_heap(head) {
             self.live_map.insert(chunk.0, size);
         }
+        if !self.pages.has_room(chunk.0, size) {
+            let mark = engine.heap().memory().faults_so_far();
+            self.pages.make_room(chunk.0, size);
+            engine.heap_mut().memory_mut().disown_faults_since(mark);
+        }
+        self.pages.insert(chunk.0, size, time);
     }
 
     /// Memory was given back at this time, between two records.
@@ -322,12 +378,21 @@ impl Metrics {
         let over_time = &mut self.course.over_time;
         over_time.note(over_time.pages, time);
         over_time.note(pages, time);
+        self.give_back(engine, time);
+    }
+
+    /// What went back to the kernel since this was last asked.
+    fn give_back<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, time: u64) {
+        for (at, length) in engine.heap_mut().observer_mut().given_back.drain(..) {
+            self.pages.give_back(at, length, time);
+        }
     }
 
     /// The break or what is mapped may have changed.
     #[cold]
-    fn kernel_called<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, index: u64) {
+    fn kernel_called<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, index: u64, time: u64) {
         engine.heap_mut().observer_mut().kernel_called = false;
+        self.give_back(engine, time);
         let program_break = engine.heap().memory().program_break() - self.initial_break;
         self.course.peaks.program_break.note(program_break, index);
         self.course.peaks.system.note(system_bytes(engine), index);
@@ -356,6 +421,7 @@ impl Metrics {
             self.course.resident_terms += records;
             self.course.over_time.note(pages, time);
         }
+        self.check_books(engine, index);
         let program_break = engine.heap().memory().program_break() - self.initial_break;
         let pinned = self.pinned(engine);
         self.course.peaks.resident.note(self.course.since.greatest_resident.max(resident), index);
@@ -408,19 +474,25 @@ impl Metrics {
     /// What has been measured so far was another process's; what lives is ours.
     pub(crate) fn restart(&mut self) {
         self.course = Course::beginning();
+        self.books.restart();
+        self.pages.restart();
+        // What other threads had cached is nobody's in the child.
+        self.books.expect_others();
     }
 
     /// What has been measured so far does not count: after so many records, and at this time, begins what does.
     /// The peaks begin with what is there already, which is the first point of the series too.
     pub(crate) fn begin<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, records: u64, time: u64) {
-        self.restart();
+        self.course = Course::beginning();
+        self.books.restart();
+        self.pages.restart();
         let residency = engine.heap_mut().memory_mut().residency();
         let Residency { faults, greatest_pages, pages } = residency;
         self.before = Before { records, faults, greatest_pages };
         self.course.peaks.live.note(self.live, records);
         self.course.peaks.held.note(self.held, records);
         self.course.peaks.resident.note(pages * self.page_size, records);
-        self.kernel_called(engine, records);
+        self.kernel_called(engine, records, time);
         let Some(last) = records.checked_sub(1) else { return };
         self.sample(engine, last, time);
     }
@@ -441,12 +513,12 @@ impl Metrics {
         records: u64,
         time: u64,
     ) -> Measured {
-        let course = self.course.clone();
+        let (course, books) = (self.course.clone(), self.books.clone());
         let last = records.saturating_sub(1);
         let residency = engine.heap_mut().memory_mut().residency_now();
         self.sample_with(engine, residency.pages, last, time);
         let measured = self.measured(engine, residency, last);
-        self.course = course;
+        (self.course, self.books) = (course, books);
         measured
     }
 
@@ -457,15 +529,18 @@ impl Metrics {
         residency: Residency,
         last: u64,
     ) -> Measured {
+        let books = self.look_at_books(engine, last);
         let Course { peaks, series, resident_sum, resident_terms, over_time, .. } = &mut self.course;
         // What was reached before does not count, and what was reached within a call is no less reached.
         if residency.greatest_pages > self.before.greatest_pages {
             peaks.resident.note(residency.greatest_pages * self.page_size, last);
         }
+        let samples = series.take();
         let mean_pages = resident_sum.checked_div(u128::from(*resident_terms)).unwrap_or(0);
         Measured {
             peaks: *peaks,
-            series: series.take(),
+            retention: Retention::of(&samples),
+            series: samples,
             live: self.live,
             held: self.held,
             system: system_bytes(engine),
@@ -473,6 +548,8 @@ impl Metrics {
             mean_resident: u64::try_from(mean_pages).unwrap_or(u64::MAX) * self.page_size,
             mean_resident_over_time: over_time.mean().map(|pages| pages * self.page_size),
             pinned: self.pinned(engine),
+            books,
+            waits: self.pages.waits(),
             faults: residency.faults - self.before.faults,
             program_break: engine.heap().memory().program_break() - self.initial_break,
         }
@@ -497,6 +574,15 @@ pub struct Measured {
     pub mean_resident_over_time: Option<u64>,
     /// Pinned memory.
     pub pinned: u64,
+    /// Whether the books balanced, and what was free at the end.
+    #[serde(default)]
+    pub books: Books,
+    /// How long free pages waited to go back, or to be used again.
+    #[serde(default)]
+    pub waits: Waits,
+    /// How long what was no longer needed stayed resident.
+    #[serde(default)]
+    pub retention: Option<Retention>,
     /// Minor faults: a number, not bytes.
     pub faults: u64,
     /// The program break above its beginning.

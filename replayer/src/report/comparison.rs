@@ -30,7 +30,7 @@ const fn number(name: &'static str, meaning: &'static str, value: fn(&Outcome) -
 }
 
 /// Every number that runs are compared by, in the order they are shown.
-pub const MEASURES: [Measure; 18] = [
+pub const MEASURES: [Measure; 22] = [
     in_bytes("resident, peak", "The most pages in memory at any time.", |run| {
         run.measured.peaks.resident.bytes
     }),
@@ -50,6 +50,16 @@ pub const MEASURES: [Measure; 18] = [
         "pinned, end",
         "Free in the main heap after the last call, but below its highest live chunk: it cannot go back.",
         |run| run.measured.pinned,
+    ),
+    in_bytes(
+        "resident free, end",
+        "Free memory after the last call, in caches, bins and top chunks, on pages that are in memory.",
+        |run| run.measured.books.free.resident,
+    ),
+    in_bytes(
+        "unbacked free, end",
+        "Free memory after the last call that takes none: never touched, or given back.",
+        |run| run.measured.books.free.unbacked(),
     ),
     number("minor faults", "First touches of pages, each a fault.", |run| run.measured.faults),
     number("break grown", "Calls of brk that moved the program break up.", |run| run.kernel.break_grown),
@@ -72,6 +82,14 @@ pub const MEASURES: [Measure; 18] = [
         served(run, "tcache")
     }),
     number("served mapped", "Requests that got a mapping of their own.", |run| served(run, "mapped")),
+    number(
+        "chunks searched",
+        "Chunks of unsorted, small and large bins that all requests looked at together.",
+        |run| run.searches.all().map_or(0, |all| all.chunks),
+    ),
+    number("longest search", "The most such chunks that one request looked at.", |run| {
+        run.searches.all().map_or(0, |all| all.longest)
+    }),
     in_bytes("mmap threshold, end", "The mmap threshold after the last call.", |run| {
         run.thresholds.last_mmap_threshold
     }),

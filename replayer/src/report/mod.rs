@@ -32,6 +32,7 @@ pub mod thresholds;
 pub mod trim_plan;
 pub mod tunables;
 pub mod units;
+mod waiting;
 
 use crate::outcome::Outcome;
 use crate::recognition::{self, Recognition};

@@ -2,7 +2,7 @@
 
 use super::readings::KernelSaid;
 use super::units::{bytes, count, nanos, percent};
-use super::{Line, Report, Section, Table, beginning, chart, flows, so_far, stacks};
+use super::{Line, Report, Section, Table, beginning, chart, flows, so_far, stacks, waiting};
 use crate::metrics::Peak;
 use crate::metrics::fragmentation::Fragmentation;
 use crate::outcome::{BinRow, Outcome};
@@ -82,6 +82,7 @@ fn opening(report: &Report) -> Option<Section> {
             format!("The heap is corrupted at record {}; glibc says: {message}", count(corrupted.record));
         lines.push(Line::Warning(said));
     }
+    lines.extend(waiting::imbalance(outcome).map(Line::Warning));
     lines.extend(unlike(outcome));
     lines.extend(unknown(outcome));
     lines.extend(ignored(outcome));
@@ -224,6 +225,7 @@ fn memory(report: &Report) -> Option<Section> {
     lines.extend(report.trace.kernel_said.iter().flat_map(recorded).map(text));
     lines.extend(outcome.fragmentation.system.map(|found| text(fragmented("system", &found))));
     lines.extend(outcome.fragmentation.resident.map(|found| text(fragmented("resident", &found))));
+    lines.extend(waiting::lines(outcome).into_iter().map(text));
     let notes = vec![
         "live: asked for and not freed; held: the chunks of those; system: what malloc has from the kernel;"
             .to_owned(),
@@ -347,7 +349,8 @@ fn bins(outcome: &Outcome) -> Option<Section> {
     if all > SHOWN_BINS {
         notes.push(format!("The {SHOWN_BINS} most asked of {all}; --format csv has all."));
     }
-    (all > 0).then(|| Section { title: "Bins".to_owned(), lines: Vec::new(), table: Some(table), notes })
+    let lines = waiting::searched(outcome).into_iter().map(text).collect();
+    (all > 0).then(|| Section { title: "Bins".to_owned(), lines, table: Some(table), notes })
 }
 
 pub(super) fn bin_name(row: &BinRow) -> String {
