@@ -19,6 +19,7 @@ pub mod json;
 pub mod markdown;
 pub mod pins;
 pub mod proof;
+mod questions;
 pub mod readings;
 pub mod rerun;
 mod single;

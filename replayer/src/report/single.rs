@@ -2,7 +2,7 @@
 
 use super::readings::KernelSaid;
 use super::units::{bytes, count, nanos, percent};
-use super::{Line, Report, Section, Table, beginning, chart, flows, so_far, stacks, waiting};
+use super::{Line, Report, Section, Table, beginning, chart, flows, questions, so_far, stacks, waiting};
 use crate::metrics::Peak;
 use crate::metrics::fragmentation::Fragmentation;
 use crate::outcome::{BinRow, Outcome};
@@ -36,6 +36,7 @@ pub(super) fn sections(report: &Report) -> Vec<Section> {
         thresholds(outcome),
         stacks::section(&report.stacks),
         fidelity(outcome),
+        questions::section(report),
     ];
     let mut sections: Vec<Section> = sections.into_iter().flatten().collect();
     let so_far = outcome.so_far.map(so_far::standing);
