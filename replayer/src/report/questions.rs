@@ -79,6 +79,7 @@ fn thresholds(outcome: &Outcome) -> Option<String> {
     match moved {
         0 if is_dynamic => None,
         0 => Some("what it means that the thresholds are fixed".to_owned()),
+        1 => Some("the mmap threshold moved once".to_owned()),
         moved => Some(format!("the mmap threshold moved {} times", count(moved))),
     }
 }
