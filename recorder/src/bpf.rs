@@ -5,7 +5,7 @@
 //! both ways.
 
 /// An instruction, as in the kernel's `sock_filter`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Instruction {
     /// What is done.

@@ -4,7 +4,7 @@
 //!
 //! What could go wrong: the mapping is given back while somebody looks at it, the file is shorter
 //! than the mapping, or a program writes there while we read. Who promises what: this file, that
-//! the mapping lives as long as its owner, from whom all references are borrowed, and that the file
+//! the mapping lives as long as its owner, from whom all references are borrowed, by whatever thread, and that the file
 //! is sealed against shrinking; [`malloscope_wire`], that all that lies there is atomic integers,
 //! of which any bits are a value.
 #![expect(unsafe_code, reason = "see above")]

@@ -4,9 +4,11 @@
 //! process, or is told that it failed. The kernel shows filters to who traces a thread as root (`PTRACE_SECCOMP_GET_FILTER`,
 //! ptrace(2)): they are followed for each call before the first is made.
 
+use std::collections::HashSet;
+
 use super::refusal::Refusal;
 use super::target;
-use crate::bpf;
+use crate::bpf::{self, Instruction};
 use crate::stopped::{self, Stopped};
 
 /// What an agent calls, and what is called in its name when it comes and goes.
@@ -44,35 +46,44 @@ const STRICT: &str = "1";
 /// When one may not, or the kernel does not tell.
 pub fn examine(pid: u32) -> Result<(), Refusal> {
     let of_trouble = |trouble| Refusal::of_trouble(pid, trouble);
-    let mode = |thread: &u32| {
-        target::value_in(&target::told(pid, &format!("task/{thread}/status")), "Seccomp").map(str::to_owned)
-    };
+    let mode = |thread: &u32| target::status_in(pid, &format!("task/{thread}/status"), "Seccomp");
     let are_free = |threads: &[u32]| threads.iter().filter_map(mode).all(|mode| mode == "0");
     if are_free(&stopped::threads_of(pid).map_err(of_trouble)?) {
         return Ok(());
     }
+    // While it stands still they are only read; threads mostly have the same.
+    let mut programs = HashSet::new();
     let stopped = Stopped::all(pid).map_err(of_trouble)?;
     for thread in stopped.threads() {
         match mode(&thread).as_deref() {
-            Some(FILTERED) => follow(pid, &stopped, thread)?,
+            Some(FILTERED) => read(pid, &stopped, thread, &mut programs)?,
             Some(STRICT) => return Err(Refusal::Filtered { pid, call: "nearly all" }),
             _ => {}
         }
     }
-    Ok(())
+    drop(stopped);
+    programs.iter().try_for_each(|program| follow(pid, program))
 }
 
-/// Follows all filters of a thread.
-fn follow(pid: u32, stopped: &Stopped, thread: u32) -> Result<(), Refusal> {
+/// Reads all filters of a thread.
+fn read(
+    pid: u32,
+    stopped: &Stopped,
+    thread: u32,
+    programs: &mut HashSet<Vec<Instruction>>,
+) -> Result<(), Refusal> {
     for number in 0.. {
         let program = stopped.filter(thread, number);
         let program = program.map_err(|source| Refusal::UnknownFilter { pid, source })?;
         let Some(program) = program else { break };
-        for (call, name) in CALLS {
-            if !u32::try_from(call).is_ok_and(|call| bpf::allows(&program, call)) {
-                return Err(Refusal::Filtered { pid, call: name });
-            }
-        }
+        programs.insert(program);
     }
     Ok(())
+}
+
+/// Follows a filter.
+fn follow(pid: u32, program: &[Instruction]) -> Result<(), Refusal> {
+    let is_allowed = |call: i64| u32::try_from(call).is_ok_and(|call| bpf::allows(program, call));
+    let forbidden = CALLS.iter().find(|(call, _)| !is_allowed(*call));
+    forbidden.map_or(Ok(()), |(_, call)| Err(Refusal::Filtered { pid, call }))
 }

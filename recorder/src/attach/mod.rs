@@ -123,14 +123,14 @@ pub fn record(
     let attached = begin(attach, options, clock, &program).map_err(of_the_living)?;
     let origin = Origin::Attached { age, stopped: nanos(attached.stopped) };
     let Attached { mut target, mut survey, inside, memory, stopped, copying, began, heap } = attached;
+    // That it can be done was seen; if not now, all is well but for that. A thread keeps to what the one did that made it.
+    let _ = options.manners.keep();
     thread::scope(|scope| {
         // The process runs again. Without a thread it may have to wait for us, which it can.
         let hoard = Hoard::begin(scope, &memory, clock, ENTRY, options.limits.hoard());
         // It is only read now.
         let heap =
             heap.and_then(|heap| heap.parse().ok()).map(|heap| Snapshot { stopped: nanos(stopped), ..heap });
-        // That it can be done was seen; if not now, all is well but for that.
-        let _ = options.manners.keep();
         let mut collector = Collector::new(&memory, clock, scale, &options.output, pid, probed);
         if let Ok(hoard) = hoard {
             collector.hoard(hoard);

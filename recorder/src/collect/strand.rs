@@ -56,8 +56,7 @@ pub struct Strand<'m> {
     hoard: VecDeque<Copied>,
     /// The latest time of those. None is before that of the one before it.
     hoarded_until: u64,
-    /// How many those may be, and from which index on we look for more of them.
-    most: usize,
+    /// From which index on we look for more of them.
     hoard_at: u64,
     /// The slots before this index have been given back.
     returned: u64,
@@ -94,7 +93,6 @@ impl<'m> Strand<'m> {
             window_at: next,
             hoard: VecDeque::new(),
             hoarded_until: 0,
-            most: 0,
             hoard_at: 0,
             returned: next,
             latest: 0,
@@ -196,9 +194,8 @@ impl<'m> Strand<'m> {
     /// of it that was not hoarded.
     pub fn hoard(&mut self, most: usize) {
         self.look();
-        self.most = self.most.max(most);
         let from = self.next.max(self.returned);
-        let room = self.most.saturating_sub(self.hoard.len());
+        let room = most.saturating_sub(self.hoard.len());
         self.hoarded_until = self.hoarded_until.max(self.latest);
         let mut next = from;
         for index in (from..self.reserved).take(room) {
@@ -241,9 +238,8 @@ impl<'m> Strand<'m> {
             self.hoard = VecDeque::new();
         } else if self.next >= self.hoard_at {
             // Half as much as was taken may be put behind it: a thread that is faster than we are waits in the end.
-            self.most = self.hoard.len() + AGAIN / 2;
+            self.hoard(self.hoard.len() + AGAIN / 2);
             self.hoard_at = self.next + AGAIN as u64;
-            self.hoard(0);
         }
     }
 
