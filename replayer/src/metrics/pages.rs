@@ -202,14 +202,14 @@ impl Pages {
     }
 }
 
-/// The first page of a chunk, and the one behind its last; none of one that is too long.
+/// The first page of a chunk, and the one behind its last; none of one that is too long, or where no memory is.
 #[inline]
 fn span(chunk: Address, size: u64) -> (u64, u64) {
-    let first = chunk.0 / PAGE;
-    if size > LONGEST {
-        return (first, first);
+    let end = chunk.0.saturating_add(size);
+    if size > LONGEST || end > END {
+        return (0, 0);
     }
-    (first, chunk.0.saturating_add(size).div_ceil(PAGE))
+    (chunk.0 / PAGE, end.div_ceil(PAGE))
 }
 
 /// A number of a page or a table as an index.
@@ -283,6 +283,20 @@ mod tests {
         assert_eq!(pages.waits().waiting, 1);
         pages.restart();
         assert_eq!((pages.waits().all(), pages.waits().waiting), (1, 1));
+    }
+
+    #[test]
+    fn what_is_said_to_lie_where_no_memory_is_has_no_pages() {
+        let mut pages = Pages::new(Address(0x5555_5556_0000));
+        for chunk in [END - 16, END, 1 << 50, u64::MAX - 16].map(Address) {
+            if !pages.has_room(chunk, 32) {
+                pages.make_room(chunk, 32);
+            }
+            pages.insert(chunk, 32, 1);
+            pages.remove(chunk, 32, 2);
+            pages.give_back(chunk, 1 << 20, 3);
+        }
+        assert_eq!(pages.waits().all(), 0);
     }
 
     #[test]
