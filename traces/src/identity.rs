@@ -89,6 +89,11 @@ impl Live {
         holder
     }
 
+    /// Whether an allocation lives at `address`.
+    pub fn is_alive(&self, address: u64) -> bool {
+        self.at.get(address).is_some()
+    }
+
     /// Takes the allocation at `address` out, to be moved by a record that is yet to come.
     pub fn claim(&mut self, address: u64) -> Slot {
         if address == 0 {

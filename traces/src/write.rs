@@ -152,6 +152,11 @@ impl<W: Write> Writer<W> {
         self.live.claim(address)
     }
 
+    /// Whether an allocation is known to live at `address`.
+    pub fn is_alive(&self, address: u64) -> bool {
+        self.live.is_alive(address)
+    }
+
     /// Sends what there is to the file, in a batch shorter than usual.
     pub fn flush(&mut self) -> Result<(), Error> {
         if self.fold.records() > 0 {

@@ -155,6 +155,12 @@ impl<W: Write> Composer<W> {
         self.writer.expect(slots.iter().map(|slot| slot::without_site(slot.first, slot.second).0));
     }
 
+    /// Whether an allocation lives at this address, as far as is known; nothing does at 0, and nobody misses it there.
+    pub fn is_alive(&self, address: u64) -> bool {
+        let is_freed = self.freed.as_ref().is_some_and(|freed| freed.address == address);
+        address == 0 || !is_freed && self.writer.is_alive(address)
+    }
+
     /// Takes the slot with this index, of this kind.
     #[inline]
     pub fn take(

@@ -167,6 +167,17 @@ impl<'m> Strand<'m> {
         }
     }
 
+    /// What comes next, if it is as late as it says, and not later because something before it was.
+    #[inline]
+    pub fn front(&self) -> Option<&Copied> {
+        self.copied().filter(|slot| slot.time >= self.latest)
+    }
+
+    /// Nothing that comes is earlier than this.
+    pub fn postpone(&mut self, until: u64) {
+        self.latest = self.latest.max(until);
+    }
+
     /// Takes what came next. Returns its index, and the slot.
     #[inline]
     pub fn take(&mut self) -> Option<(u64, Copied)> {
@@ -213,7 +224,7 @@ impl<'m> Strand<'m> {
 
     /// Until when there is enough to do for a while; `None` if there is nothing hoarded, or little.
     pub fn enough_until(&self) -> Option<u64> {
-        self.hoard.get(A_WHILE).map(|slot| slot.time)
+        self.hoard.get(A_WHILE).map(|slot| slot.time.max(self.latest))
     }
 
     /// Copies the next slots.
