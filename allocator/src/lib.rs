@@ -74,6 +74,7 @@ pub mod bins;
 pub mod check;
 mod check_hooks;
 pub mod chunk;
+pub mod claim;
 pub mod corruption;
 mod free;
 #[cfg(test)]

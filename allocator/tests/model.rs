@@ -28,6 +28,8 @@ enum Step {
     Mallopt(i32, i32),
     MoveBreak(u32),
     Exit,
+    /// Of a block, how far from it a chunk is claimed, of what size, and whether the block is to move there.
+    Claim(usize, i32, u64, bool),
 }
 
 fn size() -> impl Strategy<Value = u64> {
@@ -50,6 +52,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (prop_oneof![Just(1), -4..-1i32], 0..200_000i32).prop_map(|(name, value)| Step::Mallopt(name, value)),
         1 => (1u32..9000).prop_map(Step::MoveBreak),
         1 => Just(Step::Exit),
+        6 => (any::<usize>(), -300i32..300, 0u64..3000, any::<bool>())
+            .prop_map(|(which, beside, size, moves)| Step::Claim(which, 16 * beside, size, moves)),
     ]
 }
 
@@ -108,6 +112,25 @@ impl<M: Memory> Pair<M> {
                 self.heap.thread_created(thread);
             }
             Step::Exit => {}
+            Step::Claim(which, beside, size, moves) => self.claim(which, beside, size, moves, thread),
+        }
+    }
+
+    /// Claims a chunk beside a block.
+    fn claim(&mut self, which: usize, beside: i32, size: u64, moves: bool, thread: ThreadId) {
+        let Some(block) = self.pick(which) else { return };
+        let claimed = Address(block.wrapping_add_signed(beside.into()));
+        let chunk = self.heap.release().geometry().chunk_for(Request(size));
+        let Some(claim) = self.heap.claim_for(claimed, chunk) else { return };
+        if !moves {
+            let payload = self.heap.malloc_at(thread, Request(size), claim);
+            self.born(payload, size, 1, false);
+            return;
+        }
+        self.assert_intact(block);
+        match self.heap.realloc_at(thread, Address(block), Request(size), claim).transpose() {
+            Some(moved) => self.reallocated(block, size, moved),
+            None => self.assert_intact(block),
         }
     }
 
@@ -119,8 +142,13 @@ impl<M: Memory> Pair<M> {
     fn realloc(&mut self, which: usize, size: u64, thread: ThreadId) {
         let Some(old) = self.pick(which) else { return };
         self.assert_intact(old);
+        let moved = self.heap.realloc(thread, Address(old), Request(size));
+        self.reallocated(old, size, moved);
+    }
+
+    fn reallocated(&mut self, old: u64, size: u64, moved: Result<Address, Refusal>) {
         let (length, word) = self.live[&old];
-        match self.heap.realloc(thread, Address(old), Request(size)) {
+        match moved {
             Err(Refusal::OutOfMemory) => self.assert_intact(old),
             Err(Refusal::Corrupted(Corruption::BreakMisaligned)) => self.aborted = true,
             Err(other) => panic!("{other}"),

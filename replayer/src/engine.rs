@@ -6,6 +6,7 @@ use crate::trial::Touch;
 use crate::turn::{Extent, Turn};
 use malloscope_allocator::address::{Address, Request};
 use malloscope_allocator::chunk::Chunk;
+use malloscope_allocator::claim::Claim;
 use malloscope_allocator::corruption::{Corruption, Refusal};
 use malloscope_allocator::heap::Heap;
 use malloscope_allocator::layout::Layout;
@@ -100,6 +101,8 @@ pub struct Engine<M, O> {
     standing: HashMap<u32, ThreadId>,
     /// And those that it has spoken of, by its numbers for them.
     met: HashMap<Thread, ThreadId>,
+    /// Whether chunks are put where they were recorded if nothing explains why they lay there.
+    follows_claims: bool,
 }
 
 /// How a trace's threads are numbered in the heap.
@@ -141,7 +144,18 @@ impl<M: Machine, O: Observer> Engine<M, O> {
             threads: Threads::default(),
             standing: HashMap::new(),
             met: HashMap::new(),
+            follows_claims: false,
         }
+    }
+
+    /// Whether chunks are put where they were recorded if nothing explains why they lay there.
+    pub(crate) fn follow_claims(&mut self, follows: bool) {
+        self.follows_claims = follows;
+    }
+
+    /// Whether a call's chunk is put where it was recorded.
+    pub(crate) fn puts(&self, turn: &Turn) -> bool {
+        self.follows_claims && turn.claim.is_some()
     }
 
     /// This memory was seen not to be touched, of the allocations that records of these numbers make.
@@ -272,7 +286,10 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     #[inline]
     pub(crate) fn take_turn(&mut self, turn: &Turn, record: &Record) -> Result<Answer, Corruption> {
         self.record = turn.index;
-        let is_usual = turn.extent == Extent::Whole && turn.during.is_none() && !self.heap.has_delayed();
+        let is_usual = turn.extent == Extent::Whole
+            && turn.during.is_none()
+            && turn.claim.is_none()
+            && !self.heap.has_delayed();
         if is_usual { self.execute(record) } else { self.take_rare_turn(turn, record) }
     }
 
@@ -281,12 +298,38 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         self.heap.delay_fast(turn.during);
         self.heap.begin_call(turn.index);
         let answer = match turn.extent {
-            Extent::Whole => self.execute(record),
+            Extent::Whole => match turn.claim.filter(|_| self.follows_claims) {
+                Some(claim) => self.execute_claimed(record, claim),
+                None => self.execute(record),
+            },
             Extent::Step => self.heap.thread_gives_back(self.thread(record.thread)).map(|_| Answer::Nothing),
         };
         self.heap.delay_fast(None);
         self.heap.end_call()?;
         answer
+    }
+
+    /// Makes a call so that its chunk lies where it is claimed, if that memory is free.
+    #[cold]
+    fn execute_claimed(&mut self, record: &Record, claim: Claim) -> Result<Answer, Corruption> {
+        let (Some(request), Some(to)) = (record.call.request(), record.call.placed()) else {
+            return self.execute(record);
+        };
+        let thread = self.thread(record.thread);
+        let old = record.call.handed().unwrap_or(Pointer::NULL);
+        let held = self.held(old).unwrap_or_default();
+        let claimed = match held.payload {
+            Address::NULL => Some(self.heap.malloc_at(thread, Request(request), claim)),
+            payload => self.heap.realloc_at(thread, payload, Request(request), claim).transpose(),
+        };
+        let Some(got) = claimed else { return self.execute(record) };
+        if let (Ok(payload), Call::Calloc { .. }) = (got, record.call) {
+            self.heap.memory_mut().fill(payload, request, 0);
+        }
+        if held.payload.is_null() {
+            return self.allocated(to.pointer, request, got);
+        }
+        self.reallocated(old, held, request, to.pointer, got)
     }
 
     #[cold]
@@ -456,7 +499,20 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         if held.payload.is_null() && !old.is_null() {
             self.oddities.unknown_reallocated += 1;
         }
-        match self.heap.realloc(thread, held.payload, Request(request)) {
+        let got = self.heap.realloc(thread, held.payload, Request(request));
+        self.reallocated(old, held, request, to, got)
+    }
+
+    /// What was `held` has moved, or could not.
+    fn reallocated(
+        &mut self,
+        old: Pointer,
+        held: Held,
+        request: u64,
+        to: Pointer,
+        got: Result<Address, Refusal>,
+    ) -> Result<Answer, Corruption> {
+        match got {
             Ok(payload) => {
                 let kept = if payload.is_null() { 0 } else { held.request };
                 self.touch(payload, request, kept, to);

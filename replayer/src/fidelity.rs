@@ -21,6 +21,8 @@ pub enum Difference {
     Placement,
     /// It lies in the same place, but its size or flags differ.
     Head,
+    /// The chunk lies where the recorded one did, but only because it was put there.
+    Claim,
     /// The program break is elsewhere after the call.
     ProgramBreak,
     /// One got memory and the other did not.
@@ -53,6 +55,10 @@ pub struct Fidelity {
     pub placements: u64,
     /// Of those, the ones that are the same.
     pub same_placements: u64,
+    /// Of those that are not counted as the same, the ones whose chunks were put where they were recorded: no order
+    /// of the calls explained why they lay there.
+    #[serde(default)]
+    pub claimed: u64,
     /// Of the placements that are the same, those whose size or flags are not.
     pub other_heads: u64,
     /// Calls after which the break was compared.
@@ -114,18 +120,19 @@ impl Comparison {
         self.places.note(call);
     }
 
-    /// Compares the outcome of one call: ours is a payload, null where there was no memory.
+    /// Compares the outcome of one call: ours is a payload, null where there was no memory; it may lie there only
+    /// because it was put there.
     #[inline]
     pub(crate) fn compare<M: Memory>(
         &mut self,
         memory: &M,
         program_break: Address,
-        index: u64,
-        record: &Record,
+        (index, record): (u64, &Record),
         ours: Option<Address>,
+        is_claimed: bool,
     ) {
         if let (Some(theirs), Some(ours)) = (record.call.placed(), ours) {
-            self.compare_placement(memory, program_break, index, record, theirs, ours);
+            self.compare_placement(memory, program_break, (index, record), theirs, ours, is_claimed);
         }
         if record.program_break != 0 {
             self.compare_break(program_break, index, record);
@@ -141,10 +148,10 @@ impl Comparison {
         &mut self,
         memory: &M,
         program_break: Address,
-        index: u64,
-        record: &Record,
+        (index, record): (u64, &Record),
         theirs: Placed,
         ours: Address,
+        is_claimed: bool,
     ) {
         let address = theirs.pointer.address;
         if address == Pointer::UNKNOWN {
@@ -164,6 +171,18 @@ impl Comparison {
             let recorded = self.describe(address, theirs.head, self.recorded_break);
             let replayed = self.describe(ours.0, head.0, self.initial_break.0);
             self.differ(index, record, Difference::Placement, recorded, replayed);
+            return;
+        }
+        if is_claimed {
+            self.result.claimed += 1;
+            let there = self.describe(address, theirs.head, self.recorded_break);
+            self.differ(
+                index,
+                record,
+                Difference::Claim,
+                there.clone(),
+                format!("{there}, where it was put"),
+            );
             return;
         }
         self.result.same_placements += 1;

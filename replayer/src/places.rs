@@ -77,6 +77,22 @@ impl Places {
         }
     }
 
+    /// Where a chunk of ours would lie if it lay where theirs does; `None` if it has a mapping of its own, or nothing
+    /// of its segment is known.
+    pub(crate) fn ours(&self, theirs: Placed) -> Option<Address> {
+        let (address, head) = (theirs.pointer.address, Head(theirs.head));
+        if head.is_mapped() {
+            return None;
+        }
+        if !head.is_foreign() {
+            let offset = address.checked_sub(self.recorded_break)?;
+            return self.initial_break.0.checked_add(offset).map(Address);
+        }
+        let their_segment = address & !(LONGEST_SEGMENT - 1);
+        let our_segment = self.segments.ours.get(&their_segment)?;
+        Some(Address(our_segment + (address - their_segment)))
+    }
+
     /// Whether a chunk of ours, with this head, lies where theirs does.
     #[inline]
     pub(crate) fn are_same(

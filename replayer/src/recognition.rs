@@ -128,7 +128,7 @@ fn answers_alike(release: &Release, probe: &[Record], set: &[Variable<'_>]) -> b
             Answer::Refused(_) => Some(Address::NULL),
             _ => None,
         };
-        comparison.compare(probed.memory, probed.program_break, 0, record, ours);
+        comparison.compare(probed.memory, probed.program_break, (0, record), ours, false);
     });
     let fidelity = comparison.result();
     made.is_ok() && fidelity.placements > 0 && fidelity.is_exact()

@@ -513,8 +513,10 @@ fn begin_on<'a, M: Machine + 'a>(
         ignored: ignored.iter().map(ToString::to_string).collect(),
         ..settings(&job, eldest, &release, &tunables, initial_break)
     };
+    let mut engine = Engine::new(heap, job.trial.touch, header.heap.placements);
+    engine.follow_claims(job.trial.is_as_recorded());
     let mut run = Run {
-        engine: Engine::new(heap, job.trial.touch, header.heap.placements),
+        engine,
         metrics,
         slicing: Slicing::from(0, 0, 0),
         comparison: compared.then(|| Comparison::new(recorded_break, initial_break)),
@@ -757,7 +759,7 @@ impl<M: Machine> Run<'_, M> {
             self.threads = self.threads.max(record.thread.0.saturating_add(1));
             self.time = record.time.0;
             if self.comparison.is_some() || self.kernel_calls.is_some() || self.placements.is_some() {
-                self.look(index, record, answer).map_err(Stop::Lines)?;
+                self.look(&turn, record, answer).map_err(Stop::Lines)?;
             }
             if self.slicing.is_due(self.records) {
                 self.slicing.mark(&mut self.engine, self.records, self.time);
@@ -845,7 +847,9 @@ impl<M: Machine> Run<'_, M> {
     }
 
     /// What somebody wants to know of every call.
-    fn look(&mut self, index: u64, record: &Record, answer: Answer) -> io::Result<()> {
+    fn look(&mut self, turn: &Turn, record: &Record, answer: Answer) -> io::Result<()> {
+        let index = turn.index;
+        let is_claimed = self.engine.puts(turn);
         let calls =
             self.engine.heap_mut().observer_mut().calls.as_mut().map(std::mem::take).unwrap_or_default();
         let memory = self.engine.heap().memory();
@@ -867,7 +871,7 @@ impl<M: Machine> Run<'_, M> {
                 Answer::Refused(_) => Some(Address::NULL),
                 _ => None,
             };
-            comparison.compare(memory, program_break, index, record, ours);
+            comparison.compare(memory, program_break, (index, record), ours, is_claimed);
         }
         match &mut self.placements {
             Some(placements) => {

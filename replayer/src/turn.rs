@@ -1,6 +1,7 @@
 //! Which record is replayed next, and how.
 
 use malloscope_allocator::bins::lockless::During;
+use malloscope_allocator::claim::Claim;
 
 /// How much of what a record says is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +22,13 @@ pub(crate) struct Turn {
     /// When what the call puts on a fastbin arrives there, if not at once: calls are known by the numbers
     /// of their records.
     pub(crate) during: Option<During>,
+    /// Where its chunk is put if the replay is to be like the recording: no order of the calls explains why it lay there.
+    pub(crate) claim: Option<Claim>,
 }
 
 impl Turn {
     /// All of a record, before the next.
     pub(crate) fn whole(index: u64) -> Turn {
-        Turn { index, extent: Extent::Whole, during: None }
+        Turn { index, extent: Extent::Whole, during: None, claim: None }
     }
 }

@@ -73,6 +73,13 @@ fn print(fidelity: &Fidelity, out: &mut dyn Write) -> io::Result<()> {
     let percent = fidelity.percent_rounded_down();
     let (same, all) = (count(fidelity.same_placements), count(fidelity.placements));
     writeln!(out, "placements  {percent:.4} %  {same} of {all} are the recorded ones")?;
+    if fidelity.claimed > 0 {
+        writeln!(
+            out,
+            "put there   {} more, since no order of the calls explains them",
+            count(fidelity.claimed)
+        )?;
+    }
     writeln!(out, "heads       {} differ in size or flags", count(fidelity.other_heads))?;
     let (same, all) = (count(fidelity.same_breaks), count(fidelity.breaks));
     writeln!(out, "break       the same after {same} of {all} calls")?;

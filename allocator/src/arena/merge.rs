@@ -127,6 +127,20 @@ impl Arena {
         if merged >= WORTH_TRIMMING { self.give_back(cx) } else { Ok(()) }
     }
 
+    /// Merges a chunk that counted as in use with its free neighbours, and gives nothing back.
+    pub(crate) fn merge_alone<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+        size: ChunkSize,
+    ) -> Result<(), Corruption> {
+        let above = chunk.at(size);
+        let (merged, size) = self.join_below(cx, chunk, size, Corruption::FootInConsolidate)?;
+        // glibc does not look at the unsorted bin's links here.
+        self.settle(cx, merged, size, above, false)?;
+        Ok(())
+    }
+
     /// Joins a chunk that is no longer in use with the one below, if that is free; `broken` is what to
     /// say if that is not as long as its foot tells.
     #[inline]
@@ -225,10 +239,7 @@ impl Arena {
                     return Err(Corruption::FastSizeInConsolidate);
                 }
                 let next = fast::next(cx, chunk);
-                let above = chunk.at(size);
-                let (merged, size) = self.join_below(cx, chunk, size, Corruption::FootInConsolidate)?;
-                // glibc does not look at the unsorted bin's links here.
-                self.settle(cx, merged, size, above, false)?;
+                self.merge_alone(cx, chunk, size)?;
                 chunk = next;
             }
         }

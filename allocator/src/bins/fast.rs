@@ -163,6 +163,29 @@ impl Arena {
         Ok(old)
     }
 
+    /// Takes a chunk out of its fastbin, wherever it is there. Returns whether it was there.
+    pub(crate) fn take_out_fast<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+    ) -> bool {
+        let number = cx.geometry().fast_number(chunk.size(&cx.memory)) % STACKS;
+        let mut before = Chunk::NONE;
+        let mut at = self.fast.tops[number];
+        while at != Chunk::NONE {
+            let next = next(cx, at);
+            if at == chunk {
+                match before {
+                    Chunk::NONE => self.fast.tops[number] = next,
+                    _ => cx.conceal(before.payload(&cx.memory), next.0),
+                }
+                return true;
+            }
+            (before, at) = (at, next);
+        }
+        false
+    }
+
     /// Whether a chunk that was on top of the fastbin for `size` is of that size. glibc looks only
     /// where it holds the arena's lock, which is when it frees a chunk of its own making.
     pub(crate) fn check_fast_entry<M: Memory, O: Observer>(

@@ -193,6 +193,19 @@ impl Tcache {
         self.take_found(cx, number, place)
     }
 
+    /// Takes a chunk out of its stack, wherever it is there. Returns whether it was there.
+    pub(crate) fn take_out<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        chunk: Chunk,
+    ) -> Result<bool, Corruption> {
+        let number = number(cx.geometry(), chunk.size(&cx.memory));
+        let place = self.find(cx, number, |other| other == chunk);
+        let Some(payload) = place.found else { return Ok(false) };
+        self.take_from(cx, number, place.before, payload)?;
+        Ok(true)
+    }
+
     /// Takes what was found in a stack, if anything was.
     fn take_found<M: Memory, O: Observer>(
         &mut self,

@@ -26,9 +26,7 @@ impl Arena {
         if worth_mapping && let Some(found) = mapping::take(cx, size) {
             return Ok(Some(found));
         }
-        if self.is_main() {
-            self.extend_break(cx, tcache, size)?;
-        } else if !segment::extend(self, cx, tcache, size)?
+        if !self.extend_top(cx, tcache, size)?
             && !worth_mapping
             && let Some(found) = mapping::take_ordinary(cx, size)
         {
@@ -40,5 +38,19 @@ impl Arena {
             return Ok(None);
         }
         Ok(Some(self.cut_from_top(cx, whole, size, Source::GrownTop)))
+    }
+
+    /// Gets memory from the kernel, so that the top chunk serves so much. Returns whether there may be enough now.
+    pub(crate) fn extend_top<M: Memory, O: Observer>(
+        &mut self,
+        cx: &mut Context<M, O>,
+        tcache: &mut Tcache,
+        size: ChunkSize,
+    ) -> Result<bool, Corruption> {
+        if self.is_main() {
+            self.extend_break(cx, tcache, size)?;
+            return Ok(true);
+        }
+        segment::extend(self, cx, tcache, size)
     }
 }

@@ -38,6 +38,7 @@ pub fn of(outcome: &Outcome) -> Account {
     };
     let mut sentences: Vec<String> = outcome.so_far.map(so_far).into_iter().collect();
     sentences.push(placements(fidelity));
+    sentences.extend(claimed(fidelity));
     sentences.extend(heads(fidelity));
     sentences.extend(breaks(fidelity));
     sentences.extend(order(outcome));
@@ -62,6 +63,17 @@ fn placements(fidelity: &Fidelity) -> String {
         count(all - same),
         count(all)
     )
+}
+
+/// What was put where it was recorded.
+fn claimed(fidelity: &Fidelity) -> Option<String> {
+    let claimed = fidelity.claimed;
+    (claimed > 0).then(|| {
+        format!(
+            "{} of these were put where they were recorded, since no order of the calls explains them.",
+            count(claimed)
+        )
+    })
 }
 
 fn heads(fidelity: &Fidelity) -> Option<String> {
@@ -98,6 +110,7 @@ fn order(outcome: &Outcome) -> Option<String> {
 fn parted(mismatch: &Mismatch) -> Parted {
     let differs = match mismatch.difference {
         Difference::Placement => "it landed elsewhere",
+        Difference::Claim => "it was put there, since no order of the calls explains it",
         Difference::Head => "its chunk has another size or other flags",
         Difference::ProgramBreak => "the program break is elsewhere after it",
         Difference::Refusal => "one got memory and the other did not",

@@ -463,6 +463,7 @@ fn begin(trace: &Path, trial: &Trial) -> Result<Beginning, ExploreError> {
     };
     let heap = beginning(machine, Ear::default(), release, &tunables, eldest)?;
     let mut engine = Engine::new(heap, trial.touch, header.heap.placements);
+    engine.follow_claims(trial.is_as_recorded());
     if let Some(snapshot) = &eldest.snapshot {
         standing::introduce(&mut engine, snapshot);
     }

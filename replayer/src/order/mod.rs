@@ -54,6 +54,10 @@ const MOVED_AT_ONCE: usize = 8;
 /// The most such calls that are saved up.
 const MOST_EFFORT: usize = 100_000_000;
 
+/// By how much stamps of two processors may be wrong beside each other, in nanoseconds: a processor may read the clock
+/// while what comes before in the program still waits for memory.
+const SKEW: u64 = 250;
+
 /// A record, and which it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbered {
@@ -70,8 +74,12 @@ pub struct Reordering {
     /// Of those, the ones for which another order that the stamps allow gave the recorded one.
     pub resolved: u64,
     /// The record of the first that was not resolved; from there on the calls in its arena are in the
-    /// order of the stamps, until that gives the recorded placements again.
+    /// order of the stamps, and what comes out otherwise is put where it was recorded, until enough in a row comes
+    /// out as recorded.
     pub unresolved: Option<u64>,
+    /// Calls whose chunks are put where they were recorded: no order explained why they lay there.
+    #[serde(default)]
+    pub claimed: u64,
 }
 
 /// A call, and when it happened: no earlier than `from`, no later than `until`.
@@ -139,7 +147,7 @@ impl Item {
     /// Whether this call may have happened before another, of another thread, if brief ones took no
     /// longer than `brief`.
     fn may_precede(&self, other: &Item, brief: u64) -> bool {
-        self.thread() != other.thread() && self.from(brief) <= other.until(brief)
+        self.thread() != other.thread() && self.from(brief) <= other.until(brief).saturating_add(SKEW)
     }
 }
 
@@ -444,6 +452,7 @@ impl Orderer {
     /// A record has its place for good.
     fn put_out(&mut self, numbered: Numbered) {
         if numbered.turn.index >= self.passed_on {
+            self.result.claimed += u64::from(numbered.turn.claim.is_some());
             self.slots.release(&numbered.record);
             self.out.push(numbered);
         }

@@ -12,7 +12,7 @@ use crate::turn::Extent;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::arena::ArenaId;
 use malloscope_allocator::bins::Bin;
-use malloscope_allocator::chunk::{Chunk, PREVIOUS_IN_USE};
+use malloscope_allocator::chunk::{Chunk, Head, PREVIOUS_IN_USE};
 use malloscope_allocator::heap::Heap;
 use malloscope_allocator::memory::journal::{Journal, Moment};
 use malloscope_allocator::observe::{Event, KernelCall, Observer, Source};
@@ -152,8 +152,10 @@ impl Past {
     /// A past without calls.
     pub(super) fn new(twin: Twin, recorded_break: u64) -> Past {
         let places = Places::new(recorded_break, twin.memory().program_break());
+        let mut engine = Engine::new(twin, Touch::None, true);
+        engine.follow_claims(true);
         Past {
-            engine: Engine::new(twin, Touch::None, true),
+            engine,
             places,
             made: Vec::new(),
             standing: 0,
@@ -194,15 +196,21 @@ impl Past {
         outcome.is_right
     }
 
-    /// Makes the next call. Returns whether it comes out as recorded, or nothing can be expected of it.
-    pub(super) fn make(&mut self, item: Item) -> bool {
+    /// Makes the next call. Returns whether it comes out as recorded, or nothing can be expected of it: where the
+    /// twin has lost track, what comes out otherwise is put where it was recorded, if it can be.
+    pub(super) fn make(&mut self, mut item: Item) -> bool {
         debug_assert!(self.standing == self.made.len() && !self.is_astray);
         if self.kept.is_empty() {
             self.engine.heap_mut().memory_mut().begin();
             self.slots.clear();
         }
-        self.keep_now_and_then(1);
-        let outcome = self.execute(&item.numbered);
+        let closer = if self.lost.is_empty() { 1 } else { CLOSER };
+        self.keep_now_and_then(closer);
+        item.numbered.turn.claim = None;
+        let mut outcome = self.execute(&item.numbered);
+        if !outcome.is_right && self.is_lost(&item, outcome) {
+            (item, outcome) = self.claim_instead(item);
+        }
         self.made.push(Made { item, outcome });
         self.standing += 1;
         let is_lost = !outcome.is_right && self.is_lost(&item, outcome);
@@ -389,6 +397,24 @@ impl Past {
         arena.is_some_and(|arena| self.lost.contains_key(&arena))
     }
 
+    /// Takes the call made last back, which came out wrong, and puts its chunk where it was recorded.
+    fn claim_instead(&mut self, item: Item) -> (Item, Outcome) {
+        let again = |past: &mut Past, item: Item| {
+            past.is_astray = true;
+            past.stand_at(past.made.len());
+            (item, past.execute(&item.numbered))
+        };
+        let placed = item.numbered.record.call.placed();
+        let claim = placed.and_then(|theirs| {
+            let size = Head(theirs.head).size();
+            self.engine.heap().claim_for(self.places.ours(theirs)?, size)
+        });
+        let mut claimed = item;
+        claimed.numbered.turn.claim = claim;
+        let (claimed, outcome) = again(self, claimed);
+        if outcome.is_right || claim.is_none() { (claimed, outcome) } else { again(self, item) }
+    }
+
     /// Counts what came out right in an arena in which the twin has lost track.
     fn find_again(&mut self, item: &Item, outcome: Outcome) {
         if self.lost.is_empty() || item.numbered.record.call.placed().is_none() {
@@ -396,7 +422,8 @@ impl Past {
         }
         let Some(arena) = outcome.arena else { return };
         let Some(right) = self.lost.get_mut(&arena) else { return };
-        *right = if outcome.is_right { *right + 1 } else { 0 };
+        let is_by_itself = outcome.is_right && item.numbered.turn.claim.is_none();
+        *right = if is_by_itself { *right + 1 } else { 0 };
         if *right > FOUND_AGAIN {
             self.lost.remove(&arena);
         }

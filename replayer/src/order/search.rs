@@ -172,12 +172,14 @@ impl Orderer {
         }
     }
 
-    /// Nothing explains the call made last: it stands made in the order of its stamp, whatever comes of it.
+    /// Nothing explains the call made last: it stands made in the order of its stamp, and its chunk is put where it
+    /// was recorded, if that can be.
     pub(super) fn give_up(&mut self) {
         let calls = self.past.made().len();
         self.past.stand_at(calls);
         let made = self.past.made()[calls - 1];
         self.lose(made.item.numbered.turn.index, self.arena_in_doubt(&made));
+        self.past.replace(calls - 1, [made.item]);
     }
 
     /// The arena in which a call that came out wrong was made. What is moved stays in the arena it was

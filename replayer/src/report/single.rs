@@ -440,6 +440,12 @@ fn fidelity(outcome: &Outcome) -> Option<Section> {
         count(fidelity.same_breaks),
         count(fidelity.breaks),
     ))];
+    if fidelity.claimed > 0 {
+        lines.push(Line::Warning(format!(
+            "{} chunks were put where they were recorded, since no order of the calls explains them",
+            count(fidelity.claimed)
+        )));
+    }
     if fidelity.other_heads > 0 {
         lines.push(Line::Warning(format!("{} chunks differ in size or flags", count(fidelity.other_heads))));
     }
