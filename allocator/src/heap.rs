@@ -310,6 +310,16 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         self.cx.threaded = true;
     }
 
+    /// What a thread's first `malloc(request)` does before it looks for a chunk: the thread chooses an arena and is given
+    /// a cache, if it should have one by now. Others may call in between (glibc: `MAYBE_INIT_TCACHE`, `arena_get`).
+    pub fn prepare(&mut self, thread: ThreadId, request: Request) -> Result<(), Corruption> {
+        let request = Request(M::Layout::cut(request.0));
+        let Some(size) = self.cx.size_for(request).filter(|_| !self.is_checked()) else { return Ok(()) };
+        self.ensure_tcache(thread, Wants::Request(size))?;
+        self.arena_for(thread, request.0);
+        Ok(())
+    }
+
     /// Gives the thread a cache if it should have one by now and can (glibc: `MAYBE_INIT_TCACHE`).
     #[inline]
     pub(crate) fn ensure_tcache(&mut self, thread: ThreadId, wants: Wants) -> Result<(), Corruption> {

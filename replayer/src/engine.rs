@@ -289,6 +289,7 @@ impl<M: Machine, O: Observer> Engine<M, O> {
         let is_usual = turn.extent == Extent::Whole
             && turn.during.is_none()
             && turn.claim.is_none()
+            && turn.arena.is_none()
             && !self.heap.has_delayed();
         if is_usual { self.execute(record) } else { self.take_rare_turn(turn, record) }
     }
@@ -296,17 +297,28 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     #[cold]
     fn take_rare_turn(&mut self, turn: &Turn, record: &Record) -> Result<Answer, Corruption> {
         self.heap.delay_fast(turn.during);
+        self.heap.foresee_arena(turn.arena);
         self.heap.begin_call(turn.index);
         let answer = match turn.extent {
             Extent::Whole => match turn.claim.filter(|_| self.follows_claims) {
                 Some(claim) => self.execute_claimed(record, claim),
                 None => self.execute(record),
             },
-            Extent::Step => self.heap.thread_gives_back(self.thread(record.thread)).map(|_| Answer::Nothing),
+            Extent::Step => self.take_step(record).map(|()| Answer::Nothing),
         };
         self.heap.delay_fast(None);
+        self.heap.foresee_arena(None);
         self.heap.end_call()?;
         answer
+    }
+
+    /// Makes a part of a call.
+    fn take_step(&mut self, record: &Record) -> Result<(), Corruption> {
+        let thread = self.thread(record.thread);
+        match record.call.request() {
+            Some(request) => self.heap.prepare(thread, Request(request)),
+            None => self.heap.thread_gives_back(thread).map(|_| ()),
+        }
     }
 
     /// Makes a call so that its chunk lies where it is claimed, if that memory is free.

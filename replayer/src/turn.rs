@@ -1,5 +1,6 @@
 //! Which record is replayed next, and how.
 
+use malloscope_allocator::arena::ArenaPick;
 use malloscope_allocator::bins::lockless::During;
 use malloscope_allocator::claim::Claim;
 
@@ -8,8 +9,9 @@ use malloscope_allocator::claim::Claim;
 pub(crate) enum Extent {
     /// All of it, or what is left of it.
     Whole,
-    /// One chunk that a thread gives back on exit: it frees one after another, and other threads
-    /// come in between.
+    /// A part of it between which and the rest other threads come: one chunk that a thread gives back on exit, as it
+    /// frees one after another; or what its first call does [before](malloscope_allocator::heap::Heap::prepare) it looks
+    /// for a chunk.
     Step,
 }
 
@@ -24,11 +26,13 @@ pub(crate) struct Turn {
     pub(crate) during: Option<During>,
     /// Where its chunk is put if the replay is to be like the recording: no order of the calls explains why it lay there.
     pub(crate) claim: Option<Claim>,
+    /// Which arena its thread got if it had none: it chose when its call began, which may have been long before this turn.
+    pub(crate) arena: Option<ArenaPick>,
 }
 
 impl Turn {
     /// All of a record, before the next.
     pub(crate) fn whole(index: u64) -> Turn {
-        Turn { index, extent: Extent::Whole, during: None, claim: None }
+        Turn { index, extent: Extent::Whole, during: None, claim: None, arena: None }
     }
 }

@@ -3,7 +3,8 @@
 //! A thread keeps the arena of its first allocation. An arena whose last thread is gone waits on
 //! the free list, and the latest to go there is the first to be given out. Otherwise a thread gets
 //! an arena of its own, until there are as many as the limit allows; then the existing ones are
-//! given out in turn. In a live process a locked arena is passed over; here no arena is ever locked.
+//! given out in turn. In a live process a locked arena is passed over; here no arena is ever locked, but
+//! whoever knows which one a thread got can [say so](Heap::foresee_arena).
 
 use crate::address::{Address, ChunkSize};
 use crate::arena::segment::{self, Segment};
@@ -30,18 +31,39 @@ pub(crate) struct Choice {
     limit: u64,
     /// Whose turn it is: `next_to_use`.
     turn: ArenaId,
+    /// What the next thread that chooses is known to get.
+    foreseen: Option<ArenaPick>,
+}
+
+/// An arena that a thread got. It chose when its call began, and may have waited for the arena's lock since; and it
+/// passed over those that were locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArenaPick {
+    /// One that was made for it.
+    New,
+    /// One that was there.
+    Existing(ArenaId),
+}
+
+impl ArenaPick {
+    fn existing(self) -> Option<ArenaId> {
+        match self {
+            ArenaPick::New => None,
+            ArenaPick::Existing(id) => Some(id),
+        }
+    }
 }
 
 impl Default for Choice {
     fn default() -> Choice {
-        Choice { free: None, count: 1, limit: 0, turn: ArenaId::MAIN }
+        Choice { free: None, count: 1, limit: 0, turn: ArenaId::MAIN, foreseen: None }
     }
 }
 
 impl Choice {
     /// Goes on with so many arenas, of which these are the first on the free list and the next in turn.
     pub(crate) fn resume(&mut self, free: Option<ArenaId>, count: u64, turn: ArenaId) {
-        *self = Choice { free, count, limit: 0, turn };
+        *self = Choice { free, count, limit: 0, turn, foreseen: None };
     }
 
     /// The arena whose `malloc_state` lies at `state`. Its number is kept there, in the room of the
@@ -79,25 +101,37 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         if failed == ArenaId::MAIN { self.choose_arena(thread, request) } else { Some(ArenaId::MAIN) }
     }
 
+    /// The thread that chooses an arena in the next call is known to get this one. If it could not get that by the
+    /// state as it is then, with however many threads at work, it gets what it would have got anyway.
+    pub fn foresee_arena(&mut self, pick: Option<ArenaPick>) {
+        self.choice.foreseen = pick;
+    }
+
     /// Attaches the thread to an arena: one from the free list, a new one, or the next in turn
     /// (glibc: `arena_get2`).
     #[cold]
     fn choose_arena(&mut self, thread: ThreadId, request: u64) -> Option<ArenaId> {
-        if let Some(id) = self.choice.free {
-            self.choice.free = self.arenas[id.0 as usize].next_free;
+        let foreseen = self.choice.foreseen.take().filter(|&pick| self.is_possible(pick));
+        let free = match foreseen {
+            None => self.choice.free,
+            Some(pick) => pick.existing().filter(|&id| self.is_free(id)),
+        };
+        if let Some(id) = free {
+            self.leave_free_list(id);
             self.attach(thread, id);
             self.cx.tell(Event::ArenaReused { arena: id });
             return Some(id);
         }
         self.find_limit();
-        if self.choice.count <= self.choice.limit.wrapping_sub(1) {
+        let existing = foreseen.and_then(ArenaPick::existing);
+        if existing.is_none() && self.may_make_another() {
             let id = self.make_arena(request)?;
             self.choice.count += 1;
             self.attach(thread, id);
             self.cx.tell(Event::ArenaMade { arena: id });
             return Some(id);
         }
-        let id = self.choice.turn;
+        let id = existing.unwrap_or(self.choice.turn);
         if self.cx.release.reused_arenas_leave_free_list {
             self.leave_free_list(id);
         }
@@ -105,6 +139,27 @@ impl<M: Memory, O: Observer> Heap<M, O> {
         self.choice.turn = self.arenas[id.0 as usize].next;
         self.cx.tell(Event::ArenaReused { arena: id });
         Some(id)
+    }
+
+    /// Whether a thread may have been given this arena, before others came or went: a new one while there may be more;
+    /// any that exists, as those that are made in calls still under way count before they are seen.
+    fn is_possible(&mut self, pick: ArenaPick) -> bool {
+        self.find_limit();
+        match pick {
+            ArenaPick::New => self.may_make_another(),
+            ArenaPick::Existing(id) => (id.0 as usize) < self.arenas.len(),
+        }
+    }
+
+    /// Whether there may be more arenas than there are.
+    fn may_make_another(&self) -> bool {
+        self.choice.count <= self.choice.limit.wrapping_sub(1)
+    }
+
+    /// Whether an arena is on the list of those without threads, which may lead round in a circle.
+    fn is_free(&self, id: ArenaId) -> bool {
+        let next = |at: &ArenaId| self.arenas[at.0 as usize].next_free;
+        core::iter::successors(self.choice.free, next).take(self.arenas.len()).any(|free| free == id)
     }
 
     /// Finds the greatest number of arenas, once and for all: what was set, or by the processors
@@ -276,5 +331,60 @@ impl Arena {
         self.top.set_head(&mut cx.memory, Head::new(ChunkSize(size), PREVIOUS_IN_USE));
         self.grant(length);
         self.note_greatest();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Request;
+    use crate::memory::Processors;
+    use crate::memory::simulated::{DEFAULT_BREAK, Simulated};
+    use crate::release::V2_36;
+    use crate::tunables::Tunables;
+
+    /// A heap whose main thread has called, and threads 1 to 3, which have exited in that order.
+    fn heap_with_three_free_arenas() -> Heap<Simulated, ()> {
+        let machine = Simulated::new(DEFAULT_BREAK, Processors { online: 2, allowed: 2 });
+        let mut heap = Heap::new(machine, (), V2_36, &Tunables::default());
+        for thread in 0..4 {
+            heap.malloc(ThreadId(thread), Request(100)).expect("there is memory");
+        }
+        for thread in 1..4 {
+            heap.thread_exited(ThreadId(thread)).expect("the heap is sound");
+        }
+        heap
+    }
+
+    fn chosen(heap: &mut Heap<Simulated, ()>, thread: u32, pick: Option<ArenaPick>) -> Option<ArenaId> {
+        heap.foresee_arena(pick);
+        heap.malloc(ThreadId(thread), Request(100)).expect("there is memory");
+        heap.foresee_arena(None);
+        heap.arena_of_thread(ThreadId(thread))
+    }
+
+    #[test]
+    fn a_thread_gets_the_arena_foreseen_and_the_others_stay_in_their_order() {
+        let mut heap = heap_with_three_free_arenas();
+        let second = ArenaId(2);
+        assert_eq!(chosen(&mut heap, 4, Some(ArenaPick::Existing(second))), Some(second));
+        assert_eq!(chosen(&mut heap, 5, Some(ArenaPick::New)), Some(ArenaId(4)));
+        let rest = [6, 7, 8].map(|thread| chosen(&mut heap, thread, None));
+        assert_eq!(
+            rest,
+            [3, 1, 5].map(|number| Some(ArenaId(number))),
+            "the last to exit first, then new ones"
+        );
+    }
+
+    #[test]
+    fn an_arena_that_cannot_be_had_is_not_foreseen() {
+        let mut heap = heap_with_three_free_arenas();
+        assert_eq!(chosen(&mut heap, 4, Some(ArenaPick::Existing(ArenaId(9)))), Some(ArenaId(3)));
+        heap.mallopt(-8, 4).expect("the heap is sound");
+        assert_eq!(chosen(&mut heap, 5, Some(ArenaPick::New)), Some(ArenaId(2)), "no more than the limit");
+        // Who had to share one chose it when none was free.
+        assert_eq!(chosen(&mut heap, 6, Some(ArenaPick::Existing(ArenaId::MAIN))), Some(ArenaId::MAIN));
+        assert_eq!(chosen(&mut heap, 7, None), Some(ArenaId(1)));
     }
 }

@@ -17,6 +17,7 @@ use crate::list::List;
 use crate::memory::Words;
 use crate::release::Release;
 
+pub use choice::ArenaPick;
 pub(crate) use segment::SHORTEST as SHORTEST_SEGMENT;
 
 /// The greatest length of a segment, and what every segment begins at a multiple of, where words have 64

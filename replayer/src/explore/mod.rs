@@ -36,7 +36,7 @@ use malloscope_allocator::address::Address;
 use malloscope_allocator::chunk::Chunk;
 use malloscope_allocator::layout::Bits64;
 use malloscope_allocator::memory::simulated::Simulated;
-use malloscope_traces::{Error as TraceError, Nanos, Record, Stack};
+use malloscope_traces::{Call, Error as TraceError, Nanos, Record, Stack};
 use map::HeapMap;
 use past::Past;
 use serde::Serialize;
@@ -376,7 +376,7 @@ impl Explorer {
                 }
             };
             if turn.extent == Extent::Step {
-                self.note_exit(&record);
+                self.note_step(&record);
                 continue;
             }
             self.now.births.note(&record, stack, self.now.made, answer);
@@ -405,10 +405,13 @@ impl Explorer {
 
     /// An exiting thread has given back a chunk.
     #[cold]
-    fn note_exit(&mut self, record: &Record) {
+    fn note_step(&mut self, record: &Record) {
         if let Some(events) = self.now.engine.heap().observer().heard() {
-            self.meanwhile
-                .push(format!("meanwhile thread {}, which exits, gives back a chunk", record.thread.0));
+            let does = match record.call {
+                Call::ThreadExit => "which exits, gives back a chunk",
+                _ => "which calls for the first time, gets an arena and a cache",
+            };
+            self.meanwhile.push(format!("meanwhile thread {}, {does}", record.thread.0));
             self.meanwhile.extend(decision::clauses(events, self.now.engine.heap(), &self.tops));
         }
     }

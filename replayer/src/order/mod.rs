@@ -18,11 +18,11 @@
 //! waited, then when it waited no longer. What was tried is taken back by a
 //! [`Journal`](malloscope_allocator::memory::journal::Journal).
 
-use crate::turn::Turn;
+use crate::turn::{Extent, Turn};
 use choices::Choices;
 use malloscope_allocator::arena::ArenaId;
 use malloscope_traces::{Call, Record, Slot, Stack, Thread};
-use past::{Made, Past};
+use past::Past;
 use serde::{Deserialize, Serialize};
 use slots::Slots;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -112,6 +112,11 @@ impl Item {
         self.numbered.record.thread
     }
 
+    /// Whether this is what a thread's first call does before it looks for a chunk.
+    fn is_preparation(&self) -> bool {
+        self.numbered.turn.extent == Extent::Step && !self.is_exit()
+    }
+
     /// Whether this is a thread's exit, or a step of it.
     fn is_exit(&self) -> bool {
         self.numbered.record.call == Call::ThreadExit
@@ -136,7 +141,7 @@ impl Item {
 
     /// Whether it is made when its call began, although its stamp is when that was over.
     fn is_put_first(&self) -> bool {
-        self.numbered.record.call.placed().is_some() && !self.is_stamped_last
+        self.numbered.record.call.placed().is_some() && !self.is_stamped_last && !self.is_preparation()
     }
 
     /// When it is made unless something speaks against it.
@@ -168,7 +173,9 @@ pub(crate) struct Orderer {
     latest: HashMap<Thread, (u64, u64)>,
     /// The threads of which it is known which calls were interrupted.
     watched: HashSet<Thread>,
-    /// Records taken.
+    /// The threads that have taken or returned a chunk.
+    begun: HashSet<Thread>,
+    /// Records taken, and parts of some.
     taken: u64,
     /// The call whose turn it is, while what its thread does before is made.
     current: Option<Item>,
@@ -195,6 +202,7 @@ impl Orderer {
             born: HashMap::new(),
             latest: HashMap::new(),
             watched: HashSet::new(),
+            begun: HashSet::new(),
             taken: 0,
             current: None,
             choices: Choices::default(),
@@ -215,7 +223,6 @@ impl Orderer {
         let stamp = record.time.0;
         let before = self.latest.get(&record.thread).copied();
         self.close(before, stamp, &record.call);
-        self.latest.insert(record.thread, (stamp, self.taken));
         if record.call == Call::Watched {
             self.watched.insert(record.thread);
         }
@@ -224,7 +231,7 @@ impl Orderer {
         let is_stamped_last = record.call.placed().is_some();
         let (from, until) = if is_stamped_last { (begun, stamp) } else { (stamp, u64::MAX) };
         let numbered = Numbered { record, ..numbered };
-        self.put_ahead(Item {
+        let item = Item {
             numbered,
             from,
             until,
@@ -236,11 +243,29 @@ impl Orderer {
             is_made: false,
             arena: None,
             due: u64::MAX,
-        });
+        };
+        if self.prepares(&record) {
+            let turn = Turn { extent: Extent::Step, ..numbered.turn };
+            self.put_ahead(Item { numbered: Numbered { turn, ..numbered }, ..item });
+        }
+        self.latest.insert(record.thread, (stamp, self.taken));
+        self.put_ahead(item);
         self.effort = (self.effort + EFFORT).min(MOST_EFFORT);
         while self.ahead.len() > AHEAD {
             self.go_on();
         }
+    }
+
+    /// Whether this is the first call of a thread other than the first, which has something to do before it looks for
+    /// a chunk.
+    fn prepares(&mut self, record: &Record) -> bool {
+        let is_alone =
+            self.latest.is_empty() || self.latest.len() == 1 && self.latest.contains_key(&record.thread);
+        is_call_of_a_chunk(&record.call)
+            && self.begun.insert(record.thread)
+            && matches!(record.call, Call::Malloc { .. } | Call::Calloc { .. })
+            && !is_alone
+            && self.past.arena_of(record.thread).is_none()
     }
 
     fn put_ahead(&mut self, item: Item) {
@@ -292,10 +317,27 @@ impl Orderer {
         item.is_brief &= is_last != (preemptions > 0);
         item.is_interrupted = preemptions > 0 || waits == 0;
         item.has_waited = is_last;
+        if self.begins_with(number) {
+            // It waited for its arena, or for memory to be mapped: at any time of it.
+            for number in [number - 1, number] {
+                if let Some(item) = self.numbered_ahead(number) {
+                    (item.is_brief, item.is_interrupted) = (false, true);
+                }
+            }
+            return;
+        }
+        let Some(item) = self.numbered_ahead(number) else { return };
         if item.is_brief && item.is_stamped_last != is_last {
             let moved = Item { is_stamped_last: is_last, ..*item };
             self.move_ahead(number, moved);
         }
+    }
+
+    /// Whether the call ahead with this number is its thread's first, and what comes before it is what it begins with.
+    fn begins_with(&mut self, number: u64) -> bool {
+        let before = number.checked_sub(1).and_then(|number| self.numbered_ahead(number));
+        let first = before.filter(|item| item.is_preparation()).map(|item| item.numbered.turn.index);
+        first.is_some() && self.numbered_ahead(number).map(|item| item.numbered.turn.index) == first
     }
 
     /// Puts a call ahead where its stamp belongs.
@@ -432,7 +474,7 @@ impl Orderer {
             let arena = self.past.arena_of(item.thread());
             self.lose(item.numbered.turn.index, arena);
         }
-        self.put_out(item.numbered);
+        self.put_out(item);
     }
 
     /// The twin has lost track of an arena.
@@ -444,16 +486,29 @@ impl Orderer {
 
     /// What has been made has its place for good, except for about the latest calls.
     fn settle_all_but(&mut self, latest: usize) {
-        for Made { item, .. } in self.past.settle_all_but(latest) {
-            self.put_out(item.numbered);
+        let mut settled = self.past.settle_all_but(latest).into_iter().map(|made| made.item).peekable();
+        while let Some(mut item) = settled.next() {
+            // If nobody came in between, a call is made as a whole.
+            if item.is_preparation()
+                && let Some(whole) =
+                    settled.next_if(|next| next.numbered.turn.index == item.numbered.turn.index)
+            {
+                let arena = item.numbered.turn.arena;
+                item = whole;
+                item.numbered.turn.arena = arena;
+            }
+            self.put_out(item);
         }
     }
 
     /// A record has its place for good.
-    fn put_out(&mut self, numbered: Numbered) {
+    fn put_out(&mut self, item: Item) {
+        let numbered = item.numbered;
         if numbered.turn.index >= self.passed_on {
             self.result.claimed += u64::from(numbered.turn.claim.is_some());
-            self.slots.release(&numbered.record);
+            if !item.is_preparation() {
+                self.slots.release(&numbered.record);
+            }
             self.out.push(numbered);
         }
     }

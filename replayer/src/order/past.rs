@@ -10,14 +10,14 @@ use crate::places::Places;
 use crate::trial::Touch;
 use crate::turn::Extent;
 use malloscope_allocator::address::Address;
-use malloscope_allocator::arena::ArenaId;
+use malloscope_allocator::arena::{ArenaId, ArenaPick, LONGEST_SEGMENT};
 use malloscope_allocator::bins::Bin;
 use malloscope_allocator::chunk::{Chunk, Head, PREVIOUS_IN_USE};
 use malloscope_allocator::heap::Heap;
 use malloscope_allocator::memory::journal::{Journal, Moment};
 use malloscope_allocator::observe::{Event, KernelCall, Observer, Source};
 use malloscope_allocator::snapshot::Snapshot;
-use malloscope_traces::{Pointer, Record, Thread};
+use malloscope_traces::{Call, Pointer, Record, Thread};
 use std::collections::HashMap;
 use std::hash::DefaultHasher;
 
@@ -207,6 +207,7 @@ impl Past {
         let closer = if self.lost.is_empty() { 1 } else { CLOSER };
         self.keep_now_and_then(closer);
         item.numbered.turn.claim = None;
+        item.numbered.turn.arena = self.arena_picked_by(&item.numbered.record);
         let mut outcome = self.execute(&item.numbered);
         if !outcome.is_right && self.is_lost(&item, outcome) {
             (item, outcome) = self.claim_instead(item);
@@ -223,7 +224,9 @@ impl Past {
     /// has lost track.
     pub(super) fn attempt(&mut self, item: &Item, made: Option<usize>) -> Outcome {
         self.is_astray = true;
-        let outcome = self.execute(&item.numbered);
+        let mut numbered = item.numbered;
+        numbered.turn.arena = self.arena_picked_by(&numbered.record);
+        let outcome = self.execute(&numbered);
         let is_lost = match made.and_then(|made| self.made.get(made)) {
             Some(made) => !made.outcome.is_right,
             None => self.is_lost(item, outcome),
@@ -335,7 +338,11 @@ impl Past {
         self.executions += 1;
         let record = &numbered.record;
         if numbered.turn.extent == Extent::Step {
-            return self.give_back(numbered);
+            return if record.call == Call::ThreadExit {
+                self.give_back(numbered)
+            } else {
+                self.prepare(numbered)
+            };
         }
         let handed = record.call.handed().unwrap_or(Pointer::NULL);
         let placed = record.call.placed().map_or(Pointer::NULL, |placed| placed.pointer);
@@ -363,6 +370,15 @@ impl Past {
         let is_right = self.engine.take_turn(turn, record).is_ok();
         self.note_mappings();
         Outcome { arena, traffic: self.engine.heap().observer().traffic, is_right }
+    }
+
+    /// Makes what a thread's first call does before it looks for a chunk, of which nothing is recorded.
+    fn prepare(&mut self, Numbered { turn, record, .. }: &Numbered) -> Outcome {
+        self.engine.heap_mut().observer_mut().begin();
+        let is_right = self.engine.take_turn(turn, record).is_ok();
+        self.note_mappings();
+        let traffic = self.engine.heap().observer().traffic;
+        Outcome { arena: self.arena_of(record.thread), traffic, is_right }
     }
 
     fn note_mappings(&mut self) {
@@ -397,6 +413,24 @@ impl Past {
         arena.is_some_and(|arena| self.lost.contains_key(&arena))
     }
 
+    /// Which arena a thread without one got in this call, if that can be told from where the chunk lay: the thread chose
+    /// before it waited for what it asked for, and others have exited meanwhile, or held the lock of the next in turn.
+    fn arena_picked_by(&self, record: &Record) -> Option<ArenaPick> {
+        let placed = record.call.placed().filter(|placed| !placed.pointer.is_null())?;
+        let head = Head(placed.head);
+        if self.arena_of(record.thread).is_some() || head.0 == 0 || head.is_mapped() {
+            return None;
+        }
+        let heap = self.engine.heap();
+        if let Some(ours) = self.places.ours(placed) {
+            return heap.claim_for(ours, head.size()).map(|claim| ArenaPick::Existing(claim.arena));
+        }
+        let release = heap.release();
+        let before_chunks = release.heap_info() + release.malloc_state().size;
+        let is_first_segment = placed.pointer.address % LONGEST_SEGMENT >= before_chunks;
+        (head.is_foreign() && is_first_segment).then_some(ArenaPick::New)
+    }
+
     /// Takes the call made last back, which came out wrong, and puts its chunk where it was recorded.
     fn claim_instead(&mut self, item: Item) -> (Item, Outcome) {
         let again = |past: &mut Past, item: Item| {
@@ -417,7 +451,7 @@ impl Past {
 
     /// Counts what came out right in an arena in which the twin has lost track.
     fn find_again(&mut self, item: &Item, outcome: Outcome) {
-        if self.lost.is_empty() || item.numbered.record.call.placed().is_none() {
+        if self.lost.is_empty() || item.numbered.record.call.placed().is_none() || item.is_preparation() {
             return;
         }
         let Some(arena) = outcome.arena else { return };

@@ -1,7 +1,8 @@
 //! The search for an order that explains a placement.
 //!
 //! When a chunk turns out to lie elsewhere than we placed it, some call was made in another order than
-//! its stamp says. The likeliest are tried first:
+//! its stamp says. The likeliest are tried first, before all others that a thread's first call came earlier, if that
+//! had to wait; then:
 //!
 //! 1. frees that have been kept waiting come before the doubtful call;
 //! 2. frees of other threads, stamped and then kept waiting, come after it: whoever sleeps with an
@@ -237,7 +238,8 @@ impl Orderer {
 
     /// Looks for an order until one explains everything that is looked at. Returns whether one does.
     fn search_among_likely(&mut self, window: &mut Window) -> bool {
-        self.end_waiting(window)
+        self.put_first_call_earlier(window)
+            || self.end_waiting(window)
             || self.begin_waiting(window)
             || self.tire_if_satisfied(window)
             || self.put_earlier(window, window.doubtful, LATE)
@@ -268,6 +270,19 @@ impl Orderer {
     /// Only a little more effort is spent on looking for better orders.
     fn tire(&self, window: &mut Window) {
         window.limit = window.limit.min(self.past.executions() + SECOND_THOUGHTS);
+    }
+
+    /// Tries a thread's first call earlier, if the thread waited in it: it may have found its chunk long before it could
+    /// write to it.
+    fn put_first_call_earlier(&mut self, window: &mut Window) -> bool {
+        let item = *self.item(window, window.doubtful);
+        let is_first = window.doubtful.checked_sub(1).is_some_and(|before| {
+            let before = self.item(window, before);
+            before.is_preparation() && before.thread() == item.thread()
+        });
+        is_first
+            && !item.is_certain()
+            && (self.put_earliest(window, window.doubtful) || self.put_earlier(window, window.doubtful, LATE))
     }
 
     /// Tries calls that wait before the doubtful one: each alone, then those that began first, then all.

@@ -3,7 +3,7 @@
 
 use super::past::Listener;
 use super::{Numbered, Orderer};
-use crate::turn::Turn;
+use crate::turn::{Extent, Turn};
 use malloscope_allocator::address::{Address, Request};
 use malloscope_allocator::arena::LONGEST_SEGMENT;
 use malloscope_allocator::bins::lockless::During;
@@ -280,6 +280,110 @@ fn a_call_that_was_not_interrupted_was_short() {
     assert_eq!((malloc.from(5000), free.until(5000)), (5_000_000, 9_000_000));
 }
 
+/// A few calls, made and recorded one by one.
+struct Told {
+    heap: Heap<Journal, Listener>,
+    records: Vec<Record>,
+}
+
+impl Told {
+    /// Threads from 0 on that are watched for interruptions, of which the first has called malloc.
+    fn by(threads: u32) -> Told {
+        let mut told = Told { heap: heap(), records: Vec::new() };
+        told.malloc(0, 10, 10);
+        (0..threads).for_each(|thread| told.note(thread, 20, Call::Watched));
+        told
+    }
+
+    fn note(&mut self, thread: u32, time: u64, call: Call) {
+        let program_break = self.heap.memory().machine().program_break().0;
+        self.records.push(Record { time: Nanos(time), thread: Thread(thread), program_break, call });
+    }
+
+    /// A call that is over at that time, wherever it was made before.
+    fn malloc(&mut self, thread: u32, time: u64, request: u64) -> (Pointer, Placed) {
+        let payload = self.heap.malloc(ThreadId(thread), Request(request)).expect("there is memory");
+        let slot = Slot(u32::try_from(self.records.len()).unwrap_or(0));
+        let pointer = Pointer { address: payload.0, slot };
+        let to = Placed { pointer, head: Chunk::of(self.heap.memory(), payload).head(self.heap.memory()).0 };
+        self.note(thread, time, Call::Malloc { request, to });
+        (pointer, to)
+    }
+
+    fn free(&mut self, thread: u32, time: u64, pointer: Pointer) {
+        self.heap.free(ThreadId(thread), Address(pointer.address)).expect("the heap is sound");
+        self.note(thread, time, Call::Free { pointer });
+    }
+
+    fn exit(&mut self, thread: u32, time: u64) {
+        self.heap.thread_exited(ThreadId(thread)).expect("the heap is sound");
+        self.note(thread, time, Call::ThreadExit);
+    }
+
+    /// Waits in its latest call.
+    fn waited(&mut self, thread: u32, time: u64) {
+        self.note(thread, time, Call::Interrupted { waits: 1, preemptions: 0 });
+    }
+
+    /// All is explained by an order of the calls, none by putting a chunk anywhere.
+    fn check_explained(mut self) {
+        self.records.sort_by_key(|record| record.time);
+        let (ordered, result) = order(&self.records);
+        assert_eq!((result.unresolved, result.claimed), (None, 0), "{result:?}");
+        check_placements(ordered, "");
+    }
+}
+
+#[test]
+fn a_thread_has_the_arena_that_it_chose_before_it_waited() {
+    let mut told = Told::by(4);
+    let (large, _) = told.malloc(1, 100, 30_000);
+    told.malloc(1, 200, 1000);
+    told.malloc(3, 300, 1000);
+    told.exit(1, 1000);
+    // Thread 2 begins here, when only the first arena is free, and finds its chunk when that of thread 3 is free, too.
+    told.heap.prepare(ThreadId(2), Request(29_900)).expect("the heap is sound");
+    told.exit(3, 10_000);
+    told.free(0, 20_000, large);
+    told.malloc(2, 50_000, 29_900);
+    told.waited(2, 50_001);
+    told.malloc(2, 60_000, 3000);
+    told.check_explained();
+}
+
+#[test]
+fn a_thread_s_first_call_may_have_found_its_chunk_long_before_it_was_over() {
+    let mut told = Told::by(3);
+    let (large, _) = told.malloc(1, 100, 30_000);
+    told.malloc(1, 200, 30_000);
+    told.exit(1, 1000);
+    // The arena is thread 2's from here on, and so is what lies at its end.
+    told.malloc(2, 50_000, 20_000);
+    told.waited(2, 50_001);
+    told.free(0, 30_000, large);
+    told.malloc(2, 60_000, 20_000);
+    told.malloc(0, 61_000, 20_000);
+    told.check_explained();
+}
+
+#[test]
+fn a_thread_s_cache_may_be_made_long_before_its_first_call_is_over() {
+    let mut told = Told::by(4);
+    let (large, _) = told.malloc(1, 100, 30_000);
+    told.malloc(1, 200, 30_000);
+    // Nothing that is free before is long enough for a cache; then something is, and a request's best fit.
+    let (small, _) = told.malloc(1, 300, 2000);
+    told.malloc(1, 400, 100);
+    told.exit(1, 1000);
+    told.heap.prepare(ThreadId(2), Request(640)).expect("the heap is sound");
+    told.free(0, 20_000, small);
+    told.free(0, 30_000, large);
+    told.malloc(2, 50_000, 29_900);
+    told.waited(2, 50_001);
+    told.malloc(2, 60_000, 1990);
+    told.check_explained();
+}
+
 /// Orders what each of so many seeds gives. Returns how many placements were in doubt.
 fn an_order_is_found(seeds: u64, make: Make) -> u64 {
     let mut doubts = 0;
@@ -288,7 +392,8 @@ fn an_order_is_found(seeds: u64, make: Make) -> u64 {
         let (ordered, result) = order(&records);
         assert_eq!(result.unresolved, None, "seed {seed}: {result:?}");
         assert_eq!(result.doubts, result.resolved, "seed {seed}");
-        let mut seen: Vec<u64> = ordered.iter().map(|numbered| numbered.turn.index).collect();
+        let wholes = ordered.iter().filter(|numbered| numbered.turn.extent == Extent::Whole);
+        let mut seen: Vec<u64> = wholes.map(|numbered| numbered.turn.index).collect();
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..records.len() as u64), "seed {seed}: every call once");
         check_placements(ordered, &format!("seed {seed}"));
@@ -301,11 +406,19 @@ fn an_order_is_found(seeds: u64, make: Make) -> u64 {
 fn check_placements(ordered: Vec<Numbered>, seed: &str) {
     let mut fresh = heap();
     let mut payloads = HashMap::new();
-    for Numbered { record, turn: Turn { index, during, claim, .. }, .. } in ordered {
+    for Numbered { record, turn: Turn { index, during, claim, arena, extent }, .. } in ordered {
         let thread = ThreadId(record.thread.0);
         fresh.delay_fast(during);
+        fresh.foresee_arena(arena);
         fresh.begin_call(index);
         match record.call {
+            Call::Malloc { request, .. } if extent == Extent::Step => {
+                fresh.prepare(thread, Request(request)).expect("the heap is sound");
+            }
+            Call::ThreadExit if extent == Extent::Step => {
+                fresh.thread_gives_back(thread).expect("the heap is sound");
+            }
+            Call::ThreadExit => fresh.thread_exited(thread).expect("the heap is sound"),
             Call::Malloc { request, to } => {
                 let request = Request(request);
                 let payload = match claim {
