@@ -3,6 +3,7 @@
 use crate::parquet;
 use anyhow::Context;
 use clap::ValueEnum;
+use malloscope_replayer::detail::Detail;
 use malloscope_replayer::report::allocations::Allocations;
 use malloscope_replayer::report::gate::Gate;
 use malloscope_replayer::report::proof::Proof;
@@ -38,6 +39,16 @@ pub enum PageFormat {
     Json,
     /// For people, to put into a text
     Markdown,
+}
+
+impl PageFormat {
+    /// How much of each run has to be measured, where so much is shown to people.
+    pub fn detail(self, for_people: Detail) -> Detail {
+        match self {
+            PageFormat::Json => Detail::Whole,
+            PageFormat::Terminal | PageFormat::Markdown => for_people,
+        }
+    }
 }
 
 /// Prints a page.

@@ -3,6 +3,7 @@
 use crate::commands::launcher;
 use crate::progress::Meter;
 use anyhow::Context;
+use malloscope_replayer::detail::Detail;
 use malloscope_replayer::kept::Kept;
 use malloscope_replayer::outcome::Outcome;
 use malloscope_replayer::plan::Plan;
@@ -38,6 +39,7 @@ pub struct SweepArgs {
 pub struct Sweeper<'a> {
     trace: &'a Path,
     range: Option<Range>,
+    detail: Detail,
     launcher: Launcher,
     kept: Option<Kept>,
     workers: Option<usize>,
@@ -48,12 +50,13 @@ pub struct Sweeper<'a> {
 }
 
 impl SweepArgs {
-    /// Gets ready for the trials of a trace; `what` is what is done with them.
+    /// Gets ready for the trials of a trace; `what` is what is done with them, and so much is measured of each.
     pub fn sweeper<'a>(
         &self,
         trace: &'a Path,
         range: Option<Range>,
         what: &'static str,
+        detail: Detail,
     ) -> anyhow::Result<Sweeper<'a>> {
         let launcher = launcher()?;
         let open = |directory: &PathBuf| {
@@ -63,14 +66,14 @@ impl SweepArgs {
         let kept = self.keep.as_ref().map(open).transpose()?;
         let number = |asked: Option<u32>| asked.and_then(|asked| usize::try_from(asked).ok());
         let (workers, side_by_side) = (number(self.jobs), number(self.side_by_side));
-        Ok(Sweeper { trace, range, kept, workers, side_by_side, what, launcher, done: Vec::new() })
+        Ok(Sweeper { trace, range, detail, kept, workers, side_by_side, what, launcher, done: Vec::new() })
     }
 }
 
 impl Sweeper<'_> {
     fn sweep(&self) -> Sweep<'_> {
-        let &Sweeper { trace, range, ref launcher, ref kept, workers, side_by_side, .. } = self;
-        Sweep { launcher, trace, range, workers, side_by_side, kept: kept.as_ref() }
+        let &Sweeper { trace, range, detail, ref launcher, ref kept, workers, side_by_side, .. } = self;
+        Sweep { launcher, trace, range, detail, workers, side_by_side, kept: kept.as_ref() }
     }
 
     /// The runs of a plan side by side.

@@ -3,9 +3,10 @@
 //! A file is named for a hash of all that an outcome follows from: the bytes of the trace, and of the traces its
 //! process was forked from; the trial and the range; and the bytes of the executable that replays. So what another
 //! version has kept is not taken for one's own, and a trace that has changed is replayed anew. In the file the trial
-//! and the range stand once more, and are compared. A file is put in its place when it is whole; one that cannot be
+//! and the range stand once more, and are compared. Where all was measured of a run, that does for who wants less. A file is put in its place when it is whole; one that cannot be
 //! read is as if it were not there.
 
+use crate::detail::Detail;
 use crate::outcome::Outcome;
 use crate::range::Range;
 use crate::run::Job;
@@ -51,7 +52,12 @@ impl Kept {
 
     /// The outcome of a job, if it is kept.
     pub fn find(&self, job: &Job) -> Option<Outcome> {
-        let text = fs::read(self.file_of(job)?).ok()?;
+        let details = [job.detail, Detail::Weighed, Detail::Whole].into_iter();
+        details.filter(|&detail| detail >= job.detail).find_map(|detail| self.find_with(job, detail))
+    }
+
+    fn find_with(&self, job: &Job, detail: Detail) -> Option<Outcome> {
+        let text = fs::read(self.file_of(job, detail)?).ok()?;
         let entry: Entry = serde_json::from_slice(&text).ok()?;
         (entry.trial == job.trial && entry.range == job.range).then_some(entry.outcome)
     }
@@ -62,7 +68,7 @@ impl Kept {
     ///
     /// When the file cannot be written.
     pub fn keep(&self, job: &Job, outcome: &Outcome) -> io::Result<()> {
-        let Some(file) = self.file_of(job) else { return Ok(()) };
+        let Some(file) = self.file_of(job, job.detail) else { return Ok(()) };
         let entry = Entry { trial: job.trial.clone(), range: job.range, outcome: outcome.clone() };
         // Another sweep may keep the same at the same time.
         let unfinished = file.with_extension(format!("{}.unfinished", std::process::id()));
@@ -72,10 +78,10 @@ impl Kept {
         fs::rename(unfinished, file)
     }
 
-    fn file_of(&self, job: &Job) -> Option<PathBuf> {
+    fn file_of(&self, job: &Job, detail: Detail) -> Option<PathBuf> {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.origin);
-        hasher.write(&serde_json::to_vec(&(&job.trial, job.range)).ok()?);
+        hasher.write(&serde_json::to_vec(&(&job.trial, job.range, detail)).ok()?);
         Some(self.directory.join(format!("{:016x}{:016x}.json", self.origin, hasher.finish())))
     }
 }

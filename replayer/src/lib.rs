@@ -4,6 +4,7 @@
 pub mod advise;
 pub mod allocations;
 pub mod blame;
+pub mod detail;
 pub mod engine;
 pub mod excerpt;
 pub mod explore;

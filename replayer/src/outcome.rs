@@ -1,6 +1,7 @@
 //! What came of a run: plain data, which knows nothing of how it is printed.
 
 use crate::blame::Blame;
+use crate::detail::Detail;
 use crate::engine::Oddities;
 use crate::fidelity::Fidelity;
 use crate::flows::{FreeFlow, RequestFlow};
@@ -30,6 +31,9 @@ pub struct Outcome {
     /// How far the run was, if it was not at its end: then all this holds up to there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub so_far: Option<Progress>,
+    /// How much of it was measured.
+    #[serde(default)]
+    pub detail: Detail,
     /// The records that count, if not all do: as far as there are so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<Range>,

@@ -1,9 +1,11 @@
 //! One run: a trace through one heap, from the first record to the last.
 
 use crate::blame::{Tally, What};
+use crate::detail::Detail;
 use crate::engine::{Answer, Engine, Oddities};
 use crate::fidelity::Comparison;
 use crate::filter::Filter;
+use crate::flows::Flows;
 use crate::introspection::Question;
 use crate::machine::{Machine, Metered};
 use crate::metrics::fragmentation::Fragmentations;
@@ -75,13 +77,16 @@ pub struct Job {
     /// The allocations that stacks are charged with, if not with all.
     #[serde(default)]
     pub filter: Filter,
+    /// How much of the run is measured.
+    #[serde(default)]
+    pub detail: Detail,
 }
 
 impl Job {
     /// Replays the whole of a trace, and nothing besides.
     pub fn of(trace: impl Into<PathBuf>, trial: Trial) -> Job {
-        let (compare, lines, blame, range, filter, follow, so_far) = Default::default();
-        Job { trace: trace.into(), trial, compare, lines, blame, range, filter, follow, so_far }
+        let (compare, lines, blame, range, filter, follow, so_far, detail) = Default::default();
+        Job { trace: trace.into(), trial, compare, lines, blame, range, filter, follow, so_far, detail }
     }
 }
 
@@ -500,12 +505,12 @@ fn begin_on<'a, M: Machine + 'a>(
     let stood_at = eldest.snapshot.as_ref().map(|_| Address(recorded_break));
     let initial_break = stood_at.unwrap_or_else(|| machine.program_break());
     let exact = job.trial.memory == MemoryKind::Simulated;
-    let metrics = Metrics::new(&machine, initial_break, exact);
+    let metrics = Metrics::new(&machine, initial_break, exact, job.detail);
     machine.disown_faults_since(mark);
     let tally = tally(&job, &mut machine, header.clock)?;
     let mark = machine.faults_so_far();
     let compared = job.compare && header.heap.placements && recorded_break != 0;
-    let heap = beginning(machine, Watch::default(), release, &tunables, eldest)?;
+    let heap = beginning(machine, Watch::of(job.detail), release, &tunables, eldest)?;
     let first_mmap_threshold = heap.parameters().mmap_threshold;
     let longest_segment = heap.parameters().huge.longest_segment;
     let settings = Settings {
@@ -735,7 +740,9 @@ impl<M: Machine> Run<'_, M> {
             let ending = self.metrics.before(&self.engine, record);
             let is_given = !ending.held.payload.is_null();
             if is_given {
-                self.engine.heap_mut().observer_mut().flows.before(ending.chunk);
+                if let Some(flows) = &mut self.engine.heap_mut().observer_mut().flows {
+                    flows.before(ending.chunk);
+                }
             }
             let answer = self
                 .engine
@@ -748,8 +755,11 @@ impl<M: Machine> Run<'_, M> {
                 tally.after(&mut self.engine, (index, record, stack), &ending, answer);
             }
             self.metrics.after(&mut self.engine, self.records, record, ending, answer);
-            if is_given && !matches!(answer, Answer::Refused(_)) {
-                self.engine.heap_mut().observer_mut().flows.after(Head(ending.head));
+            if is_given
+                && !matches!(answer, Answer::Refused(_))
+                && let Some(flows) = &mut self.engine.heap_mut().observer_mut().flows
+            {
+                flows.after(Head(ending.head));
             }
             self.records += 1;
             if record.call.is_of_malloc() {
@@ -944,6 +954,7 @@ impl<M: Machine> Run<'_, M> {
             trial: job.trial.clone(),
             settings,
             so_far: None,
+            detail: job.detail,
             range: self.range.map(|range| range.until(self.records)),
             records: self.records - before.records,
             calls: self.calls - before.calls,
@@ -951,8 +962,8 @@ impl<M: Machine> Run<'_, M> {
             traced_nanos: self.time.saturating_sub(before.time),
             bins: outcome::bin_rows(counters, heap.release().geometry()),
             served: outcome::served_rows(counters),
-            request_flows: watch.flows.requests(),
-            free_flows: watch.flows.frees(),
+            request_flows: watch.flows.as_ref().map(Flows::requests).unwrap_or_default(),
+            free_flows: watch.flows.as_ref().map(Flows::frees).unwrap_or_default(),
             searches: watch.searches.searches(),
             requests: counters.asked,
             kernel: outcome::kernel_row(&counters.kernel),

@@ -7,6 +7,7 @@
 //! are put off and run later. Workers are processes, so that what ends one, such as a kernel that is out of memory,
 //! costs a group: each of its trials is run once more by itself. What is kept (`kept.rs`) is not run again.
 
+use crate::detail::Detail;
 use crate::kept::Kept;
 use crate::outcome::Outcome;
 use crate::own;
@@ -38,6 +39,8 @@ pub struct Sweep<'a> {
     pub trace: &'a Path,
     /// The records that count, if not all do.
     pub range: Option<Range>,
+    /// How much is measured of each.
+    pub detail: Detail,
     /// The most workers at a time, if not as many as there are processors.
     pub workers: Option<usize>,
     /// The most trials that a worker replays side by side, if not [`SIDE_BY_SIDE`].
@@ -121,7 +124,7 @@ impl Sweep<'_> {
     }
 
     fn job(&self, trial: &Trial) -> Job {
-        Job { range: self.range, ..Job::of(self.trace, trial.clone()) }
+        Job { range: self.range, detail: self.detail, ..Job::of(self.trace, trial.clone()) }
     }
 
     /// The numbers of the trials that are replayed side by side.

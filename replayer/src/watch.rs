@@ -1,5 +1,6 @@
 //! What is listened to while a heap is replayed: counters, the moving thresholds, the kernel's calls.
 
+use crate::detail::Detail;
 use crate::flows::Flows;
 use crate::metrics::searches::Searching;
 use malloscope_allocator::address::Address;
@@ -26,8 +27,8 @@ pub struct Watch {
     pub record: u64,
     /// Everything counted.
     pub counters: Counters,
-    /// Which sizes were served and freed where.
-    pub flows: Flows,
+    /// Which sizes were served and freed where, if that is counted.
+    pub flows: Option<Flows>,
     /// How far requests search.
     pub searches: Searching,
     /// How the mmap threshold moved.
@@ -54,11 +55,20 @@ pub struct KernelLine {
 }
 
 impl Watch {
+    /// What is to be heard, if so much is measured.
+    pub(crate) fn of(detail: Detail) -> Watch {
+        Watch {
+            flows: (detail >= Detail::Weighed).then(Flows::default),
+            searches: Searching::of(detail),
+            ..Watch::default()
+        }
+    }
+
     /// What was counted so far does not count.
     pub(crate) fn restart(&mut self) {
         self.record = 0;
         self.counters = Counters::default();
-        self.flows = Flows::default();
+        self.flows = self.flows.take().map(|_| Flows::default());
         self.searches.clear();
         self.threshold_moves = Vec::new();
         self.arenas_made = 0;
@@ -94,7 +104,9 @@ impl Observer for Watch {
     #[inline]
     fn event(&mut self, event: Event) {
         self.counters.event(event);
-        self.flows.event(&event);
+        if let Some(flows) = &mut self.flows {
+            flows.event(&event);
+        }
         match event {
             Event::Served { from, .. } => self.served = Some(from),
             Event::Kernel(call) => self.note_kernel(call),

@@ -114,17 +114,17 @@ fn pages_wait_until_they_are_used_again_or_go_back() {
     let freed = calls(&|number| format!("0 free {number}\n"));
     let kept = of("2.36", &[("tcache_count", 0), ("trim_threshold", 1 << 30)]);
     let again = check(imported(&format!("{made}{freed}{made}")).path(), kept.clone());
-    let waits = again.measured.waits;
+    let waits = again.measured.waits.unwrap();
     assert_eq!((waits.returned.pages, waits.waiting), (0, 0), "{waits:?}");
     assert!((170..180).contains(&waits.reused.pages), "{waits:?}");
-    let left = check(imported(&format!("{made}{freed}")).path(), kept).measured.waits;
+    let left = check(imported(&format!("{made}{freed}")).path(), kept).measured.waits.unwrap();
     assert_eq!(
         (left.returned.pages, left.reused.pages, left.waiting),
         (0, 0, waits.reused.pages),
         "{left:?}"
     );
     let trimmed = of("2.36", &[("tcache_count", 0), ("trim_threshold", 0), ("top_pad", 0)]);
-    let gone = check(imported(&format!("{made}{freed}")).path(), trimmed).measured.waits;
+    let gone = check(imported(&format!("{made}{freed}")).path(), trimmed).measured.waits.unwrap();
     assert_eq!(gone.returned.pages + gone.waiting, waits.reused.pages, "{gone:?}");
     assert!(gone.waiting <= 1, "{gone:?}");
 }

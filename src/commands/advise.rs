@@ -13,6 +13,7 @@ use malloscope_replayer::advise::prices::Prices;
 use malloscope_replayer::advise::verdict::{Facts, Moment, worst};
 use malloscope_replayer::advise::{Goal, Weighed, choice as choosing, refine, weigh};
 use malloscope_replayer::blame::fold::Folder;
+use malloscope_replayer::detail::Detail;
 use malloscope_replayer::outcome;
 use malloscope_replayer::pins::pinned;
 use malloscope_replayer::plan::Plan;
@@ -59,7 +60,7 @@ pub fn run(args: Args) -> Outcome {
     let prices = Prices::measured().context("the kernel grants no memory to measure with")?;
     let base: Trial = args.trial.into();
     let goal = args.goal.0;
-    let mut sweeper = args.sweeping.sweeper(&args.trace, None, "trying settings")?;
+    let mut sweeper = args.sweeping.sweeper(&args.trace, None, "trying settings", Detail::Weighed)?;
     let report = replay::report(&args.trace, Job::of(&args.trace, base.clone()))?;
     sweeper.knows(base.clone(), report.outcome.clone());
     let goes_on = report.trace.goes_on();

@@ -5,6 +5,7 @@ use crate::output::{self, Format};
 use crate::sweeping::SweepArgs;
 use crate::trial::TouchArg;
 use anyhow::bail;
+use malloscope_replayer::detail::Detail;
 use malloscope_replayer::limit::Limit;
 use malloscope_replayer::outcome;
 use malloscope_replayer::report::TraceInfo;
@@ -86,7 +87,7 @@ pub fn run(args: Args) -> Outcome {
 
 fn replay(args: &Args, trace: &Path) -> anyhow::Result<outcome::Outcome> {
     let trial = Trial { touch: args.touch.into(), ..Trial::default() };
-    let mut outcomes = args.sweep.sweeper(trace, None, "checking")?.run(&[trial])?;
+    let mut outcomes = args.sweep.sweeper(trace, None, "checking", Detail::Whole)?.run(&[trial])?;
     let outcome = outcomes.swap_remove(0);
     if let Some(corrupted) = &outcome.corruption {
         bail!(

@@ -7,6 +7,7 @@ use crate::sweeping::{SweepArgs, Sweeper};
 use crate::trial::{RangeArg, TouchArg, TrialArgs};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use malloscope_replayer::detail::Detail;
 use malloscope_replayer::plan::recipes::Recipe;
 use malloscope_replayer::plan::usual::Known;
 use malloscope_replayer::plan::{Change, Plan};
@@ -71,6 +72,18 @@ pub enum CompareFormat {
 }
 
 impl CompareFormat {
+    /// How much of each run has to be measured for it.
+    pub fn detail(self) -> Detail {
+        match self {
+            CompareFormat::Json | CompareFormat::Csv => Detail::Whole,
+            CompareFormat::Terminal
+            | CompareFormat::Markdown
+            | CompareFormat::Html
+            | CompareFormat::Parquet
+            | CompareFormat::Differences => Detail::Compared,
+        }
+    }
+
     /// Prints a comparison.
     pub fn print(self, comparison: &Comparison) -> anyhow::Result<()> {
         match self {
@@ -233,7 +246,8 @@ pub fn run(args: Args) -> Outcome {
         );
     }
     let base = args.lists.for_all(args.trial.clone().into());
-    let mut sweeper = args.sweeping.sweeper(&args.trace, args.range.range, "comparing")?;
+    let mut sweeper =
+        args.sweeping.sweeper(&args.trace, args.range.range, "comparing", args.format.detail())?;
     let trace = TraceInfo::of(&args.trace)?;
     let plan = plan(&args, &base, &mut sweeper)?;
     for name in plan.left_out() {

@@ -7,6 +7,7 @@ use crate::sweeping::SweepArgs;
 use crate::trial::{ThpArg, TouchArg};
 use anyhow::{Context, bail};
 use malloscope_recorder::witness::{self, Seen, Witnessed};
+use malloscope_replayer::detail::Detail;
 use malloscope_replayer::proof::{Actual, Proved};
 use malloscope_replayer::recognition::Recording;
 use malloscope_replayer::report::TraceInfo;
@@ -83,7 +84,7 @@ pub fn run(args: Args) -> Outcome {
         trial.variables.clone_from(&variables);
         spelled.push(variables);
     }
-    let predicted = args.sweep.sweeper(&args.trace, None, "predicting")?.run(&trials)?;
+    let predicted = args.sweep.sweeper(&args.trace, None, "predicting", Detail::Whole)?.run(&trials)?;
     let recorded = spelled.first().map_or(0, Vec::len);
     let mut waiting = Waiting::new();
     let mut settings = Vec::new();

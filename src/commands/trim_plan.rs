@@ -5,6 +5,7 @@ use crate::output::{self, PageFormat};
 use crate::sweeping::SweepArgs;
 use crate::trial::TrialArgs;
 use anyhow::Context;
+use malloscope_replayer::detail::Detail;
 use malloscope_replayer::plan::{Change, Plan};
 use malloscope_replayer::report::{TraceInfo, json, trim_plan};
 use malloscope_replayer::trial::Trial;
@@ -30,7 +31,8 @@ pub struct Args {
 
 pub fn run(args: Args) -> Outcome {
     let base: Trial = args.trial.into();
-    let mut sweeper = args.sweeping.sweeper(&args.trace, None, "trimming")?;
+    let detail = args.format.detail(Detail::Compared);
+    let mut sweeper = args.sweeping.sweeper(&args.trace, None, "trimming", detail)?;
     let first = sweeper.run(std::slice::from_ref(&base))?;
     let outcome = first.first().context("nothing was replayed")?;
     let mut plan = Plan::new(base);

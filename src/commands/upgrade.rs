@@ -33,7 +33,7 @@ pub fn run(args: Args) -> Outcome {
     let base = Trial { release: Some(args.from.clone()), ..args.trial.into() };
     let mut plan = Plan::named(format!("glibc {}", args.from), base);
     plan.add_changes(&[Change::Release(args.to)]);
-    let mut sweeper = args.sweeping.sweeper(&args.trace, None, "comparing")?;
+    let mut sweeper = args.sweeping.sweeper(&args.trace, None, "comparing", args.format.detail())?;
     let comparison = sweeper.compare(TraceInfo::of(&args.trace)?, &plan)?;
     args.format.print(&comparison)?;
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 
 use super::formats::rows;
 use super::run::{answer, folder, imported, malloscope, said, trace};
+use malloscope_replayer::detail::Detail;
 use malloscope_replayer::sweep::Sweep;
 use malloscope_replayer::trial::Trial;
 use malloscope_replayer::worker::Launcher;
@@ -224,6 +225,7 @@ fn a_run_that_ends_its_process_takes_no_other_with_it() {
         launcher: &launcher,
         trace: Path::new(trace()),
         range: None,
+        detail: Detail::Whole,
         workers: Some(1),
         side_by_side: Some(4),
         kept: None,

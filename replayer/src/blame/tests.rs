@@ -1,6 +1,7 @@
 //! Every charge of a replay, against a model that walks the whole heap after every call.
 
 use super::{Blame, Place, Tally, What};
+use crate::detail::Detail;
 use crate::engine::{Answer, Engine};
 use crate::filter::Filter;
 use crate::machine::Machine;
@@ -243,7 +244,7 @@ fn check(seed: u64, release: &str, sampling: Sampling, touch: Touch, filter: Fil
     let script = script(seed, 1500);
     let selection = selection(&script, &filter);
     let mut tally = Tally::new(&mut machine, &WHATS, STACKS as usize, Some(capture), CLOCK, selection);
-    let mut metrics = Metrics::new(&machine, machine.program_break(), true);
+    let mut metrics = Metrics::new(&machine, machine.program_break(), true, Detail::Whole);
     let heap = Heap::new(machine, Watch::default(), release, &Tunables::default());
     let mut engine = Engine::new(heap, touch, false);
     let nobody =

@@ -14,7 +14,7 @@
 //! and said, and may not become fewer. Where others have moved the program break the first identity is not asked for, since what lies between is theirs.
 //!
 //! Looking at all chunks takes a while. It is done at the end, and at samples in between as often as it takes no more
-//! than a chunk for so many records; what was looked at says how often. A sample that is not looked at in full is
+//! than a chunk for so many records, and not at all of runs that are only compared; what was looked at says how often. A sample that is not looked at in full is
 //! held against what must be so: that held, cached and top chunks together are no more than what is from the kernel.
 
 use super::{Metrics, Peak, system_bytes};
@@ -35,6 +35,8 @@ const RECORDS_A_CHUNK: u64 = 4;
 /// How the books are kept while a run goes on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bookkeeping {
+    /// Whether all chunks are looked at now and then, and not at the end alone.
+    at_samples: bool,
     /// What the last look at all chunks took, in chunks, and the record it was at.
     cost: u64,
     looked_at: u64,
@@ -50,6 +52,11 @@ pub(super) struct Bookkeeping {
 }
 
 impl Bookkeeping {
+    /// None kept yet; whether all chunks are to be looked at now and then.
+    pub(super) fn at_samples(at_samples: bool) -> Bookkeeping {
+        Bookkeeping { at_samples, ..Bookkeeping::default() }
+    }
+
     /// The heap began as another's.
     pub(super) fn expect_others(&mut self) {
         self.may_have_others = true;
@@ -57,8 +64,9 @@ impl Bookkeeping {
 
     /// What was looked at so far does not count.
     pub(super) fn restart(&mut self) {
-        let Bookkeeping { cost, looked_at, may_have_others, unknown, .. } = *self;
-        *self = Bookkeeping { cost, looked_at, may_have_others, unknown, ..Bookkeeping::default() };
+        let Bookkeeping { at_samples, cost, looked_at, may_have_others, unknown, .. } = *self;
+        let kept = Bookkeeping::at_samples(at_samples);
+        *self = Bookkeeping { cost, looked_at, may_have_others, unknown, ..kept };
     }
 
     fn note(&mut self, record: u64, wrong: Option<Wrong>) {
@@ -155,7 +163,7 @@ impl Metrics {
     /// Holds the books of a sample against each other; looks at every chunk if that has not been done for long.
     pub(super) fn check_books<M: Machine>(&mut self, engine: &Engine<M, Watch>, record: u64) {
         let due = self.books.looked_at + self.books.cost * RECORDS_A_CHUNK;
-        if self.exact && record >= due {
+        if self.books.at_samples && record >= due {
             self.look_at_books(engine, record);
             return;
         }
@@ -307,7 +315,7 @@ mod tests {
 
     fn played(calls: impl Iterator<Item = Call>) -> (Engine<Simulated, Watch>, Metrics) {
         let machine = Simulated::new(DEFAULT_BREAK, Processors { online: 2, allowed: 2 });
-        let mut metrics = Metrics::new(&machine, DEFAULT_BREAK, true);
+        let mut metrics = Metrics::new(&machine, DEFAULT_BREAK, true, Detail::Whole);
         let heap = Heap::new(machine, Watch::default(), V2_36, &Tunables::default());
         let mut engine = Engine::new(heap, Touch::Pages, false);
         for (index, call) in (0..).zip(calls) {

@@ -25,6 +25,7 @@ pub mod searches;
 pub mod series;
 pub mod slices;
 
+use crate::detail::Detail;
 use crate::engine::{Answer, Engine, Held};
 use crate::machine::Machine;
 use crate::watch::Watch;
@@ -73,7 +74,8 @@ pub struct Metrics {
     has_foreign: bool,
     apart: Apart,
     books: Bookkeeping,
-    pages: Pages,
+    /// Which pages are free, if how long they wait is measured.
+    pages: Option<Pages>,
     course: Course,
     /// What came before the first record that counts.
     before: Before,
@@ -211,7 +213,8 @@ pub struct Ending {
 impl Metrics {
     /// Nothing has been replayed yet. `exact` is whether the machine's resident pages may be asked
     /// for after every record.
-    pub fn new<M: Machine>(machine: &M, initial_break: Address, exact: bool) -> Metrics {
+    pub fn new<M: Machine>(machine: &M, initial_break: Address, exact: bool, detail: Detail) -> Metrics {
+        let is_whole = detail == Detail::Whole;
         Metrics {
             live: 0,
             held: 0,
@@ -219,8 +222,8 @@ impl Metrics {
             foreign: 0,
             has_foreign: false,
             apart: Apart::default(),
-            books: Bookkeeping::default(),
-            pages: Pages::new(initial_break),
+            books: Bookkeeping::at_samples(is_whole && exact),
+            pages: is_whole.then(|| Pages::new(initial_break)),
             course: Course::beginning(),
             before: Before::default(),
             initial_break,
@@ -330,7 +333,9 @@ impl Metrics {
         if is_in_main_heap(head) {
             self.live_map.remove(ending.chunk.0, size);
         }
-        self.pages.remove(ending.chunk.0, size, time);
+        if let Some(pages) = &mut self.pages {
+            pages.remove(ending.chunk.0, size, time);
+        }
     }
 
     /// The bits take memory of ours, which is not the heap's.
@@ -364,12 +369,13 @@ impl Metrics {
         if is_in_main_heap(head) {
             self.live_map.insert(chunk.0, size);
         }
-        if !self.pages.has_room(chunk.0, size) {
+        let Some(pages) = &mut self.pages else { return };
+        if !pages.has_room(chunk.0, size) {
             let mark = engine.heap().memory().faults_so_far();
-            self.pages.make_room(chunk.0, size);
+            pages.make_room(chunk.0, size);
             engine.heap_mut().memory_mut().disown_faults_since(mark);
         }
-        self.pages.insert(chunk.0, size, time);
+        pages.insert(chunk.0, size, time);
     }
 
     /// Memory was given back at this time, between two records.
@@ -384,7 +390,9 @@ impl Metrics {
     /// What went back to the kernel since this was last asked.
     fn give_back<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, time: u64) {
         for (at, length) in engine.heap_mut().observer_mut().given_back.drain(..) {
-            self.pages.give_back(at, length, time);
+            if let Some(pages) = &mut self.pages {
+                pages.give_back(at, length, time);
+            }
         }
     }
 
@@ -475,7 +483,7 @@ impl Metrics {
     pub(crate) fn restart(&mut self) {
         self.course = Course::beginning();
         self.books.restart();
-        self.pages.restart();
+        self.pages.iter_mut().for_each(Pages::restart);
         // What other threads had cached is nobody's in the child.
         self.books.expect_others();
     }
@@ -485,7 +493,7 @@ impl Metrics {
     pub(crate) fn begin<M: Machine>(&mut self, engine: &mut Engine<M, Watch>, records: u64, time: u64) {
         self.course = Course::beginning();
         self.books.restart();
-        self.pages.restart();
+        self.pages.iter_mut().for_each(Pages::restart);
         let residency = engine.heap_mut().memory_mut().residency();
         let Residency { faults, greatest_pages, pages } = residency;
         self.before = Before { records, faults, greatest_pages };
@@ -549,7 +557,7 @@ impl Metrics {
             mean_resident_over_time: over_time.mean().map(|pages| pages * self.page_size),
             pinned: self.pinned(engine),
             books,
-            waits: self.pages.waits(),
+            waits: self.pages.as_ref().map(Pages::waits),
             faults: residency.faults - self.before.faults,
             program_break: engine.heap().memory().program_break() - self.initial_break,
         }
@@ -577,9 +585,9 @@ pub struct Measured {
     /// Whether the books balanced, and what was free at the end.
     #[serde(default)]
     pub books: Books,
-    /// How long free pages waited to go back, or to be used again.
+    /// How long free pages waited to go back, or to be used again, if that was measured.
     #[serde(default)]
-    pub waits: Waits,
+    pub waits: Option<Waits>,
     /// How long what was no longer needed stayed resident.
     #[serde(default)]
     pub retention: Option<Retention>,

@@ -10,6 +10,7 @@
 //! Requests that a tcache, a fastbin or the top chunk serves before any of this look at none.
 //! A percentile is right to an eighth; means and the longest are exact.
 
+use crate::detail::Detail;
 use crate::histogram::Histogram;
 use malloscope_allocator::bins::Bin;
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,9 @@ pub struct Searching {
     record: u64,
     /// What it has looked at so far, by kind.
     open: [u64; KINDS.len()],
-    kinds: [Histogram; KINDS.len()],
+    /// All kinds, or only the first.
+    kinds: Vec<Histogram>,
+    /// Of each bin, if that is counted.
     bins: Vec<Histogram>,
     /// The record of the longest search of all.
     longest_at: u64,
@@ -37,18 +40,24 @@ pub struct Searching {
 
 impl Default for Searching {
     fn default() -> Searching {
-        let empty = Histogram::new(STEPS_LOG, BITS);
-        Searching {
-            record: 0,
-            open: [0; KINDS.len()],
-            kinds: std::array::from_fn(|_| empty.clone()),
-            bins: vec![empty; Bin::COUNT],
-            longest_at: 0,
-        }
+        Searching::of(Detail::Whole)
     }
 }
 
 impl Searching {
+    /// None yet; of each kind and each bin only where everything is measured.
+    pub(crate) fn of(detail: Detail) -> Searching {
+        let empty = Histogram::new(STEPS_LOG, BITS);
+        let (kinds, bins) = if detail == Detail::Whole { (KINDS.len(), Bin::COUNT) } else { (1, 0) };
+        Searching {
+            record: 0,
+            open: [0; KINDS.len()],
+            kinds: vec![empty.clone(); kinds],
+            bins: vec![empty; bins],
+            longest_at: 0,
+        }
+    }
+
     /// The call of this record looks at so many chunks of a bin.
     #[inline]
     pub(crate) fn note(&mut self, record: u64, bin: Bin, chunks: u32) {
@@ -64,7 +73,9 @@ impl Searching {
         let chunks = u64::from(chunks);
         self.open[0] += chunks;
         self.open[kind] += chunks;
-        self.bins[bin.index()].count(chunks);
+        if let Some(walks) = self.bins.get_mut(bin.index()) {
+            walks.count(chunks);
+        }
     }
 
     /// The call that searched has ended.
@@ -72,12 +83,12 @@ impl Searching {
         if self.open[0] > self.kinds[0].greatest() {
             self.longest_at = self.record;
         }
-        for (open, kind) in self.open.iter_mut().zip(&mut self.kinds) {
-            if *open > 0 {
-                kind.count(*open);
+        for (&open, kind) in self.open.iter().zip(&mut self.kinds) {
+            if open > 0 {
+                kind.count(open);
             }
-            *open = 0;
         }
+        self.open = [0; KINDS.len()];
     }
 
     /// What was counted so far does not count. The memory for it stays where it is.
@@ -92,9 +103,9 @@ impl Searching {
         let mut closed = self.clone();
         closed.close();
         let kinds = KINDS.iter().zip(&closed.kinds).map(|(kind, counted)| row(kind, None, counted));
-        let bins = Bin::all().filter(|&bin| bin != Bin::Unsorted).map(|bin| {
+        let bins = Bin::all().filter(|&bin| bin != Bin::Unsorted).filter_map(|bin| {
             let (kind, number) = bin.name();
-            row(kind, number, &closed.bins[bin.index()])
+            Some(row(kind, number, closed.bins.get(bin.index())?))
         });
         Searches {
             rows: kinds.chain(bins).filter(|row| row.searches > 0).collect(),

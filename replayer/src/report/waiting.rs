@@ -25,7 +25,8 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
     let measured = &outcome.measured;
     let free = (measured.books.looked > 0).then(|| free(&measured.books.free));
     let has_time = outcome.traced_nanos > 0;
-    let waits = (measured.waits.all() > 0).then(|| waits(&measured.waits, has_time));
+    let waited = measured.waits.as_ref().filter(|waited| waited.all() > 0);
+    let waits = waited.map(|waited| waits(waited, has_time));
     let retention = measured.retention.as_ref().map(|found| retention(found, has_time));
     [free, waits, retention].into_iter().flatten().collect()
 }
