@@ -256,12 +256,17 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     }
 
     /// Looks at the heads of the chunks that these calls are about. They lie far apart, and what does not wait for
-    /// each other the processor fetches at the same time.
-    pub(crate) fn look_ahead<'a>(&self, records: impl Iterator<Item = &'a Record>) {
+    /// each other the processor fetches at the same time. What `beside` looks at of each chunk is fetched with them.
+    pub(crate) fn look_ahead<'a>(
+        &self,
+        records: impl Iterator<Item = &'a Record>,
+        beside: impl Fn(Chunk) -> u64,
+    ) {
         let memory = self.heap.memory();
         let held = records.filter_map(|record| self.held(record.call.handed()?));
-        let heads = held.map(|held| Chunk::of(memory, held.payload).head(memory).0);
-        black_box(heads.fold(0, |all, head| all ^ head));
+        let chunks = held.map(|held| Chunk::of(memory, held.payload));
+        let seen = chunks.map(|chunk| chunk.head(memory).0 ^ beside(chunk));
+        black_box(seen.fold(0, |all, word| all ^ word));
     }
 
     /// Makes one call. A request that was refused when it was recorded is refused again: the program

@@ -722,7 +722,8 @@ impl<M: Machine> Run<'_, M> {
     fn replay(&mut self, batch: &Batch) -> Result<(), Stop> {
         for (place, (turn, record, stack)) in batch.turns().enumerate() {
             if place % LOOKED_AHEAD == 0 {
-                self.engine.look_ahead(batch.records[place..].iter().take(LOOKED_AHEAD));
+                let coming = batch.records[place..].iter().take(LOOKED_AHEAD);
+                self.engine.look_ahead(coming, |chunk| self.metrics.glance(chunk));
             }
             let index = turn.index;
             self.engine.heap_mut().observer_mut().record = index;

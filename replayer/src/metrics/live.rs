@@ -67,6 +67,12 @@ impl LiveMap {
         }
     }
 
+    /// The bits around a chunk's.
+    #[inline]
+    pub(crate) fn around(&self, chunk: Address) -> u64 {
+        self.place(chunk).and_then(|(word, _)| self.words.get(word).copied()).unwrap_or(0)
+    }
+
     /// Bytes of all live chunks.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

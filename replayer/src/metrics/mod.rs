@@ -251,6 +251,12 @@ impl Metrics {
         self.begin(engine, 0, 0);
     }
 
+    /// Looks at what is known of a chunk that a coming call will end.
+    #[inline]
+    pub(crate) fn glance(&self, chunk: Chunk) -> u64 {
+        self.live_map.around(chunk.0)
+    }
+
     /// Looks at the allocation that a call is about to end.
     #[inline]
     pub fn before<M: Machine>(&self, engine: &Engine<M, Watch>, record: &Record) -> Ending {
