@@ -305,6 +305,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detail::Detail;
     use crate::trial::Touch;
     use malloscope_allocator::heap::Heap;
     use malloscope_allocator::memory::Processors;

@@ -94,7 +94,6 @@ impl Fragmentation {
 mod tests {
     use super::*;
     use crate::metrics::books::Books;
-    use crate::metrics::pages::Waits;
     use crate::metrics::{Peak, Peaks};
 
     fn measured(samples: &[(u64, u64, u64)]) -> Measured {
@@ -121,7 +120,7 @@ mod tests {
             mean_resident_over_time: None,
             pinned: 0,
             books: Books::default(),
-            waits: Waits::default(),
+            waits: None,
             retention: None,
             faults: 0,
             program_break: 0,
