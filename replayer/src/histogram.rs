@@ -36,6 +36,17 @@ impl Histogram {
         self.greatest = self.greatest.max(value);
     }
 
+    /// Those of another, which has the same steps, are counted with these.
+    pub(crate) fn absorb(&mut self, other: &Histogram) {
+        debug_assert_eq!(self.counts.len(), other.counts.len(), "both have the same steps");
+        for (count, others) in self.counts.iter_mut().zip(&other.counts) {
+            *count += others;
+        }
+        self.sum += other.sum;
+        self.number += other.number;
+        self.greatest = self.greatest.max(other.greatest);
+    }
+
     /// Forgets all of them, and keeps its memory.
     pub(crate) fn clear(&mut self) {
         self.counts.fill(0);

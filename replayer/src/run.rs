@@ -740,10 +740,8 @@ impl<M: Machine> Run<'_, M> {
             }
             let ending = self.metrics.before(&self.engine, record);
             let is_given = !ending.held.payload.is_null();
-            if is_given {
-                if let Some(flows) = &mut self.engine.heap_mut().observer_mut().flows {
-                    flows.before(ending.chunk);
-                }
+            if is_given && let Some(flows) = &mut self.engine.heap_mut().observer_mut().flows {
+                flows.before(ending.chunk);
             }
             let answer = self
                 .engine

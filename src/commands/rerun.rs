@@ -7,7 +7,7 @@ use crate::progress::Meter;
 use crate::trial::TouchArg;
 use anyhow::{Context, anyhow};
 use malloscope_replayer::report::rerun::{Reran, Side};
-use malloscope_replayer::rerun::{Measured, Rerun, Target, worker};
+use malloscope_replayer::rerun::{Measured, Order, Rerun, Target, worker};
 use malloscope_replayer::run::{Job, Progress};
 use malloscope_replayer::trial::Trial;
 use malloscope_replayer::worker::run_in_worker;
@@ -21,7 +21,7 @@ pub const RERUN: &str = "rerun-for-malloscope";
 /// Make the calls of a trace to real mallocs: glibc, jemalloc, any other
 ///
 /// Each runs in a process of its own, with the malloc variables of the recording, by as many threads as there were, one
-/// call after another in the recorded order. Beside them stands what a replay predicts for glibc.
+/// call after another in the recorded order, or with --free-running also as each thread comes. Beside them stands what a replay predicts for glibc.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  malloscope rerun app.mscope --preload /usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
@@ -35,6 +35,12 @@ pub struct Args {
     /// The directory of another glibc, with its loader and libc.so.6; may be given several times
     #[arg(long, value_name = "DIR")]
     libc: Vec<PathBuf>,
+    /// Let the threads run freely, too
+    ///
+    /// Each makes its own calls as fast as it can, and waits only for memory that another thread hands to it: how long
+    /// calls take when threads call at the same time. All calls are kept in memory for that, 24 bytes each.
+    #[arg(long)]
+    free_running: bool,
     /// Make all calls so many times to each, in turn, and show the medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
@@ -56,13 +62,17 @@ pub fn run(args: Args) -> Outcome {
     let program = std::env::current_exe().context("while looking for this executable")?;
     let rerun = Rerun::of(&args.trace, args.touch.into(), program, RERUN).with_context(reading)?;
     let mut meter = Meter::new("rerunning");
-    let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); targets.len()];
-    let total = u64::from(args.times) * (targets.len() as u64);
+    let orders: &[Order] =
+        if args.free_running { &[Order::Recorded, Order::Free] } else { &[Order::Recorded] };
+    let ways: Vec<(&Target, Order)> =
+        targets.iter().flat_map(|target| orders.iter().map(move |&order| (target, order))).collect();
+    let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); ways.len()];
+    let total = u64::from(args.times) * (ways.len() as u64);
     for round in 0..args.times {
-        for (place, target) in targets.iter().enumerate() {
-            measured[place]
-                .push(rerun.on(target).with_context(|| format!("while calling {}", target.name()))?);
-            let done = u64::from(round) * (targets.len() as u64) + place as u64 + 1;
+        for (place, (target, order)) in ways.iter().enumerate() {
+            let calling = || format!("while calling {}", target.name());
+            measured[place].push(rerun.on(target, *order).with_context(calling)?);
+            let done = u64::from(round) * (ways.len() as u64) + place as u64 + 1;
             meter.update(Progress { done, total: Some(total) });
         }
     }
@@ -71,7 +81,7 @@ pub fn run(args: Args) -> Outcome {
     let job = Job::of(&args.trace, trial);
     let predicted = run_in_worker(&super::launcher()?, &job, &mut io::sink(), &mut |_| {})
         .with_context(|| format!("while replaying {}", args.trace.display()))?;
-    let sides = targets.iter().zip(&measured).map(|(target, runs)| Side::of(target, runs)).collect();
+    let sides = ways.iter().zip(&measured).map(|((target, _), runs)| Side::of(target, runs)).collect();
     let reran = Reran::of(&args.trace, &predicted, sides);
     print_page(args.format, || reran.sections(), |out| reran.write_json(out))?;
     Ok(ExitCode::SUCCESS)

@@ -59,3 +59,32 @@ fn a_library_without_a_malloc_is_told_from_one_that_has_one() {
     assert_eq!(failed.code, Some(1));
     assert!(failed.err.contains("there is no loader"), "{}", failed.err);
 }
+
+#[test]
+fn threads_run_freely_beside_the_recorded_order() {
+    // Two threads hand half of what they allocate to each other, and reallocate it.
+    let script: String = (0..2000)
+        .map(|n| {
+            let (one, other) = (n % 2 + 1, (n + 1) % 2 + 1);
+            format!("{one} malloc {n} {}\n{other} realloc {n} 400\n{one} free {n}\n", 20 + n % 300)
+        })
+        .collect();
+    let script = imported("handed", &format!("0 spawn 1\n0 spawn 2\n{script}"));
+    let options = ["rerun", "--times=1", "--free-running", "--format=json", &script];
+    let reran: Value = serde_json::from_str(&answer(options)).unwrap();
+    for (place, order) in ["recorded", "free"].into_iter().enumerate() {
+        let median = &reran["mallocs"][place]["median"];
+        assert_eq!(median["order"], order);
+        assert_eq!((number(&reran, place, "calls"), number(&reran, place, "refused")), (6000, 0));
+        let kinds = median["kinds"].as_array().unwrap();
+        let kinds: Vec<_> =
+            kinds.iter().map(|kind| (kind["call"].as_str().unwrap(), &kind["calls"])).collect();
+        assert_eq!(kinds, [("malloc", &2000.into()), ("realloc", &2000.into()), ("free", &2000.into())]);
+        assert!(
+            median["kinds"][0]["nanos"]["longest"].as_u64() >= median["kinds"][0]["nanos"]["p50"].as_u64()
+        );
+    }
+    let table = answer(["rerun", "--times=1", "--free-running", &script]);
+    assert!(table.contains("this machine's glibc, freely") && table.contains("realloc"), "{table}");
+    assert!(!answer(["rerun", "--times=1", &script]).contains("freely"));
+}

@@ -3,8 +3,8 @@
 use super::units::{bytes, count};
 use super::{Line, Section, Table, json};
 use crate::outcome::Outcome;
-use crate::rerun::times::Nanos;
-use crate::rerun::{Measured, Target};
+use crate::rerun::times::{Nanos, OfKind};
+use crate::rerun::{Measured, Order, Target};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -16,6 +16,8 @@ pub struct Reran {
     pub trace: String,
     /// Calls of malloc that it has.
     pub recorded_calls: u64,
+    /// Processors that there were to run on.
+    pub processors: usize,
     /// What a replay predicts for glibc.
     pub predicted: Predicted,
     /// What each malloc took, the machine's own first.
@@ -49,10 +51,40 @@ pub struct Side {
 }
 
 /// The middle one of some numbers, the greater of two.
-fn median<T: PartialOrd + Copy>(runs: &[Measured], number: impl Fn(&Measured) -> T) -> Option<T> {
+fn median<R, T: PartialOrd + Copy>(runs: &[R], number: impl Fn(&R) -> T) -> Option<T> {
     let mut numbers: Vec<T> = runs.iter().map(number).collect();
     numbers.sort_by(|one, other| one.partial_cmp(other).unwrap_or(std::cmp::Ordering::Equal));
     numbers.get(numbers.len() / 2).copied()
+}
+
+/// The middle of each number of the times that are told of some runs.
+fn middle<'a>(runs: &'a [Measured], nanos: impl Fn(&'a Measured) -> Option<&'a Nanos>) -> Nanos {
+    let told: Vec<&Nanos> = runs.iter().filter_map(nanos).collect();
+    let number = |number: fn(&Nanos) -> u64| median(&told, |nanos| number(nanos)).unwrap_or(0);
+    Nanos {
+        mean: median(&told, |nanos| nanos.mean).unwrap_or(0.0),
+        p50: number(|nanos| nanos.p50),
+        p99: number(|nanos| nanos.p99),
+        p999: number(|nanos| nanos.p999),
+        longest: number(|nanos| nanos.longest),
+        clock: number(|nanos| nanos.clock),
+    }
+}
+
+/// The same of each kind of call.
+fn kinds(runs: &[Measured]) -> Vec<OfKind> {
+    let kinds = runs.first().map(|run| run.kinds.clone()).unwrap_or_default();
+    let of = |kind: OfKind| {
+        let same = |run: &'_ Measured| run.kinds.iter().position(|other| other.call == kind.call);
+        let nanos = middle(runs, |run| same(run).map(|place| &run.kinds[place].nanos));
+        OfKind { nanos, ..kind }
+    };
+    kinds.into_iter().map(of).collect()
+}
+
+/// A mean, percentiles and the longest, as they are shown.
+fn shown(nanos: &Nanos) -> [String; 4] {
+    [format!("{:.1}", nanos.mean), count(nanos.p50), count(nanos.p99), count(nanos.p999)]
 }
 
 impl Side {
@@ -65,17 +97,20 @@ impl Side {
             resident_end: number(|run| run.resident_end),
             faults: number(|run| run.faults),
             processor_seconds: fraction(|run| run.processor_seconds),
-            nanos: Nanos {
-                mean: fraction(|run| run.nanos.mean),
-                p50: number(|run| run.nanos.p50),
-                p99: number(|run| run.nanos.p99),
-                p999: number(|run| run.nanos.p999),
-                longest: number(|run| run.nanos.longest),
-                clock: number(|run| run.nanos.clock),
-            },
+            seconds: fraction(|run| run.seconds),
+            nanos: middle(runs, |run| Some(&run.nanos)),
+            kinds: kinds(runs),
             ..runs.first().cloned().unwrap_or_default()
         };
         Side { name: target.name(), median, runs: runs.to_vec() }
+    }
+
+    /// Its name, and that its threads ran freely, if they did.
+    fn shown_name(&self) -> String {
+        match self.median.order {
+            Order::Recorded => self.name.clone(),
+            Order::Free => format!("{}, freely", self.name),
+        }
     }
 }
 
@@ -91,7 +126,15 @@ impl Reran {
             spared: predicted.spared,
         };
         let trace = trace.display().to_string();
-        Reran { trace, recorded_calls: predicted.calls, predicted: predicted_of, mallocs }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Reran { trace, processors, recorded_calls: predicted.calls, predicted: predicted_of, mallocs }
+    }
+
+    fn order_of_threads(&self) -> &'static str {
+        match self.mallocs.iter().any(|side| side.median.order == Order::Free) {
+            false => "threads, one at a time in the recorded order",
+            true => "threads, one at a time in the recorded order, and then freely",
+        }
     }
 
     /// For people.
@@ -123,9 +166,8 @@ impl Reran {
         for side in &self.mallocs {
             let Measured { resident_peak, resident_end, faults, nanos, .. } = &side.median;
             let [peak, end] = [*resident_peak, *resident_end].map(bytes);
-            let mean = format!("{:.1}", nanos.mean);
-            let [p50, p99, p999] = [nanos.p50, nanos.p99, nanos.p999].map(count);
-            table.push([side.name.clone(), peak, end, count(*faults), mean, p50, p99, p999]);
+            let [mean, p50, p99, p999] = shown(nanos);
+            table.push([side.shown_name(), peak, end, count(*faults), mean, p50, p99, p999]);
         }
         let mut lines = vec![Line::Text(self.trace.clone())];
         if let Some(first) = self.mallocs.first() {
@@ -133,7 +175,7 @@ impl Reran {
             lines.push(Line::Text(format!(
                 "{} calls by {threads} {}, {} {} of each",
                 count(calls),
-                if threads == 1 { "thread" } else { "threads, one at a time in the recorded order" },
+                if threads == 1 { "thread" } else { self.order_of_threads() },
                 first.runs.len(),
                 if first.runs.len() == 1 { "run" } else { "runs" },
             )));
@@ -157,17 +199,44 @@ impl Reran {
                 side.name
             )));
         }
-        let notes = vec![
+        let ran_freely = self.mallocs.iter().any(|side| side.median.order == Order::Free);
+        let mut notes = vec![
             "Resident is what the process has more of than before the first call; faults are the calls' and those of the \
              program's writing."
                 .to_owned(),
-            "Times are of single calls, by the clock and without what asking for the time takes; no thread waits for \
-             another."
-                .to_owned(),
+            format!(
+                "Times are of single calls, by the clock and without what asking for the time takes; {}no thread waits for \
+                 another.",
+                if ran_freely { "in the recorded order " } else { "" }
+            ),
             "Calls follow each other at once: what a malloc does by the clock, such as giving back what is old, it does less."
                 .to_owned(),
         ];
-        vec![Section { title: String::new(), lines, table: Some(table), notes }]
+        if ran_freely {
+            notes.push(format!(
+                "Freely: each thread makes its own calls as fast as it can. Whoever frees or reallocates waits for the \
+                 allocation, and a thread begins after the call recorded before its first; what else threads waited for is \
+                 not in a trace. It differs from run to run. Where there are more threads than processors (here {}), a \
+                 call’s time is also that of others.",
+                count(self.processors as u64)
+            ));
+        }
+        let section = Section { title: String::new(), lines, table: Some(table), notes };
+        vec![section, self.by_kind()]
+    }
+
+    /// How long calls took, by kind.
+    fn by_kind(&self) -> Section {
+        let columns = ["malloc", "call", "#calls", "#ns a call", "#p50", "#p99", "#p99.9", "#longest"];
+        let mut table = Table::with_columns(&columns);
+        for side in &self.mallocs {
+            for OfKind { call, calls, nanos } in &side.median.kinds {
+                let [mean, p50, p99, p999] = shown(nanos);
+                let longest = count(nanos.longest);
+                table.push([side.shown_name(), call.clone(), count(*calls), mean, p50, p99, p999, longest]);
+            }
+        }
+        Section { title: "By the kind of call".to_owned(), table: Some(table), ..Section::default() }
     }
 
     /// As JSON.

@@ -4,6 +4,7 @@
 //! 0 doing   1 alignment, as a power of two   4 thread   8 slot   12 slot it had before   16 bytes
 //! ```
 
+use super::caller::Asked;
 use malloscope_traces::{Call, Record, Slot};
 
 /// Bytes of an act.
@@ -30,7 +31,8 @@ pub enum Doing {
     Exit,
 }
 
-const ALL: [Doing; 7] = [
+/// All of them.
+pub const ALL: [Doing; 7] = [
     Doing::Allocate,
     Doing::AllocateZeroed,
     Doing::AllocateAligned,
@@ -62,7 +64,36 @@ const PAGE: u64 = 4096;
 /// The largest alignment that is asked for again, as a power of two.
 const GREATEST_ALIGNMENT: u8 = 40;
 
+impl Doing {
+    /// What the function is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Doing::Allocate => "malloc",
+            Doing::AllocateZeroed => "calloc",
+            Doing::AllocateAligned => "posix_memalign",
+            Doing::Reallocate => "realloc",
+            Doing::Free => "free",
+            Doing::Trim => "malloc_trim",
+            Doing::Exit => "exit",
+        }
+    }
+}
+
 impl Act {
+    /// The allocation that it gives back or changes, if it does.
+    pub(super) fn ended(&self) -> Option<u32> {
+        match self.doing {
+            Doing::Free => Some(self.slot),
+            Doing::Reallocate => Some(self.old).filter(|&old| old != Slot::NONE.0),
+            _ => None,
+        }
+    }
+
+    /// What is asked of malloc.
+    pub(super) fn asked(&self) -> Asked {
+        Asked { doing: self.doing, alignment: self.alignment, size: self.size }
+    }
+
     /// What is to be done for a record; nothing where it is about memory from before the trace, was refused, or asks
     /// for no memory.
     pub fn of(record: &Record) -> Option<Act> {

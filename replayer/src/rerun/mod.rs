@@ -7,12 +7,18 @@
 //! recorded order: what came of a race then comes of it now. Everything of its own has been touched before the first
 //! call, and its own memory is another allocator's, so what its process has more of in the end is that malloc's.
 //!
-//! What it cannot say: how long threads would have waited for each other, as no two call at one time; what a malloc does
+//! Or the threads run freely (`free.rs`), each making its own calls as fast as it can, and wait for each other within
+//! malloc as real threads do. What comes of that differs from run to run.
+//!
+//! What it cannot say: in the recorded order how long threads would have waited for each other, as no two call at one
+//! time; running freely what they would have done in between, and waited for besides memory; and in either what a malloc does
 //! by the clock, such as giving back what has been free for a while, as calls follow each other at once; and where the
 //! program went on reading and writing memory later. Memory from before a trace is not there: what is done to it is left
 //! out, and so are `mallopt` and moves of the break by others.
 
 pub mod act;
+mod caller;
+mod free;
 pub mod times;
 pub mod worker;
 
@@ -25,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use times::Nanos;
+use times::{Nanos, OfKind};
 
 /// A real malloc.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +64,17 @@ impl Target {
     }
 }
 
+/// The order in which threads make their calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// One call after another, as recorded.
+    #[default]
+    Recorded,
+    /// Each thread its own calls, as fast as it can; whoever frees or reallocates waits for the allocation.
+    Free,
+}
+
 /// What a worker is told before the calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
@@ -65,6 +82,8 @@ pub struct Task {
     pub slots: u32,
     /// Which bytes of its memory the program writes.
     pub touch: Touch,
+    /// The order of the calls.
+    pub order: Order,
 }
 
 /// What came of it.
@@ -72,6 +91,8 @@ pub struct Task {
 pub struct Measured {
     /// The file in which that malloc is.
     pub file: String,
+    /// The order in which the calls were made.
+    pub order: Order,
     /// Calls that were made.
     pub calls: u64,
     /// Requests that were refused.
@@ -86,8 +107,12 @@ pub struct Measured {
     pub faults: u64,
     /// The processor's seconds of the process, its reading of the calls included.
     pub processor_seconds: f64,
+    /// How long all of it took, by the clock; in the recorded order with the reading of the calls.
+    pub seconds: f64,
     /// How long calls took, without the clock.
     pub nanos: Nanos,
+    /// The same by the kind of call.
+    pub kinds: Vec<OfKind>,
 }
 
 /// Why there is no result.
@@ -162,7 +187,7 @@ impl<'a> Rerun<'a> {
         }
         let variables =
             header.program.environment.into_iter().filter(|(name, _)| concerns_malloc(name)).collect();
-        Ok(Rerun { trace, task: Task { slots, touch }, variables, program, word })
+        Ok(Rerun { trace, task: Task { slots, touch, order: Order::default() }, variables, program, word })
     }
 
     /// Makes the calls to a malloc.
@@ -170,7 +195,7 @@ impl<'a> Rerun<'a> {
     /// # Errors
     ///
     /// When its process cannot be run, or does not say what came of it.
-    pub fn on(&self, target: &Target) -> Result<Measured, RerunError> {
+    pub fn on(&self, target: &Target, order: Order) -> Result<Measured, RerunError> {
         let name = target.name();
         let process = |error| RerunError::Process(name.clone(), error);
         let mut child = self.command(target).map_err(process)?.spawn().map_err(process)?;
@@ -179,7 +204,7 @@ impl<'a> Rerun<'a> {
             act::PIECE,
             stdin.ok_or_else(|| process(io::ErrorKind::BrokenPipe.into()))?,
         );
-        let sent = self.send(target, &mut out);
+        let sent = self.send(target, order, &mut out);
         drop(out);
         let output = child.wait_with_output().map_err(process)?;
         let Ok(measured) = serde_json::from_slice::<Measured>(&output.stdout) else {
@@ -227,9 +252,10 @@ impl<'a> Rerun<'a> {
     }
 
     /// Sends the task, as a line, and the calls.
-    fn send(&self, target: &Target, out: &mut impl Write) -> Result<(), RerunError> {
+    fn send(&self, target: &Target, order: Order, out: &mut impl Write) -> Result<(), RerunError> {
         let gone = |error| RerunError::Process(target.name(), error);
-        let mut line = serde_json::to_vec(&self.task).map_err(|error| gone(error.into()))?;
+        let mut line =
+            serde_json::to_vec(&Task { order, ..self.task.clone() }).map_err(|error| gone(error.into()))?;
         line.push(b'\n');
         out.write_all(&line).map_err(gone)?;
         let mut failed = None;

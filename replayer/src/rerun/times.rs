@@ -1,5 +1,6 @@
 //! How long calls took, in a fixed number of bytes.
 
+use super::act::{ALL, Doing};
 use crate::histogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -22,6 +23,17 @@ pub struct Nanos {
     pub longest: u64,
     /// What asking for the time takes, which has been subtracted.
     pub clock: u64,
+}
+
+/// How long the calls of one kind took.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OfKind {
+    /// The function: `malloc`.
+    pub call: String,
+    /// How many there were.
+    pub calls: u64,
+    /// How long they took.
+    pub nanos: Nanos,
 }
 
 /// Counts of durations.
@@ -60,6 +72,48 @@ impl Times {
 impl Default for Times {
     fn default() -> Times {
         Times::new()
+    }
+}
+
+/// Counts of durations by the kind of call.
+#[derive(Clone, Debug)]
+pub(super) struct Clocks([Times; ALL.len()]);
+
+impl Clocks {
+    /// None yet.
+    pub(super) fn new() -> Clocks {
+        let none = Times::new();
+        Clocks(std::array::from_fn(|_| none.clone()))
+    }
+
+    /// A call began then, and is over now.
+    pub(super) fn note(&mut self, doing: Doing, began: Instant) {
+        self.0[doing as usize].note(began);
+    }
+
+    /// Another thread's are counted with these.
+    pub(super) fn absorb(&mut self, other: &Clocks) {
+        for (times, others) in self.0.iter_mut().zip(&other.0) {
+            times.counts.absorb(&others.counts);
+        }
+    }
+
+    /// Of all calls together.
+    pub(super) fn all(&self) -> Nanos {
+        let mut all = self.0[0].clone();
+        self.0[1..].iter().for_each(|times| all.counts.absorb(&times.counts));
+        all.nanos()
+    }
+
+    /// Of each kind of which there were calls.
+    pub(super) fn kinds(&self) -> Vec<OfKind> {
+        let kinds = ALL.iter().zip(&self.0).filter(|(_, times)| times.counts.number() > 0);
+        let of = |(doing, times): (&Doing, &Times)| OfKind {
+            call: doing.name().to_owned(),
+            calls: times.counts.number(),
+            nanos: times.nanos(),
+        };
+        kinds.map(of).collect()
     }
 }
 

@@ -1,14 +1,13 @@
 //! Makes the calls that it is sent to the malloc of its process, by as many threads as there were, and measures.
 //!
-//! One thread at a time has all there is, in a box, and makes calls until the next is another's: to that one it gives
+//! In the recorded order (`free.rs` has the other) one thread at a time has all there is, in a box, and makes calls until the next is another's: to that one it gives
 //! the box. So calls come in the order in which they were sent, each by a real thread of its own, and no thread
 //! waits for another within malloc. A thread that exits is over before the next call.
 
 use super::act::{Act, Doing, LENGTH, PIECE};
-use super::times::Times;
-use super::{Measured, Task, read_line};
+use super::caller::{Caller, Made};
+use super::{Measured, Order, Task, free, read_line};
 use crate::own;
-use crate::trial::Touch;
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -41,13 +40,11 @@ pub trait Malloc: Send + Sync + 'static {
     fn write(block: &mut Self::Block, at: u64);
 }
 
-/// Bytes of a page, of which one is written.
-const PAGE: u64 = 4096;
 /// A thread here needs little: it makes one call at a time.
-const STACK: usize = 256 << 10;
+pub(super) const STACK: usize = 256 << 10;
 
 /// Where acts come from, in pieces.
-struct Acts {
+pub(super) struct Acts {
     input: Box<dyn Read + Send>,
     piece: Vec<u8>,
     /// What of it has been taken, and where it ends.
@@ -56,13 +53,13 @@ struct Acts {
 }
 
 impl Acts {
-    fn new(input: Box<dyn Read + Send>) -> Acts {
+    pub(super) fn new(input: Box<dyn Read + Send>) -> Acts {
         // Written, so that none of it is met for the first time later.
         Acts { input, piece: (0..PIECE).map(|place| (place % 251 == 250).into()).collect(), taken: 0, end: 0 }
     }
 
     /// The next one; it stays the next until it is taken.
-    fn peek(&mut self) -> io::Result<Option<Act>> {
+    pub(super) fn peek(&mut self) -> io::Result<Option<Act>> {
         if self.taken == self.end {
             (self.taken, self.end) = (0, 0);
             while self.end < PIECE {
@@ -80,7 +77,7 @@ impl Acts {
         }
     }
 
-    fn take(&mut self) {
+    pub(super) fn take(&mut self) {
         self.taken += LENGTH;
     }
 }
@@ -97,13 +94,9 @@ struct Hand<M: Malloc> {
 
 /// All there is: whoever has it may go on.
 struct All<M: Malloc> {
-    malloc: Arc<M>,
+    caller: Caller<M>,
     acts: Acts,
     blocks: Vec<Option<M::Block>>,
-    touch: Touch,
-    times: Times,
-    calls: u64,
-    refused: u64,
     threads: u32,
     /// The threads besides the first, by their numbers.
     hands: HashMap<u32, Hand<M>>,
@@ -115,9 +108,21 @@ struct All<M: Malloc> {
 }
 
 /// The first thread of the recording, which is the process's own.
-const FIRST: u32 = 0;
+pub(super) const FIRST: u32 = 0;
 
 impl<M: Malloc> All<M> {
+    /// All there is before the first call, and where the first thread will get it back.
+    fn new(caller: Caller<M>, acts: Acts, slots: u32) -> (Box<All<M>>, Receiver<Box<All<M>>>) {
+        let (first, take) = sync_channel(1);
+        let mut blocks = Vec::with_capacity(slots as usize);
+        blocks.resize_with(slots as usize, || None);
+        let (hands, leaving, ended) = Default::default();
+        let mut all = Box::new(All { caller, acts, blocks, threads: 1, hands, first, leaving, ended });
+        // So that the first piece is there.
+        let _ = all.acts.peek();
+        (all, take)
+    }
+
     /// Makes this thread's calls until the next is another's; whether the thread goes on.
     fn go_on(&mut self, me: u32) -> bool {
         loop {
@@ -149,66 +154,10 @@ impl<M: Malloc> All<M> {
         if place >= self.blocks.len() {
             return;
         }
-        let malloc = &self.malloc;
-        let written;
-        let began;
-        let made = match act.doing {
-            Doing::Exit => return,
-            Doing::Trim => {
-                malloc.trim(act.size);
-                return;
-            }
-            Doing::Free => {
-                let Some(block) = self.blocks[place].take() else { return };
-                began = Instant::now();
-                malloc.free(block);
-                self.times.note(began);
-                self.calls += 1;
-                return;
-            }
-            Doing::Allocate => {
-                written = 0;
-                began = Instant::now();
-                malloc.allocate(act.size)
-            }
-            Doing::AllocateZeroed => {
-                written = 0;
-                began = Instant::now();
-                malloc.allocate_zeroed(act.size)
-            }
-            Doing::AllocateAligned => {
-                written = 0;
-                began = Instant::now();
-                malloc.allocate_aligned(1 << act.alignment, act.size)
-            }
-            Doing::Reallocate => match self.blocks.get_mut(act.old as usize).and_then(Option::take) {
-                None => {
-                    written = 0;
-                    began = Instant::now();
-                    malloc.allocate(act.size)
-                }
-                Some(block) => {
-                    written = M::size(&block);
-                    began = Instant::now();
-                    match malloc.reallocate(block, act.size) {
-                        Ok(block) => Some(block),
-                        Err(block) => {
-                            self.blocks[place] = Some(block);
-                            None
-                        }
-                    }
-                }
-            },
-        };
-        self.times.note(began);
-        self.calls += 1;
-        match made {
-            None => self.refused += 1,
-            Some(mut block) => {
-                touch::<M>(&mut block, self.touch, written);
-                // A slot that is filled twice is a trace that is not sound; nothing is lost but the first.
-                self.blocks[place] = Some(block);
-            }
+        let old = act.ended().and_then(|slot| self.blocks.get_mut(slot as usize)?.take());
+        if let Some(block) = self.caller.make(act.asked(), old) {
+            // A slot that is filled twice is a trace that is not sound; nothing is lost but the first.
+            self.blocks[place] = Some(block);
         }
     }
 
@@ -266,27 +215,6 @@ fn join_leaving<M: Malloc>(all: &mut All<M>) {
     }
 }
 
-/// The program writes into its new memory, of which it had so many bytes before.
-fn touch<M: Malloc>(block: &mut M::Block, touch: Touch, written: u64) {
-    let size = M::size(block);
-    let step = match touch {
-        Touch::None => return,
-        Touch::First if written == 0 => return M::write(block, 0),
-        Touch::First => return,
-        Touch::Pages => PAGE,
-        Touch::All => 1,
-    };
-    let mut at = written;
-    while at < size {
-        M::write(block, at);
-        at += step;
-    }
-    if size > written {
-        // However it lies in its pages, the last has been written to.
-        M::write(block, size - 1);
-    }
-}
-
 /// Makes the calls that `input` sends to `malloc`, and measures.
 ///
 /// # Errors
@@ -295,52 +223,62 @@ fn touch<M: Malloc>(block: &mut M::Block, touch: Touch, written: u64) {
 pub fn measure<M: Malloc>(malloc: M, mut input: Box<dyn Read + Send>) -> io::Result<Measured> {
     let task: Task = serde_json::from_slice(&read_line(&mut input)?)?;
     let malloc = Arc::new(malloc);
-    let file = malloc.file();
-    let (first, take) = sync_channel(1);
-    let mut blocks = Vec::with_capacity(task.slots as usize);
-    blocks.resize_with(task.slots as usize, || None);
-    let mut all = Box::new(All {
-        malloc,
-        acts: Acts::new(input),
-        blocks,
-        touch: task.touch,
-        times: Times::new(),
-        calls: 0,
-        refused: 0,
-        threads: 1,
-        hands: HashMap::new(),
-        first,
-        leaving: None,
-        ended: None,
-    });
-    // So that the first piece is there.
-    let _ = all.acts.peek();
+    let caller = Caller::new(Arc::clone(&malloc), task.touch);
+    let acts = Acts::new(input);
+    match task.order {
+        Order::Recorded => {
+            let (all, take) = All::new(caller, acts, task.slots);
+            measured(malloc.as_ref(), task.order, || one_at_a_time(all, &take))
+        }
+        Order::Free => {
+            let threads =
+                free::Threads::new(acts, task.slots, || Caller::new(Arc::clone(&malloc), task.touch))?;
+            measured(malloc.as_ref(), task.order, || threads.run())
+        }
+    }
+}
+
+/// What making some calls has taken.
+fn measured<M: Malloc>(
+    malloc: &M,
+    order: Order,
+    make: impl FnOnce() -> io::Result<Made>,
+) -> io::Result<Measured> {
     own::forget_greatest_memory();
     let before = own::usage();
     let resident = own::memory();
-    loop {
-        join_leaving(&mut all);
-        all.go_on(FIRST);
-        if all.ended.is_some() {
-            break;
-        }
-        all.pass_on();
-        all = take.recv().map_err(io::Error::other)?;
-    }
+    let began = Instant::now();
+    let made = make()?;
+    let seconds = began.elapsed().as_secs_f64();
     let after = own::usage();
     let (end, peak) = (own::memory(), own::greatest_memory());
-    all.ended.take().unwrap_or(Ok(()))?;
     Ok(Measured {
-        file,
-        calls: all.calls,
-        refused: all.refused,
-        threads: all.threads,
+        file: malloc.file(),
+        order,
+        calls: made.calls,
+        refused: made.refused,
+        threads: made.threads,
         resident_peak: peak.max(end).saturating_sub(resident),
         resident_end: end.saturating_sub(resident),
         faults: after.faults.saturating_sub(before.faults),
         processor_seconds: (after.processor - before.processor).max(0.0),
-        nanos: all.times.nanos(),
+        seconds,
+        nanos: made.clocks.all(),
+        kinds: made.clocks.kinds(),
     })
+}
+
+/// Makes all calls, one after another.
+fn one_at_a_time<M: Malloc>(mut all: Box<All<M>>, take: &Receiver<Box<All<M>>>) -> io::Result<Made> {
+    loop {
+        join_leaving(&mut all);
+        all.go_on(FIRST);
+        if let Some(ended) = all.ended.take() {
+            return ended.map(|()| Made { threads: all.threads, ..all.caller.made });
+        }
+        all.pass_on();
+        all = take.recv().map_err(io::Error::other)?;
+    }
 }
 
 /// Makes the calls that come by standard input, and says on standard output what came of it.
@@ -358,6 +296,7 @@ pub fn work<M: Malloc>(malloc: M) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trial::Touch;
     use std::io::Cursor;
     use std::sync::Mutex;
     use std::thread::{self, ThreadId};
@@ -424,8 +363,8 @@ mod tests {
     }
 
     /// What is asked of a malloc for these acts, by which of the threads, and what was measured.
-    fn made(slots: u32, acts: &[Act]) -> (Vec<(usize, String)>, io::Result<Measured>) {
-        let task = Task { slots, touch: Touch::Pages };
+    fn made(order: Order, slots: u32, acts: &[Act]) -> (Vec<(usize, String)>, io::Result<Measured>) {
+        let task = Task { slots, touch: Touch::Pages, order };
         let mut sent = serde_json::to_vec(&task).unwrap();
         sent.push(b'\n');
         sent.extend(acts.iter().flat_map(Act::bytes));
@@ -459,7 +398,7 @@ mod tests {
             act(6, Doing::Reallocate, 2, 1 << 30),
             act(6, Doing::Allocate, 99, 1),
         ];
-        let (noted, measured) = made(3, &acts);
+        let (noted, measured) = made(Order::Recorded, 3, &acts);
         let expected = [
             (0, "malloc 10000"),
             (1, "calloc 100"),
@@ -477,9 +416,73 @@ mod tests {
         assert!(measured.nanos.longest >= measured.nanos.p50, "{measured:?}");
     }
 
+    /// What each thread asked, in its own order.
+    fn by_thread(noted: Vec<(usize, String)>) -> Vec<Vec<String>> {
+        let mut threads: Vec<Vec<String>> = Vec::new();
+        for (thread, what) in noted {
+            threads.resize_with(threads.len().max(thread + 1), Vec::new);
+            threads[thread].push(what);
+        }
+        threads.sort();
+        threads
+    }
+
+    #[test]
+    fn threads_that_run_freely_wait_for_what_they_are_handed_and_for_nothing_else() {
+        let mut acts = vec![act(0, Doing::Allocate, 0, 1)];
+        // Two threads hand a block to and fro, and a third frees what each of them leaves; all use slots again.
+        for round in 0..300 {
+            acts.extend([
+                act(1, Doing::Reallocate, 0, 1000 + round),
+                act(2, Doing::Reallocate, 0, 2000 + round),
+                act(3, Doing::Allocate, 1, 3000 + round),
+                act(1, Doing::Free, 1, 0),
+                act(2, Doing::AllocateZeroed, 1, 4000 + round),
+                act(3, Doing::Free, 1, 0),
+                act(3, Doing::Free, 1, 0),
+            ]);
+        }
+        acts.extend([act(3, Doing::Exit, 0, 0), act(0, Doing::Free, 0, 0), act(0, Doing::Trim, 0, 7)]);
+        let (in_order, recorded) = made(Order::Recorded, 2, &acts);
+        for _ in 0..20 {
+            let (noted, measured) = made(Order::Free, 2, &acts);
+            let sizes = |noted: &[(usize, String)]| -> Vec<String> {
+                // How much of a block had been written when it was freed says that it was whole.
+                let mut all: Vec<String> = noted.iter().map(|(_, what)| what.clone()).collect();
+                all.sort();
+                all
+            };
+            assert_eq!(sizes(&noted), sizes(&in_order));
+            assert_eq!(by_thread(noted), by_thread(in_order.clone()));
+            let (measured, recorded) = (measured.unwrap(), recorded.as_ref().unwrap());
+            assert_eq!((measured.calls, measured.threads), (recorded.calls, 4));
+            let kinds = |measured: &Measured| {
+                measured.kinds.iter().map(|kind| (kind.call.clone(), kind.calls)).collect::<Vec<_>>()
+            };
+            assert_eq!(kinds(&measured), kinds(recorded));
+            assert_eq!(kinds(&measured).iter().map(|(_, calls)| calls).sum::<u64>(), measured.calls);
+        }
+    }
+
+    #[test]
+    fn what_was_refused_is_not_waited_for() {
+        let acts = [
+            act(0, Doing::Allocate, 0, 1 << 30),
+            act(1, Doing::Free, 0, 0),
+            act(1, Doing::Allocate, 0, 1 << 30),
+            act(2, Doing::Reallocate, 0, 50),
+            act(0, Doing::Free, 0, 0),
+        ];
+        for order in [Order::Recorded, Order::Free] {
+            let (noted, measured) = made(order, 1, &acts);
+            let measured = measured.unwrap();
+            assert_eq!((measured.calls, measured.refused, measured.threads), (4, 2, 3), "{noted:?}");
+        }
+    }
+
     #[test]
     fn what_is_no_call_is_an_error() {
-        let mut sent = br#"{"slots":1,"touch":"pages"}"#.to_vec();
+        let mut sent = br#"{"slots":1,"touch":"pages","order":"recorded"}"#.to_vec();
         sent.extend([b'\n', 0xff]);
         assert!(measure(Noting::default(), Box::new(Cursor::new(sent))).is_err());
         assert!(measure(Noting::default(), Box::new(Cursor::new(b"{}\n".to_vec()))).is_err());
