@@ -177,3 +177,33 @@ fn what_is_no_problem_of_mallocs_is_said_to_be_none() {
     let classes = advice["classes"].as_array().unwrap();
     assert!(classes.iter().all(|class| class == "none" || class == "storm"), "{classes:?}");
 }
+
+#[test]
+fn a_setting_that_saves_less_than_a_mebibyte_is_not_advised_and_a_trace_without_times_has_no_mean_over_time()
+{
+    // Chunks of all sizes that are cached, and then larger ones that cannot have their memory: `count` of them each.
+    let script = |sizes: u32, larger: u32| {
+        let small: Vec<u32> = (0..sizes * 7).map(|n| 24 + n / 7 * 16 % 1008).collect();
+        let first = small.len();
+        let made: String =
+            small.iter().enumerate().map(|(n, size)| format!("0 malloc {n} {size}\n")).collect();
+        let freed: String = (0..first).map(|n| format!("0 free {n}\n")).collect();
+        let then = first..first + usize::try_from(larger).unwrap();
+        let larger: String = then.clone().map(|n| format!("0 malloc {n} 2000\n")).collect();
+        format!("{made}{freed}{larger}{}", then.map(|n| format!("0 free {n}\n")).collect::<String>())
+    };
+    let small = imported("small", &script(63, 120));
+    let page = answer(["advise", &small, "--goal", "rss"]);
+    assert!(page.contains("which is not worth one."), "{page}");
+    let advice = json(&["advise", &small, "--goal", "rss"], "malloscope.advice");
+    assert_eq!(advice["recommended"], Value::Null, "{}", advice["recommended"]);
+    let runs = advice["runs"].as_array().unwrap();
+    assert!(runs.iter().any(|run| run["weight"]["memory"].as_f64().unwrap() < 0.7), "{runs:?}");
+    // The same of ten mebibytes, of a program that goes on.
+    let blocks = |call: fn(u32) -> String| (1..=100).map(call).collect::<String>();
+    let asked = blocks(|block| format!("0 malloc {block} 100000\n"));
+    let large = format!("{asked}0 malloc 2001 2000\n{}", blocks(|block| format!("0 free {block}\n")));
+    let page = answer(["advise", &imported("large", &large), "--goal", "rss"]);
+    assert!(page.contains("resident, mean ") && page.contains("and over the calls"), "{page}");
+    assert!(!page.contains("resident, mean over time"), "{page}");
+}

@@ -8,6 +8,9 @@ use crate::trial::Trial;
 const LEAST_GAIN: f64 = 0.05;
 /// Who saves no more of the time than this saves nothing that could be measured.
 const LEAST_TIME: f64 = 0.01;
+/// Who saves less memory than this, in bytes, saves nothing that is worth a setting: it is a small program's, and the
+/// calls of the kernel that it costs are not.
+const LEAST_BYTES: f64 = 1_048_576.0;
 /// Runs that are no worse than the best by more than this are as good: the simplest of them is recommended.
 const AS_GOOD: f64 = 0.02;
 /// A run that saves memory may take so much more of the time, unless only memory counts.
@@ -50,6 +53,24 @@ pub fn best(runs: &[Weighed], goal: Goal) -> Option<usize> {
 
 /// Whether a run is better than the recorded settings by more than real runs differ, and not at another's cost.
 pub fn is_gain(run: &Weighed, goal: Goal) -> bool {
+    let saves_time = run.weight.time <= 1.0 - LEAST_TIME;
+    let is_worth_it = match goal {
+        Goal::Rss => run.weight.saved_bytes >= LEAST_BYTES,
+        Goal::Balanced => run.weight.saved_bytes >= LEAST_BYTES || saves_time,
+        Goal::Cpu | Goal::P99 => true,
+    };
+    is_worth_it && is_better(run, goal)
+}
+
+/// The most memory that a run would save which is better, but by too little of it to be recommended; nothing if there is
+/// no such run.
+pub fn little(runs: &[Weighed], goal: Goal) -> Option<f64> {
+    let could = runs.iter().skip(1).filter(|run| can_be_set(&run.planned.trial) && is_better(run, goal));
+    could.filter(|run| !is_gain(run, goal)).map(|run| run.weight.saved_bytes).max_by(f64::total_cmp)
+}
+
+/// Whether a run is better by more than real runs differ, however small the program is.
+fn is_better(run: &Weighed, goal: Goal) -> bool {
     let weight = run.weight;
     match goal {
         Goal::Rss => weight.memory <= 1.0 - LEAST_GAIN,

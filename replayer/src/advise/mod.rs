@@ -67,6 +67,8 @@ impl Goal {
 pub struct Weight {
     /// The mean of resident memory's ratios at the peak, over time and at the end.
     pub memory: f64,
+    /// What `memory` is a ratio of, in bytes less than under the recorded settings: the mean of the three.
+    pub saved_bytes: f64,
     /// Resident memory at the peak alone.
     pub peak: f64,
     /// The time that the program would take.
@@ -122,15 +124,23 @@ fn weight(run: &Outcome, base: &Outcome, goes_on: bool, prices: Prices) -> Weigh
         let measured = &outcome.measured;
         measured.mean_resident_over_time.unwrap_or(measured.mean_resident)
     };
-    let peak = ratio(ours.peaks.resident.bytes, theirs.peaks.resident.bytes);
-    let mean = ratio(over_time(run), over_time(base));
-    let end = ratio(ours.resident, theirs.resident);
+    let resident = [
+        (ours.peaks.resident.bytes, theirs.peaks.resident.bytes),
+        (over_time(run), over_time(base)),
+        (ours.resident, theirs.resident),
+    ];
+    let [peak, mean, end] = resident.map(|(ours, theirs)| ratio(ours, theirs));
+    let saved = resident.map(|(ours, theirs)| theirs as f64 - ours as f64);
+    let together = |[peak, mean, end]: [f64; 3]| {
+        if goes_on { (2.0 * peak + 2.0 * mean + end) / 5.0 } else { (peak + mean) / 2.0 }
+    };
     let nanos = |run: &Outcome| prices.kernel_nanos(run) + prices.search_nanos(run);
     let (kernel, recorded) = (nanos(run), nanos(base));
     let calls_alone = base.cost.processor_seconds * 1e9 + recorded;
     let whole = program_nanos(base).unwrap_or(calls_alone).max(recorded).max(1.0);
     Weight {
-        memory: if goes_on { (2.0 * peak + 2.0 * mean + end) / 5.0 } else { (peak + mean) / 2.0 },
+        memory: together([peak, mean, end]),
+        saved_bytes: together(saved),
         peak,
         time: (whole - recorded + kernel) / whole,
         entries: ratio(run.kernel.total(), base.kernel.total()),

@@ -265,10 +265,16 @@ impl Advice<'_> {
         };
         let title = format!("{what}, for {}", self.goal.name());
         let Some(chosen) = self.chosen() else {
-            lines.push(Line::Text(format!(
-                "Nothing: of {} settings that were tried, none makes it better by more than real runs differ anyway.",
-                count(self.settable())
-            )));
+            let tried = count(self.settable());
+            lines.push(Line::Text(match choice::little(self.runs, self.goal) {
+                Some(saved) => format!(
+                    "Nothing: of {tried} settings that were tried, the best saves {} of memory, which is not worth one.",
+                    bytes(whole_bytes(saved))
+                ),
+                None => format!(
+                    "Nothing: of {tried} settings that were tried, none makes it better by more than real runs differ anyway."
+                ),
+            }));
             let end = self.base().measured.resident;
             if !self.trace.goes_on() && end > self.facts.resident_peak / 2 {
                 lines.push(Line::Text(format!(
@@ -323,7 +329,10 @@ impl Advice<'_> {
         let chosen = self.chosen()?;
         let (base, with) = (self.base(), &chosen.outcome);
         let mut table = Table::with_columns(&["", "#as recorded", "#with it", "#difference"]);
+        let has_times = base.measured.mean_resident_over_time.is_some();
         for name in PRICED {
+            // Without times the mean over the calls is what is weighed.
+            let name = if name == OVER_TIME && !has_times { OVER_CALLS } else { name };
             let Some(measure) = MEASURES.iter().find(|measure| measure.name == name) else { continue };
             let (before, after) = (measure.of(base), measure.of(with));
             let row = [measure.shown(before), measure.shown(after), measure.difference(after, before)];
@@ -340,9 +349,10 @@ impl Advice<'_> {
         estimated("the kernel’s work", self.prices.kernel_nanos(base), self.prices.kernel_nanos(with));
         estimated("searching", self.prices.search_nanos(base), self.prices.search_nanos(with));
         let mut notes = vec![format!(
-            "In all: memory {}, time {} (estimated). Memory is the mean of the changes at the peak and over time{}.",
+            "In all: memory {}, time {} (estimated). Memory is the mean of the changes at the peak and over {}{}.",
             change(chosen.weight.memory),
             change(chosen.weight.time),
+            if has_times { "time" } else { "the calls" },
             if self.trace.goes_on() {
                 ", and half as much at the end"
             } else {
@@ -563,21 +573,24 @@ fn of_region(region: &NamedPinned, record: u64) -> Vec<String> {
     let first = pinned.steps.first().zip(region.callers.first().and_then(|callers| callers.first()));
     lines.extend(first.map(|(step, caller)| {
         let what = match step.chunks {
-            1 => "the highest chunk in use".to_owned(),
-            chunks => format!("the {} highest chunks in use", count(chunks)),
+            1 => "the highest chunk".to_owned(),
+            chunks => format!("the {} highest chunks", count(chunks)),
         };
-        format!(
-            "{arena}: if {what} were freed, {} could go back: {}",
-            bytes(step.returns),
-            said(caller, record)
-        )
+        format!("{arena}: but for {what}, {} could go back: {}", bytes(step.returns), said(caller, record))
     }));
     lines
 }
 
 /// What is shown of what it buys and costs.
-const PRICED: [&str; 5] =
-    ["resident, peak", "resident, mean over time", "resident, end", "minor faults", "kernel calls"];
+const PRICED: [&str; 5] = ["resident, peak", OVER_TIME, "resident, end", "minor faults", "kernel calls"];
+const OVER_TIME: &str = "resident, mean over time";
+const OVER_CALLS: &str = "resident, mean";
+
+/// Bytes of memory that are saved.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of what a machine can hold")]
+fn whole_bytes(saved: f64) -> u64 {
+    saved.max(0.0).round() as u64
+}
 
 /// Requests and frees that take an arena's lock, where there are several threads; and all.
 fn locking(run: &Outcome) -> (u64, u64) {
