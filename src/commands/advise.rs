@@ -39,6 +39,9 @@ pub struct Args {
     /// What is to become less
     #[arg(long, value_name = "GOAL", default_value = "balanced")]
     goal: GoalArg,
+    /// Also say what other glibc releases would bring, under the recorded settings
+    #[arg(long)]
+    releases: bool,
     /// How to print the page
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
     format: PageFormat,
@@ -68,6 +71,9 @@ pub fn run(args: Args) -> Outcome {
     let Some(sample) = worst(&report.outcome).copied() else { bail!("the trace has no calls") };
     let mut plan = Plan::new(base.clone());
     plan.add_usual(&known);
+    if args.releases {
+        plan.add_usual_releases(&known);
+    }
     let once = TrimSchedule::After(sample.record);
     plan.add(format!("malloc_trim {once}"), Trial { malloc_trim: Some(once), ..base.clone() });
     let runs = weighed(&plan, &mut sweeper, goes_on, prices)?;

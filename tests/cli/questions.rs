@@ -207,3 +207,26 @@ fn a_setting_that_saves_less_than_a_mebibyte_is_not_advised_and_a_trace_without_
     assert!(page.contains("resident, mean ") && page.contains("and over the calls"), "{page}");
     assert!(!page.contains("resident, mean over time"), "{page}");
 }
+
+#[test]
+fn advice_over_releases_shows_each_and_advises_none() {
+    let without = json(&["advise", trace(), "--goal", "p99"], "malloscope.advice");
+    let with = json(&["advise", trace(), "--goal", "p99", "--releases"], "malloscope.advice");
+    let page = answer(["advise", trace(), "--goal", "p99", "--releases"]);
+    let (_, releases) = page.split_once("Other releases").unwrap();
+    for release in ["2.31", "2.43"] {
+        assert!(releases.contains(&format!("glibc {release} ")), "{page}");
+        let run = format!("glibc {release}");
+        let named =
+            |advice: &Value| advice["runs"].as_array().unwrap().iter().any(|row| row["name"] == run.as_str());
+        assert_eq!((named(&without), named(&with)), (false, true), "{release}");
+    }
+    // It is no setting, so it is not what is advised.
+    assert_eq!(without["recommended"].is_null(), with["recommended"].is_null());
+    assert!(
+        !with["recommended"]["name"].as_str().unwrap_or_default().starts_with("glibc"),
+        "{}",
+        with["recommended"]
+    );
+    assert!(!answer(["advise", trace(), "--goal", "p99"]).contains("Other releases"));
+}

@@ -87,12 +87,13 @@ fn is_better(run: &Weighed, goal: Goal) -> bool {
 /// The runs that no other beats in both memory and time, the one with the least memory first; without the recorded
 /// settings, and without `chosen`.
 pub fn alternatives(runs: &[Weighed], chosen: Option<usize>) -> Vec<usize> {
-    let counts = |run: &&Weighed| !has_huge_pages(&run.planned.trial);
+    // A release is no setting; what each brings has a table of its own.
+    let counts = |run: &&Weighed| !has_huge_pages(&run.planned.trial) && !is_release(run);
     let is_beaten =
         |run: &Weighed| runs.iter().filter(counts).any(|other| other.weight.dominates(&run.weight));
     let mut places: Vec<usize> = (1..runs.len())
         .filter(|&place| Some(place) != chosen && !is_beaten(&runs[place]))
-        .filter(|&place| !has_huge_pages(&runs[place].planned.trial))
+        .filter(|&place| counts(&&runs[place]))
         .filter(|&place| is_other(runs, place))
         .collect();
     places.sort_by(|&a, &b| {
@@ -101,6 +102,15 @@ pub fn alternatives(runs: &[Weighed], chosen: Option<usize>) -> Vec<usize> {
     });
     places.truncate(ALTERNATIVES);
     places
+}
+
+/// The runs that are the recorded settings under another release, by their places.
+pub fn releases(runs: &[Weighed]) -> Vec<usize> {
+    (1..runs.len()).filter(|&place| is_release(&runs[place])).collect()
+}
+
+fn is_release(run: &Weighed) -> bool {
+    run.planned.trial.release.is_some()
 }
 
 /// Whether a run weighs otherwise than all before it.

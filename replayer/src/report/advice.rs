@@ -115,7 +115,9 @@ impl Advice<'_> {
     pub fn sections(&self) -> Vec<Section> {
         let mut sections = vec![self.verdict(), self.recommendation()];
         sections.extend(self.price());
-        sections.extend([self.why(), self.alternatives(), self.confidence()]);
+        sections.extend([self.why(), self.alternatives()]);
+        sections.extend(self.releases());
+        sections.push(self.confidence());
         sections
     }
 
@@ -475,18 +477,7 @@ impl Advice<'_> {
                 }
             )));
         }
-        let mut table =
-            Table::with_columns(&["instead", "#memory", "#time, estimated", "#faults", "#kernel calls"]);
-        for place in choice::alternatives(self.runs, self.chosen) {
-            let run = &self.runs[place];
-            table.push([
-                run.planned.name.clone(),
-                change(run.weight.memory),
-                change(run.weight.time),
-                count(run.outcome.measured.faults),
-                count(run.outcome.kernel.total()),
-            ]);
-        }
+        let table = self.weighed("instead", &choice::alternatives(self.runs, self.chosen));
         let has_rows = !table.rows.is_empty();
         let note = if has_rows {
             "Those that no other run beats in both memory and time, both relative to the recorded settings."
@@ -495,6 +486,37 @@ impl Advice<'_> {
         };
         let table = has_rows.then_some(table);
         Section { title: "Alternatives".to_owned(), lines, table, notes: vec![note.to_owned()] }
+    }
+
+    /// Some runs, and how they weigh.
+    fn weighed(&self, what: &str, places: &[usize]) -> Table {
+        let mut table =
+            Table::with_columns(&[what, "#memory", "#time, estimated", "#faults", "#kernel calls"]);
+        for run in places.iter().map(|&place| &self.runs[place]) {
+            table.push([
+                run.planned.name.clone(),
+                change(run.weight.memory),
+                change(run.weight.time),
+                count(run.outcome.measured.faults),
+                count(run.outcome.kernel.total()),
+            ]);
+        }
+        table
+    }
+
+    /// What other releases would bring, if that was asked for.
+    fn releases(&self) -> Option<Section> {
+        let places = choice::releases(self.runs);
+        (!places.is_empty()).then(|| Section {
+            title: "Other releases".to_owned(),
+            table: Some(self.weighed("instead", &places)),
+            notes: vec![format!(
+                "The recorded settings as each release takes them, relative to glibc {}. What was advised above is meant for \
+                 that one: after an upgrade, ask again.",
+                self.base().settings.release
+            )],
+            ..Section::default()
+        })
     }
 
     fn confidence(&self) -> Section {
@@ -576,7 +598,7 @@ fn of_region(region: &NamedPinned, record: u64) -> Vec<String> {
             1 => "the highest chunk".to_owned(),
             chunks => format!("the {} highest chunks", count(chunks)),
         };
-        format!("{arena}: but for {what}, {} could go back: {}", bytes(step.returns), said(caller, record))
+        format!("{arena}: {} could go back but for {what}: {}", bytes(step.returns), said(caller, record))
     }));
     lines
 }
