@@ -41,6 +41,8 @@ enum Source {
     MallocTrace,
     /// What heaptrack writes, packed or not; that of `heaptrack --raw` says more
     Heaptrack,
+    /// What memray 1.18 to 1.20 write, packed or not, with Python's stacks
+    Memray,
     /// What ltrace(1) writes, best with -f -ttt
     Ltrace,
 }
@@ -54,6 +56,7 @@ impl Source {
             Source::Mtrace => Some(Format::Mtrace),
             Source::MallocTrace => Some(Format::MallocTrace),
             Source::Heaptrack => Some(Format::Heaptrack),
+            Source::Memray => Some(Format::Memray),
             Source::Ltrace => Some(Format::Ltrace),
         }
     }
@@ -85,7 +88,7 @@ fn import(input: Box<dyn BufRead>, output: File, args: &Args) -> Outcome {
             say(format, oddities);
         }
     }
-    let ending = Ending { cause: Cause::Imported, ..Ending::default() };
+    let ending = Ending { cause: Cause::Imported, duration: writer.last_time(), ..Ending::default() };
     writer.finish(&ending).with_context(writing)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -100,6 +103,9 @@ fn say(format: Format, oddities: Oddities) {
             "malloscope: allocations given back that are not made in the file, and so taken to be from before it: {}",
             count(oddities.unseen)
         );
+    }
+    if oddities.is_cut {
+        eprintln!("malloscope: the recording broke off: what came later is not in the file");
     }
     if oddities.twice > 0 {
         eprintln!(

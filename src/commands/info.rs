@@ -75,8 +75,12 @@ fn print(info: &TraceInfo, out: &mut dyn Write) -> io::Result<()> {
     match (&info.ending, info.records) {
         (Some(ending), Some(records)) => {
             let each = info.file_bytes as f64 / records.max(1) as f64;
-            let over = nanos(ending.duration.0);
-            row("records", format!("{} in {over}, {each:.2} bytes each", count(records)))?;
+            // What was imported from a tool that writes no times took none that is known.
+            let over = match ending.duration.0 {
+                0 => String::new(),
+                duration => format!(" in {}", nanos(duration)),
+            };
+            row("records", format!("{}{over}, {each:.2} bytes each", count(records)))?;
             row("lost", format!("{} calls", count(ending.lost)))?;
             row("ending", format!("{:?}", ending.cause))
         }

@@ -65,3 +65,34 @@ fn half_an_import_is_no_trace() {
     );
     assert!(!std::path::Path::new(&trace).exists());
 }
+
+/// A file of the tests of `traces`, as a trace: what the import said, and the trace.
+fn of_a_file(format: &str, file: &str) -> (String, String) {
+    let input = format!("{}/traces/tests/foreign_files/{file}", env!("CARGO_MANIFEST_DIR"));
+    let trace = folder().join(format!("{file}.mscope")).display().to_string();
+    let imported = said(&mut malloscope(["import", "--from", format, &input, "-o", &trace]));
+    assert_eq!(imported.code, Some(0), "{}", imported.err);
+    (imported.err, trace)
+}
+
+#[test]
+fn the_stacks_of_memray_and_heaptrack_say_who_allocated() {
+    let (err, trace) = of_a_file("memray", "calls.memray");
+    assert!(err.contains("Its stacks are those of Python") && !err.contains("broke off"), "{err}");
+    let sites = answer(["sites", &trace]);
+    assert!(sites.contains("inner ← outer ← <module>") && sites.contains("own ← <module>"), "{sites}");
+    let folded = said(&mut malloscope(["export", "--to", "folded", &trace]));
+    assert!(folded.out.contains("<module>;outer;inner"), "{}", folded.out);
+    let info = answer(["info", &trace]);
+    assert!(info.contains("imported from memray") && info.contains("records     217 in 10 ms"), "{info}");
+    let (_, trace) = of_a_file("heaptrack", "calls.zst");
+    let sites = answer(["sites", &trace]);
+    assert!(sites.contains("  main\n") && sites.contains("call_init ← call_init ← _dl_init"), "{sites}");
+    // A tool that writes no times says nothing of how long it took.
+    let file = folder().join("timeless.txt");
+    std::fs::write(&file, "7: malloc 0x1000 8\n").unwrap();
+    let (file, trace) = (file.display().to_string(), folder().join("timeless.mscope").display().to_string());
+    let imported = said(&mut malloscope(["import", "--from", "aosp", &file, "-o", &trace]));
+    assert_eq!(imported.code, Some(0), "{}", imported.err);
+    assert!(answer(["info", &trace]).contains("records     2, "), "{}", answer(["info", &trace]));
+}

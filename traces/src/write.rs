@@ -22,6 +22,7 @@ use crate::record::{Nanos, Record, Slot};
 use crate::redaction::Redaction;
 use crate::snapshot::Snapshot;
 use crate::stacks::{self, Capture, Module, ModuleId, Stack};
+use crate::symbols::Symbols;
 use crate::untouched::Untouched;
 
 /// Writes one trace.
@@ -144,6 +145,18 @@ impl<W: Write> Writer<W> {
         }
     }
 
+    /// Says what the frames of stacks are called. To be called last; where there is too much to tell, nothing is told.
+    pub fn symbols(&mut self, symbols: &Symbols) -> Result<(), Error> {
+        self.flush()?;
+        self.send_growth()?;
+        self.frame.clear();
+        self.frame.resize(frame::LENGTH, 0);
+        match symbols.pack(&mut self.frame) {
+            Err(Error::TooLong { .. }) => Ok(()),
+            packed => self.send_frame(frame::Kind::Symbols, 0, packed?),
+        }
+    }
+
     /// Takes the allocation at `address` out of the live ones, because a `realloc` of it has begun
     /// that is not recorded yet: until then another call may be given the same address. The slot
     /// goes into that record's `old`. If the record says that the call failed, the allocation
@@ -155,6 +168,11 @@ impl<W: Write> Writer<W> {
     /// Whether an allocation is known to live at `address`.
     pub fn is_alive(&self, address: u64) -> bool {
         self.live.is_alive(address)
+    }
+
+    /// The time of the record that was appended last.
+    pub fn last_time(&self) -> Nanos {
+        Nanos(self.fold.last().saturating_mul(self.resolution))
     }
 
     /// Sends what there is to the file, in a batch shorter than usual.

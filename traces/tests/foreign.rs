@@ -3,17 +3,25 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use malloscope_traces::foreign::{Format, Oddities};
+use malloscope_traces::stacks::Frame;
+use malloscope_traces::symbols::Function;
 use malloscope_traces::{Cause, Ending, Reader, Writer, text};
 use proptest::prelude::*;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 
-/// The records of a file, as lines, and what was odd about it.
-fn imported(format: Format, file: &[u8]) -> (Vec<String>, Oddities) {
+/// The trace of a file, and what was odd about it.
+fn trace(format: Format, file: &[u8]) -> (Reader<Cursor<Vec<u8>>>, Oddities) {
     let mut writer = Writer::new(Vec::new(), &format.header()).unwrap();
     let oddities = format.import(file, &mut writer).unwrap();
     let trace = writer.finish(&Ending { cause: Cause::Imported, ..Ending::default() }).unwrap();
-    let mut reader = Reader::open(Cursor::new(&trace)).unwrap();
+    let reader = Reader::open(Cursor::new(trace)).unwrap();
     assert_eq!(reader.header(), &format.header());
+    (reader, oddities)
+}
+
+/// The records of a file, as lines, and what was odd about it.
+fn imported(format: Format, file: &[u8]) -> (Vec<String>, Oddities) {
+    let (mut reader, oddities) = trace(format, file);
     let line = |(record, number)| text::Line { number, record: &record, placements: false }.to_string();
     (reader.records().map(Result::unwrap).zip(0..).map(line).collect(), oddities)
 }
@@ -52,7 +60,7 @@ fn calls_of_androids_memory_replay() {
             "11 0.000003000 t0 free(0x4000000000001234)",
         ]
     );
-    assert_eq!(oddities, Oddities { unseen: 1, twice: 0 });
+    assert_eq!(oddities, Oddities { unseen: 1, twice: 0, is_cut: false });
 }
 
 #[test]
@@ -164,7 +172,7 @@ fn what_ltrace_writes_is_every_call_of_the_program() {
     assert_eq!(calls, calls_of_the_program());
     assert!(lines.iter().any(|line| line.ends_with("t1 thread exits")), "{lines:?}");
     // The one of posix_memalign, whose pointer is not written down.
-    assert_eq!(oddities, Oddities { unseen: 1, twice: 0 });
+    assert_eq!(oddities, Oddities { unseen: 1, twice: 0, is_cut: false });
 }
 
 /// The same as heaptrack has it: of one thread, all requests malloc's, realloc in two.
@@ -209,7 +217,7 @@ fn what_heaptrack_writes_is_every_call_of_the_program() {
         // What the C++ library asks for that heaptrack brings, and what pthread_create does.
         let others: Vec<&str> = others.iter().map(|(_, call)| call.as_str()).collect();
         assert_eq!(others, ["malloc(72704)", "malloc(320)", "free"]);
-        assert_eq!(oddities, Oddities { unseen: is_raw.into(), twice: 0 });
+        assert_eq!(oddities, Oddities { unseen: is_raw.into(), twice: 0, is_cut: false });
     }
 }
 
@@ -221,13 +229,231 @@ fn heaptrack_says_what_is_wrong() {
     assert!(error(Format::Heaptrack, &file[..file.len() / 2]).starts_with("it cannot be read"));
 }
 
-const FORMATS: [Format; 5] =
-    [Format::Aosp, Format::Mtrace, Format::MallocTrace, Format::Heaptrack, Format::Ltrace];
+/// What memray writes of the program twice, one behind the other: alignments are left out, and each time the other thread
+/// is a new one.
+fn calls_as_memray_has_them() -> Vec<(u8, String)> {
+    let has_it = |call: &str| match call.split_once('(') {
+        Some(("memalign" | "posix_memalign" | "aligned_alloc", asked)) => {
+            format!("malloc({}", asked.split_once(", ").unwrap().1)
+        }
+        _ => call.replace("calloc(3, 100)", "calloc(1, 300)"),
+    };
+    let once = |round: u8| {
+        calls_of_the_program().into_iter().map(move |(thread, call)| (thread * (round + 1), has_it(&call)))
+    };
+    once(0).chain(once(1)).collect()
+}
+
+/// What Python 3.11 asks malloc for in `foreign_files/calls.py`: objects have headers, and a `bytearray` one byte more.
+const OWN_CALLS_OF_PYTHON: [&str; 10] = [
+    "calloc(1, 633)", // 600 bytes
+    "calloc(1, 733)", // 700 bytes, to be appended to 10 that lie elsewhere
+    "malloc(711)",
+    "free",
+    "calloc(1, 933)", // 900 bytes, to be appended to those
+    "realloc(1611)",
+    "free",
+    "realloc(21)", // What remains stays where it is, although it is small now.
+    "free",
+    "free",
+];
+
+#[test]
+fn what_memray_writes_is_every_call_of_the_program_and_of_python() {
+    let packed: &[u8] = include_bytes!("foreign_files/calls.memray");
+    let mut plain = Vec::new();
+    lz4_flex::frame::FrameDecoder::new(packed).read_to_end(&mut plain).unwrap();
+    for (file, is_native) in [
+        (packed, false),
+        (&plain, false),
+        (include_bytes!("foreign_files/old.memray"), false),
+        (include_bytes!("foreign_files/pymalloc.memray"), false),
+        (include_bytes!("foreign_files/native.memray"), true),
+    ] {
+        let (lines, oddities) = imported(Format::Memray, file);
+        let calls: Vec<(u8, String)> = lines.iter().filter_map(|line| without_pointers(line)).collect();
+        let mut expected = calls_as_memray_has_them();
+        expected.extend(OWN_CALLS_OF_PYTHON.map(|call| (0, call.to_owned())));
+        let mut rest = expected.iter().peekable();
+        let others: Vec<_> = calls.iter().filter(|call| rest.next_if_eq(call).is_none()).collect();
+        assert_eq!(rest.next(), None, "{calls:#?}");
+        // Where memray looks for frames of machine code, a thread that ends gives back what that took.
+        let from_before = others.iter().filter(|(_, call)| call == "free").count();
+        assert_eq!((others.len(), !others.is_empty()), (from_before, is_native), "{others:?}");
+        assert_eq!(oddities, Oddities { unseen: from_before as u64, twice: 0, is_cut: false });
+    }
+}
+
+#[test]
+fn where_python_asks_malloc_for_everything_all_of_it_is_there() {
+    let (lines, _) = imported(Format::Memray, include_bytes!("foreign_files/malloc.memray"));
+    let calls: Vec<String> = lines.iter().filter_map(|line| Some(without_pointers(line)?.1)).collect();
+    // The bytes, and the array: `foreign_files/calls.py`.
+    let begin = calls.iter().position(|call| call == "calloc(1, 633)").unwrap();
+    assert_eq!(calls[begin + 1..begin + 4], ["calloc(1, 63)", "malloc(56)", "realloc(null, 11)"]);
+    assert!(calls[begin..].contains(&"realloc(21)".to_owned()));
+    let (threads, _) = lines.iter().partition::<Vec<_>, _>(|line| line.contains("thread starts"));
+    assert_eq!(threads.len(), 3);
+}
+
+/// The stacks of a trace, and for each call that has one its lines, as the trace calls them: the innermost first.
+fn stacks(format: Format, file: &[u8]) -> Vec<(String, Vec<String>)> {
+    let (mut reader, _) = trace(format, file);
+    let (stacks, symbols) = (reader.stacks().unwrap(), reader.symbols().unwrap().unwrap_or_default());
+    let line = |frame: Frame| {
+        let module = stacks.module(frame).map_or("?", |module| &module.path);
+        let function = frame.module.and_then(|id| symbols.of(id, frame.address).next());
+        match function {
+            Some(Function { name, file: Some(file), line: Some(line) }) => format!("{name} {file}:{line}"),
+            Some(Function { name, .. }) => format!("{name} {module}"),
+            None => format!("{module}+{:#x}", frame.address),
+        }
+    };
+    let (mut all, mut batch) = (Vec::new(), Vec::new());
+    while reader.next_batch(&mut batch).unwrap().is_some() {
+        for (record, stack) in batch.iter().zip(reader.batch_stacks()) {
+            let text = text::Line { number: 0, record, placements: false }.to_string();
+            let Some((_, call)) = without_pointers(&text) else { continue };
+            all.push((call, stacks.of(*stack).map(|(_, frame)| line(frame)).collect()));
+        }
+    }
+    all
+}
+
+#[test]
+fn memrays_stacks_are_pythons_lines() {
+    let from = |line: u32| format!("<module> calls.py:{line}");
+    let inner = "inner calls.py:16";
+    for file in [
+        &include_bytes!("foreign_files/calls.memray")[..],
+        include_bytes!("foreign_files/old.memray"),
+        include_bytes!("foreign_files/native.memray"),
+    ] {
+        let stacks = stacks(Format::Memray, file);
+        let of = |call: &str| -> Vec<&Vec<String>> {
+            stacks.iter().filter(|(other, _)| other == call).map(|(_, lines)| lines).collect()
+        };
+        let outer = |line: u32| vec![inner.to_owned(), format!("outer calls.py:{line}"), from(33)];
+        assert_eq!(of("malloc(1976)"), [&outer(20), &outer(21)]);
+        assert_eq!(of("realloc(100000)"), [&outer(20), &outer(21)]);
+        let own = |line: u32| vec![format!("own calls.py:{line}"), from(34)];
+        assert_eq!(of("calloc(1, 633)"), [&own(25)]);
+        assert_eq!(of("realloc(1611)"), [&own(27)]);
+        // A thread that Python does not know, and ends.
+        assert_eq!(of("malloc(77)"), [&Vec::<String>::new(), &Vec::new()]);
+        assert!(of("free").iter().all(|lines| lines.is_empty()));
+    }
+}
+
+/// The stacks of the calls of this kind in what heaptrack wrote.
+fn of_heaptrack(file: &[u8], call: &str) -> Vec<Vec<String>> {
+    let of_call = |(other, lines): (String, Vec<String>)| (other == call).then_some(lines);
+    stacks(Format::Heaptrack, file).into_iter().filter_map(of_call).collect()
+}
+
+#[test]
+fn heaptracks_stacks_are_addresses_in_files_and_what_it_called_them() {
+    let raw: &[u8] = include_bytes!("foreign_files/calls.raw.zst");
+    let interpreted: &[u8] = include_bytes!("foreign_files/calls.zst");
+    // The first of `main`, which was at 0x55e05262e000 with its program and is called at 0x122d there: `i 55f5a0e4222d 1 14`
+    // has the same end, and `objdump -d` would have it there.
+    assert_eq!(
+        of_heaptrack(raw, "malloc(16)"),
+        [[
+            "/tmp/calls.d/calls+0x122d",
+            "/lib/x86_64-linux-gnu/libc.so.6+0x27249",
+            "/lib/x86_64-linux-gnu/libc.so.6+0x27304",
+            "/tmp/calls.d/calls+0x10f0",
+        ]]
+    );
+    assert_eq!(
+        of_heaptrack(interpreted, "malloc(16)"),
+        [[
+            "main /tmp/calls.d/calls",
+            "__libc_start_call_main ../sysdeps/nptl/libc_start_call_main.h:58",
+            "__libc_start_main_impl ../csu/libc-start.c:360",
+            "_start /tmp/calls.d/calls",
+        ]]
+    );
+    // Every call that asks for memory has one in both, the other thread's too, and of the same depth.
+    for call in ["malloc(77)", "malloc(5000)", "malloc(100000)", "malloc(72704)"] {
+        let depths =
+            [raw, interpreted].map(|file| of_heaptrack(file, call).iter().map(Vec::len).collect::<Vec<_>>());
+        assert!(depths[0] == depths[1] && depths[0].iter().all(|depth| *depth > 1), "{call}: {depths:?}");
+    }
+    assert!(of_heaptrack(raw, "free").iter().all(|lines| lines.is_empty()));
+}
+
+#[test]
+fn modules_of_heaptrack_come_and_go_and_older_files_have_texts_without_a_length() {
+    let of = |file: &str| stacks(Format::Heaptrack, file.as_bytes());
+    let raw = "v 10200 2\nx /bin/p\nm -\nm x 1000 0 100\nm a.so 5000 0 100 800 100\n\
+        t 1011 0\n+ 10 1 a0\nt 5881 1\nt 5701 2\n+ 20 3 b0\nm -\nm x 1000 0 100\nm b.so 5000 0 1000\nt 5901 1\n+ 30 4 c0\n\
+        t 1100 99\nt 1101 0\n+ 40 5 d0\n+ 50 6 e0\n+ 60 77 f0\n";
+    let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        of(raw),
+        [
+            ("malloc(16)".to_owned(), lines(&["/bin/p+0x11"])),
+            // Between the segments is nobody's.
+            ("malloc(32)".to_owned(), lines(&["?+0x5701", "a.so+0x881", "/bin/p+0x11"])),
+            ("malloc(48)".to_owned(), lines(&["b.so+0x901", "/bin/p+0x11"])),
+            // A call may be the last instruction of all, and return behind it.
+            ("malloc(64)".to_owned(), lines(&["/bin/p+0x100"])),
+            ("malloc(80)".to_owned(), lines(&["?+0x1101"])),
+            ("malloc(96)".to_owned(), lines(&[])),
+        ]
+    );
+    let interpreted = "v 10200 2\ns a.so\ns f(int, char)\ns f.c\ni 5901 1 2 3 7 2 3 9\ni 5905 9\nt 1 0\nt 2 1\na 10 2\n+ 0\n";
+    let (mut reader, _) = trace(Format::Heaptrack, interpreted.as_bytes());
+    let (stacks, symbols) = (reader.stacks().unwrap(), reader.symbols().unwrap().unwrap());
+    let functions: Vec<_> = symbols.of(stacks.frames[1].unwrap().module.unwrap(), 0x5901).collect();
+    let function = |line| Function { name: "f(int, char)", file: Some("f.c"), line: Some(line) };
+    assert_eq!(functions, [function(7), function(9)]);
+    assert_eq!(of(interpreted), [("malloc(16)".to_owned(), lines(&["?+0x5905", "f(int, char) f.c:7"]))]);
+}
+
+#[test]
+fn memray_says_what_is_wrong_and_a_recording_that_broke_off_is_read_as_far_as_it_goes() {
+    let mut plain = Vec::new();
+    let packed: &[u8] = include_bytes!("foreign_files/calls.memray");
+    lz4_flex::frame::FrameDecoder::new(packed).read_to_end(&mut plain).unwrap();
+    let changed = |at: usize, byte: u8| {
+        let mut file = plain.clone();
+        file[at] = byte;
+        error(Format::Memray, &file)
+    };
+    assert_eq!(changed(0, b'M'), "record 0, at byte 0, does not begin as memray's files do");
+    assert!(changed(7, 11).contains("of a version that is not known"));
+    assert!(changed(16, 1).contains("--aggregate"));
+    assert_eq!(error(Format::Memray, &plain[..100]), "record 0, at byte 0, is cut off");
+    assert_eq!(error(Format::Memray, &packed[..packed.len() / 2]), "record 0, at byte 0, is cut off");
+    let (whole, _) = imported(Format::Memray, &plain);
+    let end = plain.iter().rposition(|byte| *byte != 0).unwrap();
+    for cut in (600..end).step_by(7) {
+        for zeros in [0, 5000] {
+            let broken = [&plain[..cut], &vec![0; zeros]].concat();
+            let (lines, oddities) = imported(Format::Memray, &broken);
+            assert!(oddities.is_cut);
+            // One call and one end may wait for what would have come.
+            let as_it_was = lines.iter().zip(&whole).take_while(|(line, other)| line == other).count();
+            assert!(as_it_was + 1 >= lines.len(), "{cut}: {:?}, {:?}", lines.last(), whole.get(as_it_was));
+        }
+    }
+}
+
+const FORMATS: [Format; 6] =
+    [Format::Aosp, Format::Mtrace, Format::MallocTrace, Format::Heaptrack, Format::Memray, Format::Ltrace];
 
 /// A line of pieces that the formats know, in any order.
 fn line() -> impl Strategy<Value = String> {
     let pieces = [
         "1:",
+        "\nt 1 0",
+        "\ni 10 1 1 1 1",
+        "\nm 1 - ",
+        "\nm 1 x 10 0 10",
+        "\ns 3 abc",
         "malloc",
         "malloc(",
         "realloc(",
@@ -272,10 +498,17 @@ proptest! {
         let headed = [b"v 1 3\n", &text[..]].concat();
         let mut packed = include_bytes!("foreign_files/calls.zst").to_vec();
         *place.get_mut(&mut packed) = byte;
+        let mut memray = Vec::new();
+        let native: &[u8] = include_bytes!("foreign_files/native.memray");
+        lz4_flex::frame::FrameDecoder::new(native).read_to_end(&mut memray).unwrap();
+        *place.get_mut(&mut memray) = byte;
+        let strange = [&memray[..native.len() / 4], &bytes].concat();
+        let mut lz4 = native.to_vec();
+        *place.get_mut(&mut lz4) = byte;
         let mut ltrace = include_bytes!("foreign_files/calls.ltrace").to_vec();
         *place.get_mut(&mut ltrace) = byte;
         for format in FORMATS {
-            for file in [&text, &headed, &bytes, &packed, &ltrace] {
+            for file in [&text, &headed, &bytes, &packed, &memray, &strange, &lz4, &ltrace] {
                 let mut writer = Writer::new(Vec::new(), &format.header()).unwrap();
                 // Whether it is an error depends; that it comes back does not.
                 let _ = format.import(&file[..], &mut writer);

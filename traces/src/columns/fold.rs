@@ -63,6 +63,11 @@ impl Fold {
         self.began
     }
 
+    /// The time of the record that came last, in the same units.
+    pub fn last(&self) -> u64 {
+        self.times.last()
+    }
+
     pub fn opening(&self) -> Opening {
         self.opening
     }

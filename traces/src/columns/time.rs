@@ -34,6 +34,11 @@ impl Times {
         if self.resolution == 1 { time.0 } else { time.0 / self.resolution }
     }
 
+    /// The time of the record before, in units.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Begins a batch, so many units after the trace began.
     pub fn begin(&mut self, units: u64) {
         self.last = units;

@@ -12,6 +12,8 @@ pub struct Oddities {
     /// Allocations at an address where one was alive already. That one's end was written down later, by another
     /// thread, or is missing.
     pub twice: u64,
+    /// Whether the recording broke off, and the file with it.
+    pub is_cut: bool,
 }
 
 /// The allocations that are alive, by the addresses they had.
@@ -48,6 +50,11 @@ impl Addresses {
             }
         }
         Placed { pointer, head: 0 }
+    }
+
+    /// Whether an allocation is alive at this address.
+    pub fn is_alive(&self, address: u64) -> bool {
+        self.alive.contains_key(&address)
     }
 
     /// A call was handed this address, and the allocation is gone afterwards.
@@ -97,7 +104,7 @@ mod tests {
         assert_eq!(addresses.take(0x1000), second);
         let unseen = addresses.take(0x1000);
         assert!(unseen.address > BEFORE);
-        assert_eq!(addresses.oddities, Oddities { unseen: 1, twice: 1 });
+        assert_eq!(addresses.oddities, Oddities { unseen: 1, twice: 1, is_cut: false });
         assert!(addresses.alive.is_empty() && addresses.others.is_empty());
     }
 

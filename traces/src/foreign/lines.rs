@@ -5,8 +5,8 @@ use super::words::Problem;
 use crate::error::Error;
 use std::io::{BufRead, Read};
 
-/// The longest line of any format, in bytes: a file that has none is not one of text.
-const LONGEST: u64 = 64 << 10;
+/// The longest line of any format, in bytes: a file that has none is not one of text. Names of C++ are long.
+const LONGEST: u64 = 1 << 20;
 
 /// Hands each line to `read`, which says in which column of it what is wrong, from 1.
 pub(crate) fn lines(

@@ -5,7 +5,8 @@
 //! | `aosp.rs` | Android's `memory_replay` | yes, and their ends | if they are there | |
 //! | `mtrace.rs` | `mtrace(3)` of glibc | no | no | alignments; what `calloc` was asked for |
 //! | `malloc_trace.rs` | glibc-malloc-trace-utils, glibc's branch `dj/malloc` | yes | no | ends of threads |
-//! | `heaptrack.rs` | heaptrack, raw or interpreted | no | every 10 ms | alignments; `calloc`; `realloc`; `memalign`; interpreted, which allocation ends |
+//! | `heaptrack/` | heaptrack, raw or interpreted, with its stacks | no | every 10 ms | alignments; `calloc`; `realloc`; `memalign`; interpreted, which allocation ends |
+//! | `memray/` | memray of Python, with its stacks | yes | every 10 ms | alignments; ends of threads; what `pymalloc` serves |
 //! | `ltrace.rs` | ltrace(1) | with `-f` | with `-ttt` | what `posix_memalign` returned; calls that libraries make |
 //!
 //! None of them says where glibc put a chunk, or it was another malloc: the addresses only tell which
@@ -20,8 +21,10 @@ mod heaptrack;
 mod lines;
 mod ltrace;
 mod malloc_trace;
+mod memray;
 mod mtrace;
 mod threads;
+mod tree;
 mod words;
 
 pub use addresses::Oddities;
@@ -46,6 +49,8 @@ pub enum Format {
     MallocTrace,
     /// What heaptrack writes, packed or not.
     Heaptrack,
+    /// What memray writes, packed or not.
+    Memray,
     /// The text of ltrace(1).
     Ltrace,
 }
@@ -89,6 +94,7 @@ impl Format {
             Format::Mtrace => "mtrace",
             Format::MallocTrace => "malloc-trace",
             Format::Heaptrack => "heaptrack",
+            Format::Memray => "memray",
             Format::Ltrace => "ltrace",
         }
     }
@@ -108,7 +114,18 @@ impl Format {
                 "If heaptrack has interpreted the file, the oldest of equal allocations is taken to be the one that is freed: \
                  only what `heaptrack --raw` writes says which.",
                 "Allocations of memalign, valloc and pvalloc are missing: heaptrack does not see them.",
-                "Its stacks are left out.",
+                "What its stacks are called is what heaptrack found, if it has interpreted the file; otherwise it is looked up in the \
+                 files that lie where they lay, which should be the same ones.",
+            ],
+            Format::Memray => &[
+                "Aligned allocations are taken for malloc's, as memray does not write down their alignment; those of valloc and \
+                 pvalloc are their own.",
+                "A free right before a realloc by the same thread is taken for a part of it, as memray writes both down for one.",
+                "What realloc frees because it is asked for nothing lives on: memray does not write that down.",
+                "Of Python's own allocations, which are there if memray was run with --trace-python-allocators, those of up to \
+                 512 bytes are pymalloc's and left out, unless Python asked malloc for all of them.",
+                "No thread ends before the trace does: its ends are not written down.",
+                "Its stacks are those of Python: frames of machine code are left out.",
             ],
             Format::Ltrace => &[
                 "Calls that libraries make are there only if ltrace was asked for them (-e '@*').",
@@ -140,6 +157,7 @@ impl Format {
             Format::Mtrace => mtrace::import(file, trace),
             Format::MallocTrace => malloc_trace::import(file, trace),
             Format::Heaptrack => heaptrack::import(file, trace),
+            Format::Memray => memray::import(file, trace),
             Format::Ltrace => ltrace::import(file, trace),
         }
     }

@@ -43,6 +43,23 @@ impl<'text> Words<'text> {
         word.map(|word| (from + 1, word))
     }
 
+    /// So many bytes behind the next space, whatever they are.
+    pub fn exactly(&mut self, length: u64) -> Result<&'text str, (usize, Problem)> {
+        let from = self.at + 1;
+        let to = usize::try_from(length).ok().and_then(|length| from.checked_add(length));
+        let text = to.and_then(|to| self.text.get(from..to));
+        let text = text.ok_or((self.text.trim_end().len() + 1, Problem::Missing))?;
+        self.at = from + text.len();
+        Ok(text)
+    }
+
+    /// What is left of the line.
+    pub fn rest(&mut self) -> &'text str {
+        let rest = self.text[self.at..].trim();
+        self.at = self.text.len();
+        rest
+    }
+
     /// The next word, which must be there.
     pub fn expect(&mut self) -> Result<(usize, &'text str), (usize, Problem)> {
         self.next().ok_or((self.text.trim_end().len() + 1, Problem::Missing))
