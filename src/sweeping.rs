@@ -7,6 +7,7 @@ use malloscope_replayer::detail::Detail;
 use malloscope_replayer::kept::Kept;
 use malloscope_replayer::outcome::Outcome;
 use malloscope_replayer::plan::Plan;
+use malloscope_replayer::plan::budget::Purse;
 use malloscope_replayer::range::Range;
 use malloscope_replayer::report::{Comparison, Run, TraceInfo};
 use malloscope_replayer::run::Progress;
@@ -15,6 +16,7 @@ use malloscope_replayer::trial::Trial;
 use malloscope_replayer::worker::Launcher;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Instant;
 
 /// How several runs are made.
 #[derive(Clone, Debug, clap::Args)]
@@ -99,6 +101,29 @@ impl Sweeper<'_> {
         self.done.extend(missing.into_iter().zip(outcomes));
         let found = |trial: &Trial| self.outcome_of(trial).expect("each has been run").clone();
         Ok(trials.iter().map(found).collect())
+    }
+
+    /// The same of the first of the trials, as many as there is something left for.
+    pub fn run_within(
+        &mut self,
+        trials: &[Trial],
+        purse: &mut Purse,
+        is_last: bool,
+    ) -> anyhow::Result<Vec<Outcome>> {
+        let sweep = self.sweep();
+        let at_once = sweep.workers_for(trials.len()) * sweep.side_by_side_for(trials.len());
+        let portion = if purse.is_of_time() { at_once } else { trials.len() };
+        let mut outcomes = Vec::new();
+        for trials in trials.chunks(portion.max(1)) {
+            let granted = &trials[..purse.grants(trials.len(), is_last)];
+            let began = Instant::now();
+            outcomes.extend(self.run(granted)?);
+            purse.spend(granted.len(), began.elapsed());
+            if granted.len() < trials.len() {
+                break;
+            }
+        }
+        Ok(outcomes)
     }
 
     /// What came of this trial is known, and it need not be run.

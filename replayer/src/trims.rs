@@ -75,7 +75,7 @@ const UNITS: [(&str, u64); 5] = [
 ];
 
 /// Reads a time: `60s`, `15min`, `250ms`.
-fn duration(text: &str) -> Result<Nanos, String> {
+pub(crate) fn duration(text: &str) -> Result<Nanos, String> {
     let digits = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: Option<u64> = number.parse().ok().filter(|&number| number > 0);

@@ -11,13 +11,14 @@ use anyhow::{Context, bail};
 use malloscope_replayer::advise::paste::Paste;
 use malloscope_replayer::advise::prices::Prices;
 use malloscope_replayer::advise::verdict::{Facts, Moment, worst};
-use malloscope_replayer::advise::{Goal, Weighed, choice as choosing, refine, weigh};
+use malloscope_replayer::advise::{Goal, choice as choosing, refine, weigh};
 use malloscope_replayer::blame::fold::Folder;
 use malloscope_replayer::detail::Detail;
 use malloscope_replayer::outcome;
 use malloscope_replayer::pins::pinned;
-use malloscope_replayer::plan::Plan;
+use malloscope_replayer::plan::budget::{Budget, Purse};
 use malloscope_replayer::plan::usual::Known;
+use malloscope_replayer::plan::{Plan, Planned};
 use malloscope_replayer::report::advice::{Advice, Band};
 use malloscope_replayer::report::pins::{NamedPinned, named};
 use malloscope_replayer::run::Job;
@@ -42,6 +43,12 @@ pub struct Args {
     /// Also say what other glibc releases would bring, under the recorded settings
     #[arg(long)]
     releases: bool,
+    /// Try settings for this many runs, or for about this long: `12`, `90s`, `5min`
+    ///
+    /// Those that differ most come first. The recorded settings, and the two or four runs that say how much depends on
+    /// what the program writes, come on top.
+    #[arg(long, value_name = "RUNS|TIME")]
+    budget: Option<Budget>,
     /// How to print the page
     #[arg(long, value_name = "FORMAT", default_value = "terminal")]
     format: PageFormat,
@@ -76,9 +83,16 @@ pub fn run(args: Args) -> Outcome {
     }
     let once = TrimSchedule::After(sample.record);
     plan.add(format!("malloc_trim {once}"), Trial { malloc_trim: Some(once), ..base.clone() });
-    let runs = weighed(&plan, &mut sweeper, goes_on, prices)?;
-    refine::plan_around(&mut plan, &runs, goal);
-    let runs = weighed(&plan, &mut sweeper, goes_on, prices)?;
+    let mut purse = Purse::new(args.budget);
+    if args.budget.is_some() {
+        plan.spread();
+    }
+    let mut done = vec![report.outcome.clone()];
+    let mut untried = try_out(&mut plan, &mut done, &mut sweeper, &mut purse, false)?;
+    let around = weigh(tried(&plan, &done), goes_on, prices);
+    refine::plan_around(&mut plan, &around, goal);
+    untried.extend(try_out(&mut plan, &mut done, &mut sweeper, &mut purse, true)?);
+    let runs = weigh(tried(&plan, &done), goes_on, prices);
     let chosen = choosing::best(&runs, goal);
     let trials = [Some(0), chosen].into_iter().flatten().map(|place| &runs[place].planned.trial);
     let bands = trials.map(|trial| band(&mut sweeper, trial)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -100,21 +114,29 @@ pub fn run(args: Args) -> Outcome {
         fidelity: report.outcome.fidelity.as_ref(),
         bands,
         prices,
+        untried: &untried,
     };
     output::print_page(args.format, || advice.sections(), |out| advice.write_json(out))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs what is planned and not run yet, and weighs all.
-fn weighed(
-    plan: &Plan,
+/// Runs what is planned and not run yet, as far as there is something left for it. The rest is planned no longer, and
+/// its names are given back.
+fn try_out(
+    plan: &mut Plan,
+    done: &mut Vec<outcome::Outcome>,
     sweeper: &mut Sweeper<'_>,
-    goes_on: bool,
-    prices: Prices,
-) -> anyhow::Result<Vec<Weighed>> {
-    let trials: Vec<Trial> = plan.runs().iter().map(|run| run.trial.clone()).collect();
-    let outcomes = sweeper.run(&trials)?;
-    Ok(weigh(plan.runs().iter().cloned().zip(outcomes).collect(), goes_on, prices))
+    purse: &mut Purse,
+    is_last: bool,
+) -> anyhow::Result<Vec<String>> {
+    let trials: Vec<Trial> = plan.runs()[done.len()..].iter().map(|run| run.trial.clone()).collect();
+    done.extend(sweeper.run_within(&trials, purse, is_last)?);
+    Ok(plan.cut(done.len()))
+}
+
+/// What came of what is planned.
+fn tried(plan: &Plan, outcomes: &[outcome::Outcome]) -> Vec<(Planned, outcome::Outcome)> {
+    plan.runs().iter().cloned().zip(outcomes.iter().cloned()).collect()
 }
 
 /// A run if the program writes nothing, and if it writes everything.

@@ -230,3 +230,47 @@ fn advice_over_releases_shows_each_and_advises_none() {
     );
     assert!(!answer(["advise", trace(), "--goal", "p99"]).contains("Other releases"));
 }
+
+#[test]
+fn advice_within_a_budget_says_what_was_not_tried() {
+    let whole = json(&["advise", trace(), "--goal", "p99"], "malloscope.advice");
+    let names = |advice: &Value, of: &str| -> Vec<String> {
+        let name = |row: &Value| row["name"].as_str().or(row.as_str()).unwrap().to_owned();
+        advice[of].as_array().unwrap().iter().map(name).collect()
+    };
+    assert_eq!(names(&whole, "untried"), [""; 0]);
+    let some = json(&["advise", trace(), "--goal", "p99", "--budget", "8"], "malloscope.advice");
+    let tried = names(&some, "runs");
+    // The recorded settings come on top, and of everything that the usual runs change there is one before there is a second.
+    assert!(tried.len() > 1 && tried.len() <= 9, "{tried:?}");
+    assert_eq!(tried[0], "as recorded");
+    let kind = |name: &String| name.split(' ').next().unwrap().to_owned();
+    let mut kinds: Vec<String> = tried[1..7].iter().map(kind).collect();
+    kinds.sort();
+    kinds.dedup();
+    assert_eq!(kinds.len(), 6, "{tried:?}");
+    // What was run as without a budget came out the same.
+    for row in some["runs"].as_array().unwrap() {
+        if let Some(other) =
+            whole["runs"].as_array().unwrap().iter().find(|other| other["name"] == row["name"])
+        {
+            assert_eq!(row["measures"], other["measures"]);
+        }
+    }
+    let untried = names(&some, "untried");
+    assert!(!untried.is_empty() && untried.iter().all(|name| !tried.contains(name)), "{untried:?}");
+    let page = answer(["advise", trace(), "--goal", "p99", "--budget", "8"]);
+    assert!(page.contains("The budget was spent on ") && page.contains(&untried[0]), "{page}");
+    // No time at all is enough for the recorded settings alone.
+    let nothing = json(&["advise", trace(), "--budget", "1us"], "malloscope.advice");
+    assert_eq!(
+        (names(&nothing, "runs"), nothing["recommended"].is_null()),
+        (vec!["as recorded".to_owned()], true)
+    );
+    let refused = said(&mut malloscope(["advise", trace(), "--budget", "soon"]));
+    assert!(
+        refused.code == Some(2) && refused.err.contains("neither a number of runs nor a time"),
+        "{}",
+        refused.err
+    );
+}

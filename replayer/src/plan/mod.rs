@@ -3,6 +3,7 @@
 //! A plan begins with the recorded settings, which all others are measured against. A trial that is there already is
 //! not planned twice, whatever it is called.
 
+pub mod budget;
 pub mod recipes;
 pub mod usual;
 

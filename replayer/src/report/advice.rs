@@ -23,6 +23,8 @@ const REGIONS: usize = 2;
 const LEAST_SHARE: f64 = 0.02;
 /// How many stacks are named for why.
 const STACKS: usize = 3;
+/// How many runs are named that were not made.
+const NAMED: usize = 8;
 
 /// Everything that advice rests on.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct Advice<'a> {
     pub bands: Vec<Band>,
     /// What the kernel's work takes.
     pub prices: Prices,
+    /// What was not run because the budget was spent.
+    pub untried: &'a [String],
 }
 
 /// Numbers of a run if the program writes nothing of what it asks for, and if it writes everything.
@@ -88,6 +92,7 @@ struct Document<'a> {
     bands: &'a [Band],
     prices_nanos: Prices,
     fidelity: Option<&'a Fidelity>,
+    untried: &'a [String],
     notes: Vec<String>,
 }
 
@@ -145,6 +150,7 @@ impl Advice<'_> {
             bands: &self.bands,
             prices_nanos: self.prices,
             fidelity: self.fidelity,
+            untried: self.untried,
             notes: self.confidence_words(),
         };
         json::write("malloscope.advice", &document, out)
@@ -524,6 +530,20 @@ impl Advice<'_> {
         Section { title: "How sure this is".to_owned(), lines, ..Section::default() }
     }
 
+    /// What there was no time for.
+    fn untried_words(&self) -> Option<String> {
+        let (first, more) = self.untried.split_at(self.untried.len().min(NAMED));
+        let more =
+            if more.is_empty() { String::new() } else { format!(" and {} more", count(more.len() as u64)) };
+        (!first.is_empty()).then(|| {
+            format!(
+                "The budget was spent on {} runs beside the recorded settings, and one that was not made may be better: {}{more}.",
+                count(self.runs.len() as u64 - 1),
+                first.join("; ")
+            )
+        })
+    }
+
     fn confidence_words(&self) -> Vec<String> {
         let base = self.base();
         let mut words = Vec::new();
@@ -561,6 +581,7 @@ impl Advice<'_> {
                 recorded.said()
             ));
         }
+        words.extend(self.untried_words());
         words.push(format!(
             "Times are estimates: {:.0} ns a page fault, {:.0} ns a call of the kernel, and {:.0} ns more where no cache \
              serves a request or takes a free, measured on this machine; {}.",
