@@ -31,7 +31,8 @@ use std::process::ExitCode;
 /// Say what to set for a program, what that buys and costs, and why
 ///
 /// Or that nothing helps, and that it is no problem of malloc's.
-/// Replays the trace under the usual settings, and around the best of them once more. Times are estimates.
+/// Replays the trace under the usual settings, and around the best of them once more. Times are estimates. Huge pages are
+/// not advised: what a fault on one of them takes is not measured here.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  malloscope advise app.mscope --goal rss")]
 pub struct Args {

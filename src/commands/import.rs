@@ -14,7 +14,7 @@ use std::process::ExitCode;
 /// Make a trace from calls in another format
 #[derive(Debug, clap::Args)]
 ///
-/// What a format does not say is said here, and a replay does without it.
+/// What a format does not say is said here, and a replay does without it. Not read are bytehound's files.
 #[command(
     after_help = "Example:\n  printf '0 malloc 1 100\\n0 free 1\\n' | malloscope import --from ops - -o small.mscope"
 )]

@@ -20,8 +20,9 @@ pub const RERUN: &str = "rerun-for-malloscope";
 
 /// Make the calls of a trace to real mallocs: glibc, jemalloc, any other
 ///
-/// Each runs in a process of its own, with the malloc variables of the recording, by as many threads as there were, one
-/// call after another in the recorded order, or with --free-running also as each thread comes. Beside them stands what a replay predicts for glibc.
+/// Each runs in a process of its own, glibc with the malloc variables of the recording and others with what is set for them
+/// now (MALLOC_CONF, MIMALLOC_…), by as many threads as there were, one call after another in the recorded order, or with
+/// --free-running also as each thread comes. Beside them stands what a replay predicts for glibc.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  malloscope rerun app.mscope --preload /usr/lib/x86_64-linux-gnu/libjemalloc.so.2"

@@ -40,6 +40,20 @@ fn the_malloc_that_is_called_is_the_one_that_was_asked_for() {
 }
 
 #[test]
+fn another_malloc_is_set_by_variables_of_its_own() {
+    let library = compiled("paged.c", "set.so", &["-shared", "-fPIC", "-fno-builtin"]).display().to_string();
+    let script: String = (0..1000).map(|n| format!("0 malloc {n} 100\n")).collect();
+    let script = imported("set", &script);
+    let mut command = malloscope(["rerun", "--times=1", "--format=json", "--preload", &library, &script]);
+    // glibc of this machine is called as the program was recorded, whatever is set here.
+    command.env("MALLOC_CONF", "twice").env("MALLOC_TOP_PAD_", "100000000");
+    let made = said(&mut command);
+    let reran: Value = serde_json::from_str(&made.out).unwrap_or_else(|_| panic!("{}", made.err));
+    let faults = [0, 1].map(|place| number(&reran, place, "faults"));
+    assert!(faults[1] >= 3000 && faults[1] < 3200 && faults[0] < 500, "{faults:?}");
+}
+
+#[test]
 fn the_machines_own_malloc_stands_beside_what_is_predicted_of_it() {
     let reran = reran(trace(), &[]);
     assert!(number(&reran, 0, "calls") > 100, "{reran:#}");

@@ -1,8 +1,8 @@
 //! The calls of a trace, made to a real malloc: the machine's own glibc, another build of it, or any library that can
 //! be preloaded.
 //!
-//! A worker is this executable anew, with the library preloaded or by the loader of the other build, and the malloc
-//! variables of the recording in its environment. It is sent the calls as 24 bytes each (`act.rs`) and makes them to
+//! A worker is this executable anew, with the library preloaded or by the loader of the other build; for glibc with the
+//! malloc variables of the recording in its environment, for others with those that are set. It is sent the calls as 24 bytes each (`act.rs`) and makes them to
 //! the malloc of its process (`worker.rs`), by as many real threads as there were, one call after another in the
 //! recorded order: what came of a race then comes of it now. Everything of its own has been touched before the first
 //! call, and its own memory is another allocator's, so what its process has more of in the end is that malloc's.
@@ -236,12 +236,13 @@ impl<'a> Rerun<'a> {
             }
             _ => Command::new(&self.program),
         };
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(concerns_malloc) || name == "LD_PRELOAD" {
+        command.env_remove("LD_PRELOAD");
+        // Another malloc reads what is set for it, and jemalloc's variable is called as glibc's are.
+        if target.is_glibc() {
+            let set = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(concerns_malloc));
+            for (name, _) in set {
                 command.env_remove(name);
             }
-        }
-        if target.is_glibc() {
             command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         }
         if let Target::Preloaded(file) = target {

@@ -9,6 +9,9 @@
 //! | `memray/` | memray of Python, with its stacks | yes | every 10 ms | alignments; ends of threads; what `pymalloc` serves |
 //! | `ltrace.rs` | ltrace(1) | with `-f` | with `-ttt` | what `posix_memalign` returned; calls that libraries make |
 //!
+//! bytehound's files are not read: what is in them is known from its source, but no file of its own was to be had, which
+//! takes a compiler of 2022, and a reader that was never held against one would be a guess.
+//!
 //! None of them says where glibc put a chunk, or it was another malloc: the addresses only tell which
 //! allocation is given back. A trace of them has none of its own, and no fidelity.
 //!
