@@ -79,6 +79,7 @@ pub fn run(args: Args) -> Outcome {
     let Some(sample) = worst(&report.outcome).copied() else { bail!("the trace has no calls") };
     let mut plan = Plan::new(base.clone());
     plan.add_usual(&known);
+    plan.retain(|trial| !choosing::has_huge_pages(trial));
     if args.releases {
         plan.add_usual_releases(&known);
     }

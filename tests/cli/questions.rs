@@ -239,6 +239,8 @@ fn advice_within_a_budget_says_what_was_not_tried() {
         advice[of].as_array().unwrap().iter().map(name).collect()
     };
     assert_eq!(names(&whole, "untried"), [""; 0]);
+    // What is not advised is not tried.
+    assert!(names(&whole, "runs").iter().all(|name| !name.contains("hugetlb")), "{whole:#}");
     let some = json(&["advise", trace(), "--goal", "p99", "--budget", "8"], "malloscope.advice");
     let tried = names(&some, "runs");
     // The recorded settings come on top, and of everything that the usual runs change there is one before there is a second.

@@ -27,7 +27,7 @@ pub fn can_be_set(trial: &Trial) -> bool {
 }
 
 /// Whether it asks for huge pages, a fault on one of which takes another time.
-fn has_huge_pages(trial: &Trial) -> bool {
+pub fn has_huge_pages(trial: &Trial) -> bool {
     trial.settings.iter().any(|(name, _)| name == "hugetlb")
 }
 

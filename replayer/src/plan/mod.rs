@@ -103,6 +103,12 @@ impl Plan {
         }
     }
 
+    /// Leaves out the runs behind the first that are not `wanted`.
+    pub fn retain(&mut self, wanted: impl Fn(&Trial) -> bool) {
+        let first = self.runs[0].trial.clone();
+        self.runs.retain(|run| run.trial == first || wanted(&run.trial));
+    }
+
     /// Plans a run with these changes. The thresholds' regime counts last: it depends on the others.
     pub fn add_changes(&mut self, changes: &[Change]) {
         let name = changes.iter().map(Change::name).collect::<Vec<_>>().join(", ");
