@@ -12,6 +12,7 @@ mod output;
 mod page;
 mod parquet;
 mod process_malloc;
+mod processes;
 mod progress;
 mod stacks;
 mod sweeping;

@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::output;
+use crate::processes;
 use crate::progress::{Lines, Meter};
 use crate::stacks::StackArgs;
 use anyhow::Context;
@@ -68,11 +69,15 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_parser = processors)]
     pub collector_cpus: Option<Processors>,
     /// Say how the recording of this process goes, which somebody else makes: calls, losses, what the recorder takes
-    #[arg(long, value_name = "PID", conflicts_with_all = ["pid", "program", "output", "drop", "max_size", "max_memory", "follow_children", "nice",
+    #[arg(long, value_name = "PID", group = "asked", conflicts_with_all = ["pid", "program", "output", "drop", "max_size", "max_memory", "follow_children", "nice",
         "collector_cpus", "redact", "sample_system", "progress", "quiet"])]
     pub status: Option<u32>,
-    /// How --status is printed
-    #[arg(long, value_name = "FORMAT", default_value = "terminal", requires = "status")]
+    /// Say which processes there are and which can be attached to, as far as that is seen without stopping any
+    #[arg(long, group = "asked", conflicts_with_all = ["pid", "program", "output", "drop", "max_size", "max_memory", "follow_children", "nice",
+        "collector_cpus", "redact", "sample_system", "progress", "quiet"])]
+    pub list: bool,
+    /// How --status and --list are printed
+    #[arg(long, value_name = "FORMAT", default_value = "terminal", requires = "asked")]
     pub format: StatusFormat,
     /// Where the trace goes; those of other processes go beside it
     #[arg(short, long, value_name = "FILE", default_value = "malloscope.mscope")]
@@ -103,7 +108,7 @@ pub struct Args {
     pub quiet: bool,
     /// The program and its arguments
     #[arg(
-        required_unless_present_any = ["pid", "status"],
+        required_unless_present_any = ["pid", "asked"],
         trailing_var_arg = true,
         allow_hyphen_values = true,
         value_name = "PROGRAM"
@@ -125,6 +130,10 @@ pub enum Redact {
 pub fn run(args: Args) -> Outcome {
     if let Some(pid) = args.status {
         return tell_status(pid, args.format);
+    }
+    if args.list {
+        processes::list(args.format)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let stacks = args.stacks.capture(None);
     let mut options = Options {
@@ -178,7 +187,7 @@ impl From<EngineName> for Engine {
     }
 }
 
-/// How the state of a recording is printed.
+/// How the state of a recording is printed, or which processes there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum StatusFormat {
     /// For people

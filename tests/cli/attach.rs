@@ -247,6 +247,44 @@ fn the_process_of_another_user_is_not_attached_to() {
 }
 
 #[test]
+fn processes_are_listed_that_can_be_attached_to_and_none_is_touched() {
+    let mut pair = Pair::start("listed.mscope");
+    let mut free = target();
+    let (recorded, free_pid) = (pair.target.id(), free.id());
+    let listed = answer(["record", "--list", "--format", "json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((&listed["schema"], &listed["version"]), (&"malloscope.processes".into(), &1.into()));
+    let engines: Vec<&str> =
+        listed["engines"].as_array().unwrap().iter().flat_map(|one| one.as_str()).collect();
+    assert_eq!(engines, ENGINES);
+    let processes = listed["processes"].as_array().unwrap();
+    let of = |pid: u32| processes.iter().find(|process| process["pid"] == pid);
+    let open = of(free_pid).unwrap();
+    assert!(open["refused"].is_null(), "{open}");
+    assert_eq!((&open["name"], &open["command"][1]), (&"steps".into(), &"2".into()));
+    let status = fs::read_to_string(format!("/proc/{free_pid}/status")).unwrap();
+    let user = status.lines().find_map(|line| line.strip_prefix("Uid:\t")?.split('\t').next()).unwrap();
+    let names = fs::read_to_string("/etc/passwd").unwrap();
+    let name = names.lines().find(|line| line.split(':').nth(2) == Some(user));
+    assert_eq!(open["user"], name.map_or(user, |line| line.split(':').next().unwrap()));
+    assert!(open["resident_bytes"].as_u64().unwrap() > 100_000, "{open}");
+    let why = of(recorded).unwrap()["refused"].as_str().unwrap();
+    assert!(why.contains(&format!("is being recorded already by process {}", pair.recorder.id())), "{why}");
+    // What has its own malloc is no use, nor is the kernel's.
+    assert!(of(std::process::id()).is_some() && of(2).is_none_or(|two| two["name"] != "kthreadd"));
+    let page = answer(["record", "--list"]);
+    let (can, cannot) = page.split_once("Cannot be attached to: ").unwrap();
+    assert!(can.starts_with("Can be attached to: ") && can.contains(&format!(" {free_pid}  ")), "{page}");
+    assert!(cannot.contains(&format!(" {recorded}  ")) && cannot.contains(" steps "), "{page}");
+    assert!(!is_hooked(free_pid));
+    drop(free.stdin.take());
+    assert!(free.wait().unwrap().success());
+    signal(pair.recorder.id(), Signal::INT);
+    assert!(pair.recorder.wait().unwrap().success());
+    pair.end();
+}
+
+#[test]
 fn what_attaching_lacks_is_said() {
     for (arguments, words) in [
         (&["record", "--pid", "1", "--", "true"][..], "cannot be used with"),
@@ -256,6 +294,9 @@ fn what_attaching_lacks_is_said() {
         (&["record", "--engine", "plt", "--pid", "1"], "[possible values: got, gum]"),
         (&["record", "--until-bytes", "1G", "--", "true"], "cannot be used with"),
         (&["record", "--pid", "1", "--for", "soon"], "is no time such as 500ms, 60s or 5m"),
+        (&["record", "--list", "--pid", "1"], "cannot be used with"),
+        (&["record", "--list", "--", "true"], "cannot be used with"),
+        (&["record", "--format", "json", "--", "true"], "required"),
         (&["record"], "required"),
     ] {
         let said = said(&mut malloscope(arguments));

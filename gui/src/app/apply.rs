@@ -10,7 +10,7 @@ use crate::jobs::replay::News;
 use crate::model::heap::Ask;
 use crate::model::picture::Canvas;
 use crate::model::recent::Recent;
-use crate::model::recording::{Recording, RecordingJob};
+use crate::model::recording::{Recording, RecordingJob, Subject};
 use crate::model::runs::RunId;
 use crate::model::samples::{Place, Sample};
 use crate::model::view::View;
@@ -43,6 +43,8 @@ pub enum Task {
     Browse,
     /// Keep what was opened last.
     Keep(Recent),
+    /// Ask which processes can be attached to.
+    ListProcesses,
     /// Start a recording.
     Record(RecordingJob),
     /// Stop the recording.
@@ -171,6 +173,14 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             Some(Task::Keep(model.recent.clone()))
         }
         Command::Record(job) => record(model, job),
+        Command::ListProcesses => {
+            model.processes = Tile::Loading(None);
+            Some(Task::ListProcesses)
+        }
+        Command::HeardProcesses(answer) => {
+            model.processes = answer.map_or_else(Tile::Failed, Tile::Ready);
+            None
+        }
         Command::StopRecording => {
             model.recording.as_mut()?.is_stopping = true;
             Some(Task::StopRecording)
@@ -251,7 +261,8 @@ fn record(model: &mut Model, job: RecordingJob) -> Option<Task> {
     if model.recording.as_ref().is_some_and(Recording::is_under_way) {
         return None;
     }
-    model.recording = Some(Recording { command: job.words.join(" "), ..Recording::default() });
+    let is_attached = matches!(job.subject, Subject::Process { .. });
+    model.recording = Some(Recording { what: job.subject.said(), is_attached, ..Recording::default() });
     Some(Task::Record(job))
 }
 

@@ -3,6 +3,7 @@
 use super::shell::Shell;
 use crate::jobs::dialog::Chosen;
 use crate::jobs::explore;
+use crate::jobs::processes::Answer;
 use crate::jobs::record::RecordingNews;
 use crate::jobs::replay::News;
 use crate::jobs::stacks;
@@ -37,7 +38,11 @@ pub enum Command {
     ForgetRecent(PathBuf),
     /// Record a program, and open its trace.
     Record(RecordingJob),
-    /// Ask the program that is recorded to end.
+    /// Ask which processes can be attached to.
+    ListProcesses,
+    /// They are known.
+    HeardProcesses(Answer),
+    /// Ask the program that is recorded to end, or leave the process that was attached to.
     StopRecording,
     /// Forget a recording that came to nothing.
     ForgetRecording,

@@ -10,10 +10,12 @@ pub mod stacks;
 pub mod state;
 
 use crate::arguments::Looks;
+use crate::jobs::background::Background;
 use crate::jobs::dialog::Dialog;
 use crate::jobs::explore::Exploration;
 use crate::jobs::keeper::Keeper;
 use crate::jobs::paint::Painter;
+use crate::jobs::processes;
 use crate::jobs::queue::Queue;
 use crate::jobs::record::{self, RecordingNews, RecordingProcess};
 use crate::jobs::replay::{News, Replay};
@@ -56,6 +58,7 @@ pub struct App {
     dialog: Option<Dialog>,
     recorder: PathBuf,
     recording: Option<RecordingProcess>,
+    processes: Option<Background<processes::Answer>>,
     stacks: Jobs,
     exploration: Option<Exploration>,
     painter: Option<Painter>,
@@ -103,6 +106,7 @@ impl App {
             dialog: None,
             recorder: record::recorder(),
             recording: None,
+            processes: None,
             stacks: Jobs::default(),
             exploration: None,
             painter: None,
@@ -202,6 +206,9 @@ impl App {
             }
             Task::Record(job) => {
                 self.recording = Some(RecordingProcess::start(&self.recorder, &job, self.wake()));
+            }
+            Task::ListProcesses => {
+                self.processes = Some(processes::ask(self.recorder.clone(), self.wake()));
             }
             Task::StopRecording => {
                 if let Some(recording) = &self.recording {
@@ -408,10 +415,10 @@ impl App {
             commands.push(Command::Browsed(chosen));
         }
         let news: Vec<RecordingNews> = self.recording.iter().flat_map(RecordingProcess::news).collect();
-        // What has ended must not be stopped any more: its number may be another process's by now.
         if !news.iter().all(RecordingNews::goes_on) {
             self.recording = None;
         }
+        commands.extend(self.processes.iter().flat_map(Background::news).map(Command::HeardProcesses));
         let heard = self.stacks.news().into_iter();
         commands.extend(heard.map(|(slot, news)| Command::HeardOfStacks(slot, Box::new(news))));
         commands.extend(self.exploration.iter().flat_map(Exploration::news).map(Command::Explored));

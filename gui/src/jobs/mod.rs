@@ -6,6 +6,7 @@ pub mod explore;
 pub mod keeper;
 pub mod leash;
 pub mod paint;
+pub mod processes;
 pub mod queue;
 pub mod record;
 pub mod replay;

@@ -1,7 +1,7 @@
 //! A recording in the background: `malloscope record`, and a thread that listens to it.
 
 use crate::model::failure::Failure;
-use crate::model::recording::RecordingJob;
+use crate::model::recording::{RecordingJob, Subject};
 use malloscope_traces::Reader;
 use rustix::process::{Pid, Signal, kill_process};
 use std::env;
@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,8 @@ impl RecordingNews {
 #[derive(Debug)]
 pub struct RecordingProcess {
     news: Receiver<RecordingNews>,
-    process: Option<Pid>,
+    recorder: Option<Arc<Mutex<Child>>>,
+    is_attached: bool,
 }
 
 impl RecordingProcess {
@@ -58,25 +60,34 @@ impl RecordingProcess {
     ) -> RecordingProcess {
         let (sender, news) = mpsc::channel();
         let output = job.path();
+        let is_attached = matches!(job.subject, Subject::Process { .. });
         let before = Version::of(&output);
         match command(recorder, job).spawn() {
-            Ok(child) => {
-                let process = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-                thread::spawn(move || listen(child, output, before.as_ref(), &sender, &wake));
-                RecordingProcess { news, process }
+            Ok(mut child) => {
+                let said = [
+                    child.stdout.take().map(|out| Box::new(out) as Box<dyn Read + Send>),
+                    child.stderr.take().map(|err| Box::new(err) as Box<dyn Read + Send>),
+                ];
+                let child = Arc::new(Mutex::new(child));
+                let recorder = Some(Arc::clone(&child));
+                thread::spawn(move || listen(&child, said, output, before.as_ref(), &sender, &wake));
+                RecordingProcess { news, recorder, is_attached }
             }
             Err(error) => {
                 let _ = sender.send(RecordingNews::Failed(not_started(&error, recorder, job)));
                 wake();
-                RecordingProcess { news, process: None }
+                RecordingProcess { news, recorder: None, is_attached }
             }
         }
     }
 
-    /// Asks the program to end, as a terminal would; the recorder passes it on, and writes the trace.
+    /// Asks the program to end, as a terminal would; the recorder passes it on, and writes the trace. A process
+    /// that was attached to is left, and goes on.
     pub fn stop(&self) {
-        if let Some(process) = self.process {
-            // A process that has ended meanwhile needs no asking.
+        let Some(mut child) = self.recorder.as_deref().map(held) else { return };
+        // Whoever has ended is not asked: its number may be another process's by now.
+        let process = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        if let (Ok(None), Some(process)) = (child.try_wait(), process) {
             let _ = kill_process(process, Signal::TERM);
         }
     }
@@ -84,6 +95,15 @@ impl RecordingProcess {
     /// All there is to hear now.
     pub fn news(&self) -> impl Iterator<Item = RecordingNews> + '_ {
         self.news.try_iter()
+    }
+}
+
+impl Drop for RecordingProcess {
+    /// Nobody could say any more that it is enough.
+    fn drop(&mut self) {
+        if self.is_attached {
+            self.stop();
+        }
     }
 }
 
@@ -105,8 +125,17 @@ impl Version {
 
 fn command(recorder: &Path, job: &RecordingJob) -> Command {
     let mut command = Command::new(recorder);
-    command.args(["record", "--progress", "--stacks", job.stacks.word(), "-o"]).arg(&job.output).arg("--");
-    command.args(&job.words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["record", "--progress", "--stacks", job.stacks.word(), "-o"]).arg(&job.output);
+    match &job.subject {
+        Subject::Program(words) => command.arg("--").args(words),
+        Subject::Process { pid, time, engine, .. } => {
+            let of = |name: &'static str, value: &Option<String>| {
+                value.iter().flat_map(|value| [name.to_owned(), value.clone()]).collect::<Vec<String>>()
+            };
+            command.arg("--pid").arg(pid.to_string()).args(of("--for", time)).args(of("--engine", engine))
+        }
+    };
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(folder) = &job.folder {
         command.current_dir(folder);
     }
@@ -125,6 +154,11 @@ fn not_started(error: &io::Error, recorder: &Path, job: &RecordingJob) -> Failur
         let what = format!("{} is no folder", folder.display());
         return Failure { what, next: "Type another folder, or none for the window's own.".to_owned() };
     }
+    not_found(error, recorder)
+}
+
+/// Why the command cannot be started.
+pub fn not_found(error: &io::Error, recorder: &Path) -> Failure {
     Failure {
         what: format!("{} cannot be started: {error}", recorder.display()),
         next: format!(
@@ -134,8 +168,14 @@ fn not_started(error: &io::Error, recorder: &Path, job: &RecordingJob) -> Failur
     }
 }
 
+/// The recorder, which nobody else asks meanwhile whether it has ended.
+fn held(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn listen(
-    mut child: Child,
+    child: &Mutex<Child>,
+    said: [Option<Box<dyn Read + Send>>; 2],
     output: PathBuf,
     before: Option<&Version>,
     sender: &Sender<RecordingNews>,
@@ -145,9 +185,8 @@ fn listen(
         let (sender, wake) = (sender.clone(), wake.clone());
         thread::spawn(move || pass_lines(from, &sender, &wake))
     };
-    let stdout = child.stdout.take().map(|stdout| pass(Box::new(stdout)));
-    let stderr = child.stderr.take().map(|stderr| pass(Box::new(stderr)));
-    let ended = wait(&mut child, |begun| {
+    let lines = said.map(|said| said.map(pass));
+    let ended = wait(child, |begun| {
         let now = Version::of(&output)?;
         let is_new = match begun {
             Some(inode) => now.inode != inode,
@@ -164,7 +203,7 @@ fn listen(
     let waited = Instant::now();
     let is_talking =
         |lines: &Option<JoinHandle<()>>| lines.as_ref().is_some_and(|lines| !lines.is_finished());
-    while (is_talking(&stdout) || is_talking(&stderr)) && waited.elapsed() < LAST_LINES {
+    while lines.iter().any(is_talking) && waited.elapsed() < LAST_LINES {
         thread::sleep(LAST_LINES / 50);
     }
     let now = Version::of(&output);
@@ -185,10 +224,11 @@ fn listen(
 
 /// Waits for the recorder, and looks now and then for the trace it writes: `look` is given the file that was
 /// found last, and says which it has found.
-fn wait(child: &mut Child, look: impl Fn(Option<u64>) -> Option<u64>) -> io::Result<ExitStatus> {
+fn wait(child: &Mutex<Child>, look: impl Fn(Option<u64>) -> Option<u64>) -> io::Result<ExitStatus> {
     let mut begun = None;
     loop {
-        if let Some(status) = child.try_wait()? {
+        let ended = held(child).try_wait()?;
+        if let Some(status) = ended {
             return Ok(status);
         }
         begun = look(begun).or(begun);

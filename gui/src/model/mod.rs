@@ -18,6 +18,7 @@ pub mod moment;
 pub mod notices;
 pub mod picture;
 pub mod presets;
+pub mod processes;
 pub mod recent;
 pub mod recording;
 pub mod runs;
@@ -43,6 +44,7 @@ use malloscope_replayer::funnel::{Stop, stops};
 use malloscope_replayer::report::{Report, Section, TraceInfo};
 use malloscope_replayer::run::Progress;
 use notices::Notice;
+use processes::Processes;
 use recent::Recent;
 use recording::Recording;
 use runs::{Run, RunId, Runs};
@@ -109,6 +111,8 @@ pub struct Model {
     pub has_no_dialog: bool,
     /// The recording that is being made.
     pub recording: Option<Recording>,
+    /// The processes that may be attached to.
+    pub processes: Tile<Processes>,
     /// The heap at one record.
     pub exploring: Exploring,
     /// How the table of bins is sorted.
@@ -141,6 +145,7 @@ impl Model {
             samples: std::mem::take(&mut self.samples),
             has_no_dialog: self.has_no_dialog,
             recording: self.recording.take(),
+            processes: std::mem::take(&mut self.processes),
             sorting: self.sorting,
             front: self.front,
             is_alone: self.is_alone,

@@ -38,9 +38,27 @@ impl Stacks {
     }
 }
 
+/// How a program comes to be recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// It is run for that.
+    #[default]
+    Run,
+    /// It runs, and is attached to.
+    Attach,
+}
+
 /// A form, as it is filled in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordingForm {
+    /// What is done.
+    pub way: Way,
+    /// The process that is attached to, and its name.
+    pub process: Option<(u32, String)>,
+    /// How long it is recorded, as the command has it; empty for as long as it runs.
+    pub time: String,
+    /// By what its calls come to the recorder, as the command has it; empty for the usual.
+    pub engine: String,
     /// The program, and its arguments as a shell would take them.
     pub command: String,
     /// The folder it is started in; empty for the window's own.
@@ -51,12 +69,30 @@ pub struct RecordingForm {
     pub stacks: Stacks,
 }
 
+/// What is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A program and its arguments.
+    Program(Vec<String>),
+    /// A process that runs.
+    Process {
+        /// Its id.
+        pid: u32,
+        /// Its name.
+        name: String,
+        /// How long it is recorded, if not as long as it runs.
+        time: Option<String>,
+        /// By what its calls come to the recorder, if not by the usual.
+        engine: Option<String>,
+    },
+}
+
 /// A recording to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordingJob {
-    /// The program and its arguments.
-    pub words: Vec<String>,
-    /// The folder it is started in, if not the window's own.
+    /// What is recorded.
+    pub subject: Subject,
+    /// The folder the recorder is started in, and the program with it, if not the window's own.
     pub folder: Option<PathBuf>,
     /// Where the trace goes; a path that is not absolute begins in that folder.
     pub output: PathBuf,
@@ -71,17 +107,34 @@ impl RecordingForm {
     ///
     /// What to type instead.
     pub fn job(&self) -> Result<RecordingJob, String> {
-        let words = words(&self.command)?;
-        let program = words.first().ok_or("Type a program, for example: python3 script.py")?;
-        let folder = Some(self.folder.trim()).filter(|folder| !folder.is_empty()).map(PathBuf::from);
-        let output = match self.output.trim() {
-            "" => {
-                let name = program.rsplit('/').next().unwrap_or(program);
-                PathBuf::from(format!("{name}.mscope"))
+        let filled = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let (subject, name) = match self.way {
+            Way::Run => {
+                let words = words(&self.command)?;
+                let program = words.first().ok_or("Type a program, for example: python3 script.py")?;
+                let name = program.rsplit('/').next().unwrap_or(program).to_owned();
+                (Subject::Program(words), name)
             }
-            output => PathBuf::from(output),
+            Way::Attach => {
+                let (pid, name) = self.process.clone().ok_or("Choose a process.")?;
+                let file = format!("{}-{pid}", name.replace('/', "-"));
+                let (time, engine) = (filled(&self.time), filled(&self.engine));
+                (Subject::Process { pid, name, time, engine }, file)
+            }
         };
-        Ok(RecordingJob { words, folder, output, stacks: self.stacks })
+        let output = filled(&self.output).unwrap_or_else(|| format!("{name}.mscope"));
+        let folder = filled(&self.folder).map(PathBuf::from);
+        Ok(RecordingJob { subject, folder, output: PathBuf::from(output), stacks: self.stacks })
+    }
+}
+
+impl Subject {
+    /// What is recorded, in few words.
+    pub fn said(&self) -> String {
+        match self {
+            Subject::Program(words) => words.join(" "),
+            Subject::Process { pid, name, .. } => format!("{name} (process {pid})"),
+        }
     }
 }
 
@@ -120,8 +173,10 @@ fn words(text: &str) -> Result<Vec<String>, String> {
 /// A recording under way, or that came to nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recording {
-    /// What is recorded, in the command's words.
-    pub command: String,
+    /// What is recorded, in few words.
+    pub what: String,
+    /// Whether it ran before, and goes on afterwards.
+    pub is_attached: bool,
     /// What was said meanwhile, the latest last.
     pub lines: Vec<String>,
     /// Whether it was asked to end.
@@ -180,6 +235,19 @@ mod tests {
         assert_eq!(form.job().unwrap().path(), PathBuf::from("/var/a.mscope"));
         form.command = " ".to_owned();
         assert!(form.job().unwrap_err().starts_with("Type a program"));
+    }
+
+    #[test]
+    fn a_form_for_a_process_becomes_a_job() {
+        let mut form = RecordingForm { way: Way::Attach, ..RecordingForm::default() };
+        assert_eq!(form.job().unwrap_err(), "Choose a process.");
+        form.process = Some((12, "kworker/u8:0".to_owned()));
+        form.time = " 60s ".to_owned();
+        let job = form.job().unwrap();
+        assert_eq!(job.path(), PathBuf::from("kworker-u8:0-12.mscope"));
+        let (name, time) = ("kworker/u8:0".to_owned(), Some("60s".to_owned()));
+        assert_eq!(job.subject, Subject::Process { pid: 12, name, time, engine: None });
+        assert_eq!(job.subject.said(), "kworker/u8:0 (process 12)");
     }
 
     #[test]

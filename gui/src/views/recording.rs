@@ -1,8 +1,10 @@
 //! A form for a recording, and the recording while it is made.
 
+mod attach;
+
 use crate::app::command::{Command, Commands};
 use crate::model::Model;
-use crate::model::recording::{Recording, RecordingForm, Stacks};
+use crate::model::recording::{Recording, RecordingForm, Stacks, Way};
 use crate::theme;
 use crate::widgets::message;
 use egui::{Button, Grid, Key, Label, RichText, ScrollArea, Spinner, TextEdit, Ui};
@@ -14,6 +16,7 @@ const LINES: f32 = 120.0;
 #[derive(Clone, Debug, Default)]
 pub struct RecordingView {
     form: RecordingForm,
+    processes: attach::ProcessList,
     mistake: Option<String>,
 }
 
@@ -22,12 +25,23 @@ impl RecordingView {
     pub fn ui(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
         match &model.recording {
             Some(recording) => under_way(ui, model, recording, commands),
-            None => self.form(ui, commands),
+            None => self.form(ui, model, commands),
         }
     }
 
-    fn form(&mut self, ui: &mut Ui, commands: &mut Commands) {
+    fn form(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
         let form = &mut self.form;
+        ui.horizontal(|ui| {
+            ui.radio_value(&mut form.way, Way::Run, "Run a program")
+                .on_hover_text("It is recorded from its first call to its last.");
+            ui.radio_value(&mut form.way, Way::Attach, "Attach to a process").on_hover_text(
+                "One that runs is recorded from now on, and goes on as it was when it is left.",
+            );
+        });
+        let is_attached = form.way == Way::Attach;
+        if is_attached {
+            self.processes.ui(ui, model, form, commands);
+        }
         let mut entered = false;
         Grid::new("recording").num_columns(2).spacing([theme::GAP, 4.0]).show(ui, |ui| {
             let mut field = |name: &str, meaning: &str, hint: &str, text: &mut String| {
@@ -38,14 +52,24 @@ impl RecordingView {
                 ui.end_row();
             };
             let meaning = "The program and its arguments, with quotes as in a shell; nothing is expanded.";
-            field("Program", meaning, "python3 script.py --fast", &mut form.command);
-            field("Folder", "The folder the program is started in.", "the window's own", &mut form.folder);
+            let folder = if is_attached {
+                let meaning = "How long it is recorded, such as 500ms, 60s or 5m; it can be left before.";
+                field("For", meaning, "until you stop it, or it ends", &mut form.time);
+                "The folder the trace goes to."
+            } else {
+                field("Program", meaning, "python3 script.py --fast", &mut form.command);
+                "The folder the program is started in."
+            };
+            field("Folder", folder, "the window's own", &mut form.folder);
             field(
                 "Trace",
                 "Where the trace goes; it begins in that folder.",
                 "the program's name",
                 &mut form.output,
             );
+            if is_attached {
+                attach::engines(ui, model, form);
+            }
             ui.label("Stacks").on_hover_text("Which calls are recorded with their stacks.");
             ui.horizontal(|ui| {
                 for stacks in Stacks::ALL {
@@ -54,7 +78,11 @@ impl RecordingView {
             });
             ui.end_row();
         });
-        let button = ui.add_enabled(!form.command.trim().is_empty(), Button::new("Record"));
+        let (word, is_filled, example) = match form.way {
+            Way::Run => ("Record", !form.command.trim().is_empty(), "-o app.mscope -- app"),
+            Way::Attach => ("Attach", form.process.is_some(), "-o app.mscope --pid 1234"),
+        };
+        let button = ui.add_enabled(is_filled, Button::new(word));
         if button.clicked() || entered {
             match form.job() {
                 Ok(job) => {
@@ -67,7 +95,7 @@ impl RecordingView {
         if let Some(mistake) = &self.mistake {
             ui.add(Label::new(RichText::new(mistake).color(ui.visuals().warn_fg_color)).wrap());
         }
-        ui.label(RichText::new("In a terminal: malloscope record -o app.mscope -- app").small().weak());
+        ui.label(RichText::new(format!("In a terminal: malloscope record {example}")).small().weak());
     }
 }
 
@@ -88,14 +116,18 @@ pub fn brief(ui: &mut Ui, model: &Model, recording: &Recording, commands: &mut C
             commands.push(Command::Open(trace.clone()));
         }
         stop(ui, recording, commands);
-        ui.label(recording.lines.last().map_or("Recording…", String::as_str))
-            .on_hover_text(&recording.command);
+        ui.label(recording.lines.last().map_or("Recording…", String::as_str)).on_hover_text(&recording.what);
     }
 }
 
 fn stop(ui: &mut Ui, recording: &Recording, commands: &mut Commands) {
     let stop = ui.add_enabled(!recording.is_stopping, Button::new("Stop"));
-    if stop.on_hover_text("Asks the program to end; its trace is opened then.").clicked() {
+    let meaning = if recording.is_attached {
+        "Leaves the process, which goes on as it was; its trace is opened then."
+    } else {
+        "Asks the program to end; its trace is opened then."
+    };
+    if stop.on_hover_text(meaning).clicked() {
         commands.push(Command::StopRecording);
     }
 }
@@ -113,7 +145,7 @@ fn under_way(ui: &mut Ui, model: &Model, recording: &Recording, commands: &mut C
             ui.add(Spinner::new());
             let said = if recording.is_stopping { "Stopping" } else { "Recording" };
             stop(ui, recording, commands);
-            ui.add(Label::new(format!("{said} {}", recording.command)).truncate());
+            ui.add(Label::new(format!("{said} {}", recording.what)).truncate());
         });
     }
     ScrollArea::vertical().max_height(LINES).stick_to_bottom(true).auto_shrink([false, true]).show(

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod attach;
 mod screen;
 mod shell;
 #[path = "../common/watched.rs"]

@@ -7,6 +7,7 @@
 //! How the process is looked at from outside is in [`target`] and [`modules`], how an agent is loaded without
 //! the dynamic linker in [`mod@image`]; [`guard`] does the leaving if this process dies.
 
+pub mod candidates;
 pub mod filters;
 pub mod guard;
 pub mod hooks;
@@ -179,7 +180,7 @@ fn begin(
     }
     filters::examine(pid)?;
     clear(&target)?;
-    let mut survey = survey(&target)?;
+    let mut survey = survey(&target, TRIES)?;
     let libc = glibc(&target, &survey)?;
     let facts = facts(&target, program, &libc);
     let there = Inside::find(&target);
@@ -212,8 +213,16 @@ fn begin(
 
 /// Sees to it that no recorder is there: one that was killed may have left its hooks.
 fn clear(target: &Target) -> Result<(), Refusal> {
+    match clear_of_recorders(target)? {
+        Some(inside) => leave_behind(target, inside),
+        None => Ok(()),
+    }
+}
+
+/// Sees to it that no recorder is there that lives; returns what one left behind that does not.
+fn clear_of_recorders(target: &Target) -> Result<Option<Inside>, Refusal> {
     let pid = target.pid;
-    let Some(inside) = Inside::find(target) else { return Ok(()) };
+    let Some(inside) = Inside::find(target) else { return Ok(None) };
     if inside.is_launched(target) {
         return Err(Refusal::Recorded { pid, by: ": it was started by `malloscope record`".to_owned() });
     }
@@ -223,15 +232,15 @@ fn clear(target: &Target) -> Result<(), Refusal> {
         {
             Err(Refusal::Recorded { pid, by: format!(" by process {recorder}") })
         }
-        Some(_) => leave_behind(target, inside),
-        None => Ok(()),
+        Some(_) => Ok(Some(inside)),
+        None => Ok(None),
     }
 }
 
 /// Takes out of a process what a recorder left there that is no more.
 fn leave_behind(target: &Target, inside: Inside) -> Result<(), Refusal> {
     inside.end(target);
-    inside.leave(target, &mut survey(target)?, &mut || ()).map(drop)
+    inside.leave(target, &mut survey(target, TRIES)?, &mut || ()).map(drop)
 }
 
 /// Takes out of a process, and of those it made, what this recorder left there, which is no more, or will soon be.
@@ -266,13 +275,13 @@ fn descendants(pid: u32) -> Vec<u32> {
 }
 
 /// What is known of a process's modules, when its list of them is not just being changed.
-fn survey(target: &Target) -> Result<Survey, Refusal> {
+fn survey(target: &Target, tries: u32) -> Result<Survey, Refusal> {
     let names = image().defined.iter().map(|(_, name)| name.clone());
     let wanted = inside::wanted().chain(patches::OF_MALLOC.map(str::to_owned));
     let mut names: Vec<String> = names.chain(wanted).collect();
     names.sort_unstable();
     names.dedup();
-    for _ in 0..TRIES {
+    for _ in 0..tries {
         if let Ok(survey) = Survey::of(target, names.clone()) {
             return Ok(survey);
         }
@@ -397,7 +406,7 @@ impl Leaving<'_> {
             if let Ok(target) = Target::open(pid)
                 && let Some(inside) = Inside::find(&target)
                 && inside.recorder(&target).is_some_and(|(recorder, _)| recorder == std::process::id())
-                && let Ok(mut survey) = survey(&target)
+                && let Ok(mut survey) = survey(&target, TRIES)
             {
                 // One that ends meanwhile needs nothing.
                 let _ = inside.leave(&target, &mut survey, meanwhile);
