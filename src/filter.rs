@@ -2,7 +2,7 @@
 
 use crate::progress::Meter;
 use anyhow::Context;
-use malloscope_replayer::filter::{Filter, Lifetime, Places, Sizes};
+use malloscope_replayer::filter::{Destinations, Filter, Lifetime, Places, Sizes};
 use malloscope_replayer::range::Range;
 use malloscope_replayer::selection::Selection;
 use malloscope_replayer::served::Servings;
@@ -31,6 +31,11 @@ pub struct FilterArgs {
     /// Several are separated by commas. A wrong name lists the right ones.
     #[arg(long, value_name = "PLACE,…")]
     pub place: Option<Places>,
+    /// Only allocations that went there when they were freed, which a replay finds out: tcache, unsorted-bin, top, unmapped
+    ///
+    /// Several are separated by commas. A wrong name lists the right ones. Not with what a replay charges stacks with.
+    #[arg(long, value_name = "PLACE,…")]
+    pub freed_to: Option<Destinations>,
     /// Only allocations of this stack, by its number in the trace
     #[arg(long, value_name = "N")]
     pub stack: Option<u32>,
@@ -39,8 +44,8 @@ pub struct FilterArgs {
 impl FilterArgs {
     /// What they come to.
     pub fn filter(&self) -> Filter {
-        let &FilterArgs { thread, size, lifetime, place, stack } = self;
-        Filter { thread, sizes: size, lifetime, places: place, stack }
+        let &FilterArgs { thread, size, lifetime, place, freed_to, stack } = self;
+        Filter { thread, sizes: size, lifetime, places: place, freed_to, stack }
     }
 }
 
@@ -64,7 +69,7 @@ pub fn servings(trace: &Path) -> anyhow::Result<Arc<Servings>> {
 ///
 /// When the trace cannot be read or replayed, as the filter needs it.
 pub fn selection(filter: &Filter, trace: &Path, range: Range) -> anyhow::Result<Option<Selection>> {
-    let served = filter.places.map(|_| servings(trace)).transpose()?;
+    let served = filter.needs_servings().then(|| servings(trace)).transpose()?;
     let mut meter = Meter::new("looking for lifetimes");
     let mut reader = Reader::open_file(trace)?;
     let found = Selection::of(filter, &mut reader, range, served, &mut |progress| meter.update(progress));

@@ -59,7 +59,7 @@ pub struct Looks {
     /// Show that panel alone
     #[arg(long, requires = "view")]
     pub alone: bool,
-    /// Count only some allocations: `size=64..1K`, `lifetime=..11`, `place=tcache-3,top`, `thread=2` or `stack=17`
+    /// Count only some allocations: `size=64..1K`, `lifetime=..11`, `place=tcache-3,top`, `freed-to=top`, `thread=2` or `stack=17`
     ///
     /// As the options of `malloscope flame` spell them; more than once for all of them together.
     #[arg(long, value_name = "WHAT=WHICH", value_parser = Filter::part)]

@@ -10,6 +10,8 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use malloscope_gui::app::App;
 use malloscope_gui::app::command::Command;
 use malloscope_gui::jobs::WORK;
+use malloscope_gui::model::bins::Column;
+use malloscope_gui::model::flows::Unit;
 use malloscope_gui::model::view::View;
 use malloscope_gui::model::{Model, Tile};
 use malloscope_replayer::report::units;
@@ -187,12 +189,65 @@ fn a_bin_is_chosen_by_a_click_and_says_what_it_did() {
 }
 
 #[test]
+fn a_row_of_the_table_of_bins_is_a_filter_and_a_click_on_it_takes_it_back() {
+    let mut window = Window::open("json.mscope");
+    window.apply(Command::Look(View::Bins));
+    window.apply(Command::Alone(true));
+    window.press("Table");
+    let line = window.model().shown().unwrap().bins[1].clone();
+    let row = [Column::Bin, Column::Sizes, Column::Requests].map(|column| line.cell(column)).join(", ");
+    let press = |window: &mut Window| {
+        window.harness.get_by(|node| node.label().is_some_and(|label| label.starts_with(&row))).click();
+        window.harness.run_steps(3);
+    };
+    press(&mut window);
+    assert_eq!(window.model().filter.places.unwrap().said(), line.name());
+    window.must_say(&["Share of bins", "Its single allocations", "Its sites", "Show its free list"]);
+    press(&mut window);
+    assert!(window.model().filter.is_all() && !window.says("Share of bins"));
+}
+
+#[test]
+fn where_chunks_were_freed_to_is_a_filter_that_adds_up_in_every_view() {
+    let mut window = Window::open("json.mscope");
+    window.apply(Command::Look(View::Served));
+    window.apply(Command::Alone(true));
+    window.press("Frees");
+    let frees = window.model().shown().unwrap().frees.clone();
+    let place = frees.places.iter().min_by_key(|place| place.amount.times).unwrap();
+    window.press(&frees.said_of(place, Unit::Count));
+    assert_eq!(window.model().filter.freed_to.unwrap().said(), place.name);
+    let chip = format!("freed to {}", place.name);
+    window.must_say(&[&chip, "Its sites", "Its flamegraph"]);
+    // The requests do not speak of it, and keep their own.
+    window.press("Requests");
+    let requests = window.model().shown().unwrap().requests.clone();
+    window.press(&requests.said_of(&requests.places[0], Unit::Count));
+    assert!(window.model().filter.freed_to.is_some() && window.model().filter.places.is_some());
+    window.press(&requests.said_of(&requests.places[0], Unit::Count));
+    window.press("Its single allocations");
+    while window.model().allocations.listed.is_none() || window.model().allocations.state.is_loading() {
+        window.woken.recv().unwrap();
+        window.harness.step();
+    }
+    let listed = window.model().allocations.listed.as_ref().unwrap();
+    assert_eq!(listed.listing.matching, place.amount.times);
+    assert!(listed.listing.all > listed.listing.matching);
+    // Sizes of chunks are none that were asked for: they are lit, and nothing is filtered.
+    window.apply(Command::Look(View::Served));
+    window.press(&format!("Take away: {chip}"));
+    window.press("Frees");
+    window.press(&frees.said_of(&frees.classes[0], Unit::Count));
+    assert!(window.model().filter.is_all());
+}
+
+#[test]
 fn flows_and_decisions_have_pictures_and_tables() {
     let mut window = Window::open("json.mscope");
     window.apply(Command::Look(View::Served));
     let model = window.model().shown().unwrap();
     let (class, place) = (model.requests.classes[1].clone(), model.requests.places[0].clone());
-    let said = model.requests.said_of(&class, malloscope_gui::model::flows::Unit::Count);
+    let said = model.requests.said_of(&class, Unit::Count);
     let frees: u64 = model.frees.flows.iter().map(|flow| flow.amount.times).sum();
     assert!(frees > 1000);
     window.must_say(&[&said, &format!("{}: ", place.name)]);

@@ -3,16 +3,19 @@
 //! A filter is plain data, written and read as the options of the command. What it leaves out is still there:
 //! moments such as the peak are those of all allocations, and totals say what they are of.
 
+mod destinations;
 mod lifetime;
 mod places;
 mod sizes;
 
+pub use destinations::Destinations;
 pub use lifetime::Lifetime;
 pub use places::Places;
 pub use sizes::Sizes;
 
 use crate::allocations::{Allocation, When};
-use crate::served::ServedFrom;
+use crate::flows::Destination;
+use crate::served::{ServedFrom, Servings};
 use serde::{Deserialize, Serialize};
 
 /// Which allocations count; without anything said, all.
@@ -26,6 +29,8 @@ pub struct Filter {
     pub lifetime: Option<Lifetime>,
     /// Those that were served from one of these places; a replay finds out.
     pub places: Option<Places>,
+    /// Those that went to one of these places when they were freed; a replay finds out.
+    pub freed_to: Option<Destinations>,
     /// Those of this stack, by its number in the trace.
     pub stack: Option<u32>,
 }
@@ -50,13 +55,23 @@ impl Filter {
         self.places.is_none_or(|places| from.is_some_and(|from| places.contain(from)))
     }
 
-    /// Whether it lets an allocation through of which all is known; `end` is when it ended or was seen last.
+    /// Whether it lets an allocation through of which all is known; `end` is when it ended or was seen last. Without
+    /// `servings` none is from any place, or went to any.
     #[inline]
-    pub(crate) fn selects(&self, one: &Allocation, end: When, from: Option<ServedFrom>) -> bool {
+    pub(crate) fn selects(&self, one: &Allocation, end: When, servings: Option<&Servings>) -> bool {
         let lives = |lifetime: Lifetime| lifetime.contains(one.lifetime(end).record, one.freed.is_some());
+        let from = || servings.and_then(|servings| servings.of(one.made.record));
+        let to = || servings.zip(one.freed).and_then(|(servings, freed)| servings.freed_to(freed.record));
+        let went = |wanted: Destinations| to().is_some_and(|to: Destination| wanted.contain(to));
         self.selects_call(one.thread, one.stack.0, one.request)
-            && self.selects_served(from)
+            && (self.places.is_none() || self.selects_served(from()))
             && self.lifetime.is_none_or(lives)
+            && self.freed_to.is_none_or(went)
+    }
+
+    /// Whether a replay has to find out what it asks for.
+    pub fn needs_servings(&self) -> bool {
+        self.places.is_some() || self.freed_to.is_some()
     }
 
     /// The options of a command that say it, and their values.
@@ -66,6 +81,7 @@ impl Filter {
             ("--size", self.sizes.map(|sizes| sizes.to_string())),
             ("--lifetime", self.lifetime.map(|lifetime| lifetime.to_string())),
             ("--place", self.places.map(|places| places.to_string())),
+            ("--freed-to", self.freed_to.map(|places| places.to_string())),
             ("--stack", self.stack.map(|stack| stack.to_string())),
         ];
         options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
@@ -85,8 +101,11 @@ impl Filter {
             "size" => Filter { sizes: Some(value.parse()?), ..all },
             "lifetime" => Filter { lifetime: Some(value.parse()?), ..all },
             "place" => Filter { places: Some(value.parse()?), ..all },
+            "freed-to" => Filter { freed_to: Some(value.parse()?), ..all },
             "stack" => Filter { stack: Some(number()?), ..all },
-            _ => return Err(format!("`{name}` is none of thread, size, lifetime, place and stack")),
+            _ => {
+                return Err(format!("`{name}` is none of thread, size, lifetime, place, freed-to and stack"));
+            }
         })
     }
 
@@ -97,6 +116,7 @@ impl Filter {
             sizes: self.sizes.filter(|_| without.sizes.is_none()),
             lifetime: self.lifetime.filter(|_| without.lifetime.is_none()),
             places: self.places.filter(|_| without.places.is_none()),
+            freed_to: self.freed_to.filter(|_| without.freed_to.is_none()),
             stack: self.stack.filter(|_| without.stack.is_none()),
         };
         self.parts().into_iter().map(alone).collect()
@@ -109,6 +129,7 @@ impl Filter {
             sizes: other.sizes.or(self.sizes),
             lifetime: other.lifetime.or(self.lifetime),
             places: other.places.or(self.places),
+            freed_to: other.freed_to.or(self.freed_to),
             stack: other.stack.or(self.stack),
         }
     }
@@ -120,6 +141,10 @@ impl Filter {
             (self.sizes.map(Sizes::said), Filter { sizes: None, ..*self }),
             (self.lifetime.map(Lifetime::said), Filter { lifetime: None, ..*self }),
             (self.places.map(|places| format!("from {}", places.said())), Filter { places: None, ..*self }),
+            (
+                self.freed_to.map(|places| format!("freed to {}", places.said())),
+                Filter { freed_to: None, ..*self },
+            ),
             (self.stack.map(|stack| format!("stack {stack}")), Filter { stack: None, ..*self }),
         ];
         parts.into_iter().filter_map(|(said, without)| Some((said?, without))).collect()
@@ -130,6 +155,11 @@ impl Filter {
         let parts: Vec<String> = self.parts().into_iter().map(|(said, _)| said).collect();
         parts.join(", ")
     }
+}
+
+/// A name as it is typed: without anything that shells or lists would take for more than a letter.
+fn typed(name: &str) -> String {
+    name.trim().to_lowercase().replace([':', ','], "").replace(' ', "-")
 }
 
 #[cfg(test)]
@@ -143,12 +173,13 @@ mod tests {
             sizes: "17..=32".parse().ok(),
             lifetime: "..11".parse().ok(),
             places: "tcache-1,top".parse().ok(),
+            freed_to: "unsorted-bin".parse().ok(),
             stack: Some(9),
         };
         let options = filter.options();
         let values: Vec<&str> = options.iter().map(|(_, value)| value.as_str()).collect();
-        assert_eq!(values, ["3", "17..33", "..11", "tcache-1,top", "9"]);
-        let said = "thread 3, 17–32 B, freed within 10 records, from tcache 1 or top, stack 9";
+        assert_eq!(values, ["3", "17..33", "..11", "tcache-1,top", "unsorted-bin", "9"]);
+        let said = "thread 3, 17–32 B, freed within 10 records, from tcache 1 or top, freed to unsorted bin, stack 9";
         assert_eq!(filter.said(), said);
         assert_eq!(filter.parts()[1].1, Filter { sizes: None, ..filter });
         assert!(Filter::default().is_all() && !filter.is_all() && Filter::default().said().is_empty());
@@ -157,7 +188,7 @@ mod tests {
         let typed =
             apart.iter().flat_map(Filter::options).map(|(name, value)| format!("{}={value}", &name[2..]));
         let read: Vec<Filter> = typed.map(|text| Filter::part(&text).unwrap()).collect();
-        assert_eq!((apart.len(), read), (5, apart));
+        assert_eq!((apart.len(), read), (6, apart));
         for wrong in ["size", "size=", "thread=x", "colour=red", ""] {
             assert!(Filter::part(wrong).is_err(), "{wrong}");
         }

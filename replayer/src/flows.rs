@@ -174,12 +174,12 @@ impl Flows {
         self.kept = false;
     }
 
-    /// The call has been made, and was not refused; this had been the chunk's head.
+    /// The call has been made, and was not refused; this had been the chunk's head. Where it went, if it was given back.
     #[inline]
-    pub fn after(&mut self, head: Head) {
+    pub fn after(&mut self, head: Head) -> Option<Destination> {
         self.freeing = None;
         if self.kept {
-            return;
+            return None;
         }
         let destination = match self.into {
             Some(Bin::Tcache(_)) => Destination::Tcache,
@@ -195,6 +195,7 @@ impl Flows {
         };
         let bytes = head.size().bytes();
         self.freed[class(bytes)][destination as usize].add(bytes);
+        Some(destination)
     }
 
     /// Requests by size and by the place that served them: those there were.

@@ -5,7 +5,7 @@ use crate::detail::Detail;
 use crate::engine::{Answer, Engine, Oddities};
 use crate::fidelity::Comparison;
 use crate::filter::Filter;
-use crate::flows::Flows;
+use crate::flows::{Destination, Flows};
 use crate::introspection::Question;
 use crate::machine::{Machine, Metered};
 use crate::metrics::fragmentation::Fragmentations;
@@ -135,6 +135,11 @@ pub enum RunError {
     /// A replay over real memory, or of which more than its outcome is wanted, goes by itself.
     #[error("this replay cannot share a process with others")]
     NotShared,
+    /// Where a chunk goes is known when it is freed, and stacks are charged before.
+    #[error(
+        "what a replay charges stacks with cannot be filtered by where chunks went when they were freed: leave out --freed-to"
+    )]
+    NotFreedYet,
     /// The wall could not be put where it was wanted.
     #[error("the break cannot be limited to {0} bytes: something else is mapped there")]
     Wall(u64),
@@ -650,7 +655,7 @@ impl<M: Machine> Replay for Begun<'_, M> {
 }
 
 /// Who charges stacks with what is wanted of the job, if anything is.
-fn tally<M: Machine>(job: &Job, machine: &mut M, clock: Clock) -> Result<Option<Tally>, TraceError> {
+fn tally<M: Machine>(job: &Job, machine: &mut M, clock: Clock) -> Result<Option<Tally>, RunError> {
     if job.blame.is_empty() {
         return Ok(None);
     }
@@ -660,6 +665,9 @@ fn tally<M: Machine>(job: &Job, machine: &mut M, clock: Clock) -> Result<Option<
     let range = job.range.unwrap_or(Range::ALL);
     // What lives from before a range may be charged with what it does in it.
     let made = Range::new(0, range.end()).unwrap_or(range);
+    if job.filter.freed_to.is_some() {
+        return Err(RunError::NotFreedYet);
+    }
     let selection = Selection::of(&job.filter, &mut reader, made, None, &mut |_| {})?;
     machine.disown_faults_since(mark);
     Ok(Some(Tally::new(machine, &job.blame, stacks.frames.len(), stacks.capture, clock, selection)))
@@ -747,18 +755,16 @@ impl<M: Machine> Run<'_, M> {
                 .engine
                 .take_turn(&turn, record)
                 .map_err(|corruption| Stop::Corrupted(index, corruption))?;
-            if self.sends_servings {
-                self.send_serving(index).map_err(Stop::Lines)?;
-            }
             if let Some(tally) = &mut self.tally {
                 tally.after(&mut self.engine, (index, record, stack), &ending, answer);
             }
             self.metrics.after(&mut self.engine, self.records, record, ending, answer);
-            if is_given
-                && !matches!(answer, Answer::Refused(_))
-                && let Some(flows) = &mut self.engine.heap_mut().observer_mut().flows
-            {
-                flows.after(Head(ending.head));
+            let freed_to = match &mut self.engine.heap_mut().observer_mut().flows {
+                Some(flows) if is_given && !matches!(answer, Answer::Refused(_)) => flows.after(Head(ending.head)),
+                _ => None,
+            };
+            if self.sends_servings {
+                self.send_serving(index, freed_to).map_err(Stop::Lines)?;
             }
             self.records += 1;
             if record.call.is_of_malloc() {
@@ -849,10 +855,10 @@ impl<M: Machine> Run<'_, M> {
         Ok(None)
     }
 
-    /// Says who served the request of this record, if it asked for anything.
-    fn send_serving(&mut self, index: u64) -> io::Result<()> {
+    /// Says who served the request of this record, if it asked for anything, and where went what it gave back.
+    fn send_serving(&mut self, index: u64, freed_to: Option<Destination>) -> io::Result<()> {
         let served = self.engine.heap_mut().observer_mut().served.take();
-        served.map_or(Ok(()), |from| served::send(self.lines, index, ServedFrom::of(from)))
+        served::send(self.lines, index, served.map(ServedFrom::of), freed_to)
     }
 
     /// What somebody wants to know of every call.

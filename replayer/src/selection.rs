@@ -1,7 +1,7 @@
 //! What a filter selects of one trace, so that it can be asked while the trace is gone through.
 //!
-//! How long an allocation will live is not known when it is made. Where a filter asks for that, a walk over the trace
-//! finds it out before: a bit for each record.
+//! How long an allocation will live, and where it goes then, is not known when it is made. Where a filter asks for that, a
+//! walk over the trace finds it out before: a bit for each record.
 
 use crate::allocations::{Allocation, When, walk};
 use crate::filter::Filter;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Selection {
     filter: Filter,
-    /// Which records made allocations with the lifetimes that are wanted; nothing if any is.
-    with_lifetime: Option<Bits>,
+    /// Which records made allocations that end as is wanted; nothing if that does not matter.
+    with_end: Option<Bits>,
     /// Who served the requests, where that is known beforehand.
     servings: Option<Arc<Servings>>,
 }
@@ -41,17 +41,19 @@ impl Selection {
             return Ok(None);
         }
         let filter = *filter;
-        let mut selection = Selection { filter, with_lifetime: None, servings };
-        if filter.lifetime.is_some() {
-            let alone = Filter { lifetime: filter.lifetime, ..Filter::default() };
+        let mut selection = Selection { filter, with_end: None, servings };
+        if filter.lifetime.is_some() || filter.freed_to.is_some() {
+            let Filter { lifetime, freed_to, .. } = filter;
+            let alone = Filter { lifetime, freed_to, ..Filter::default() };
+            let servings = selection.servings.as_deref();
             let mut bits = Bits::default();
             let mut found = |one: Allocation, end: When| {
-                if alone.selects(&one, end, None) {
+                if alone.selects(&one, end, servings) {
                     bits.set(one.made.record);
                 }
             };
             walk::each(reader, range, progress, &mut found)?;
-            selection.with_lifetime = Some(bits);
+            selection.with_end = Some(bits);
         }
         Ok(Some(selection))
     }
@@ -75,7 +77,7 @@ impl Selection {
         let request = record.call.request().unwrap_or(0);
         self.filter.selects_call(record.thread.0, stack.0, request)
             && self.filter.selects_served(from)
-            && self.with_lifetime.as_ref().is_none_or(|bits| bits.is_set(number))
+            && self.with_end.as_ref().is_none_or(|bits| bits.is_set(number))
     }
 }
 

@@ -1,9 +1,11 @@
-//! Which place served each request of a trace: found out by one replay, and kept as two bytes for each record.
+//! Which place served each request of a trace, and where each chunk went that was freed: found out by one replay, and
+//! kept as two bytes for each record.
 //!
-//! The worker sends seven bytes for each request that was served: the number of its record in five and that of who
-//! served it in two, the least significant first. Calls of several threads are not replayed in the order of their
-//! records, so each says which it is.
+//! The worker sends seven bytes for each call that was served or freed something: the number of its record in five, and in two
+//! the number of who served it and above that, in the last four bits, that of where what it freed went, the
+//! least significant first. Calls of several threads are not replayed in the order of their records, so each says which it is.
 
+use crate::flows::Destination;
 use crate::run::{Job, Lines, Progress};
 use crate::trial::Trial;
 use crate::worker::{Launcher, WorkerError, run_in_worker};
@@ -14,10 +16,15 @@ use serde::{Serialize, Serializer};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Bytes that are sent for a request: five for its record, and two.
+/// Bytes that are sent for a call: five for its record, and two.
 const SENT: usize = 7;
 /// Of no request: it was not served, or the record asks for nothing.
-const NOBODY: u16 = u16::MAX;
+const NOBODY: u16 = (1 << SOURCE_BITS) - 1;
+/// The bits for who served; those above are for where something went.
+const SOURCE_BITS: u32 = 12;
+/// Of a record that freed nothing, and was not served.
+const NOTHING: u16 = u16::MAX;
+const _: () = assert!(ServedFrom::COUNT < NOBODY as usize && Destination::ALL.len() < 15);
 
 /// Who served a request: a bin, or what is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,7 +139,7 @@ impl Serialize for ServedFrom {
     }
 }
 
-/// Who served the request of each record.
+/// Who served the request of each record, and where went what it freed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Servings {
     by_record: Vec<u16>,
@@ -160,27 +167,50 @@ impl Servings {
     #[inline]
     pub fn of(&self, record: u64) -> Option<ServedFrom> {
         let place = usize::try_from(record).ok()?;
-        self.by_record.get(place).copied().and_then(ServedFrom::of_number)
+        self.by_record.get(place).copied().and_then(source)
+    }
+
+    /// Where went what the call of a record freed; nothing if it freed nothing.
+    #[inline]
+    pub fn freed_to(&self, record: u64) -> Option<Destination> {
+        let place = usize::try_from(record).ok()?;
+        Destination::ALL.get(usize::from(self.by_record.get(place)? >> SOURCE_BITS)).copied()
     }
 
     /// How many requests were served from each place, by their numbers.
     pub fn counts(&self) -> impl Iterator<Item = (ServedFrom, u64)> {
         let mut counts = [0_u64; ServedFrom::COUNT];
-        for from in self.by_record.iter().filter_map(|&number| ServedFrom::of_number(number)) {
+        for from in self.by_record.iter().filter_map(|&both| source(both)) {
             counts[usize::from(from.0)] += 1;
         }
         ServedFrom::all().map(move |from| (from, counts[usize::from(from.0)]))
     }
 }
 
-/// Says who served the request of a record.
+/// Who served, of both.
+#[inline]
+fn source(both: u16) -> Option<ServedFrom> {
+    ServedFrom::of_number(both & NOBODY)
+}
+
+/// Says who served the request of a record, and where went what it freed, if it did either.
 ///
 /// # Errors
 ///
 /// When `out` takes no more.
-pub(crate) fn send(out: &mut dyn Write, record: u64, from: ServedFrom) -> io::Result<()> {
+pub(crate) fn send(
+    out: &mut dyn Write,
+    record: u64,
+    from: Option<ServedFrom>,
+    to: Option<Destination>,
+) -> io::Result<()> {
+    let from_number = from.map_or(NOBODY, |from| from.0);
+    let both = to.map_or(NOTHING << SOURCE_BITS, |to| (to as u16) << SOURCE_BITS) | from_number;
+    if both == NOTHING {
+        return Ok(());
+    }
     let [a, b, c, d, e, ..] = record.to_le_bytes();
-    let [from, more] = from.0.to_le_bytes();
+    let [from, more] = both.to_le_bytes();
     out.write_all(&[a, b, c, d, e, from, more])
 }
 
@@ -198,7 +228,7 @@ impl Heard {
         let Ok(place) = usize::try_from(record) else { return };
         let by_record = &mut self.servings.by_record;
         if place >= by_record.len() {
-            by_record.resize(place + 1, NOBODY);
+            by_record.resize(place + 1, NOTHING);
         }
         by_record[place] = u16::from_le_bytes([from, more]);
     }
@@ -241,9 +271,13 @@ mod tests {
     #[test]
     fn what_is_sent_is_heard_however_it_is_cut() {
         let mut sent = Vec::new();
+        send(&mut sent, 7, None, None).unwrap();
+        assert!(sent.is_empty(), "there is nothing to say");
+        send(&mut sent, 8, None, Some(Destination::Tcache)).unwrap();
         let top = ServedFrom::of(Source::Top);
         for record in [3, 0, 300] {
-            send(&mut sent, record, top).unwrap();
+            let to = (record == 300).then_some(Destination::Trimmed);
+            send(&mut sent, record, Some(top), to).unwrap();
         }
         for cut in 1..sent.len() {
             let mut heard = Heard::default();
@@ -253,6 +287,9 @@ mod tests {
                 [of(0), of(1), of(3), of(300), of(301)],
                 [Some(top), None, Some(top), Some(top), None]
             );
+            let to = |record| heard.servings.freed_to(record);
+            let (tcache, trimmed) = (Some(Destination::Tcache), Some(Destination::Trimmed));
+            assert_eq!([to(0), to(7), to(8), to(300), to(301)], [None, None, tcache, trimmed, None]);
             assert_eq!(heard.servings.counts().map(|(_, times)| times).sum::<u64>(), 3);
         }
     }

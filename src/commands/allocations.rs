@@ -67,7 +67,7 @@ impl Args {
 
 pub fn run(args: Args) -> Outcome {
     let filter = args.filter();
-    let wants_places = args.replay || filter.places.is_some() || args.sort.0 == Order::Place;
+    let wants_places = args.replay || filter.needs_servings() || args.sort.0 == Order::Place;
     let servings = if wants_places { Some(servings(&args.trace)?) } else { None };
     let wanted = Wanted {
         most: args.top,

@@ -38,7 +38,7 @@ fn folded(of: &str, filter: &[&str]) -> u64 {
 
 #[test]
 fn flamegraph_sites_and_allocations_agree_on_what_a_filter_lets_through() {
-    let filters: [&[&str]; 8] = [
+    let filters: [&[&str]; 10] = [
         &[],
         &["--thread", "0"],
         &["--size", "64..1K"],
@@ -47,6 +47,8 @@ fn flamegraph_sites_and_allocations_agree_on_what_a_filter_lets_through() {
         &["--lifetime", "never-freed"],
         &["--place", "tcache,top"],
         &["--place", "split-of-a-larger-chunk", "--size", "1K.."],
+        &["--freed-to", "tcache,unsorted-bin"],
+        &["--freed-to", "top", "--lifetime", "100..", "--place", "tcache,top,unsorted-bin"],
     ];
     for filter in filters {
         let (allocations, bytes) = matching(filter);
@@ -113,6 +115,32 @@ fn every_place_has_served_as_many_as_the_report_says() {
     for one in listed["allocations"].as_array().unwrap() {
         assert!(one["served_from"].as_str().unwrap().starts_with("tcache "), "{one}");
     }
+}
+
+#[test]
+fn as_many_were_freed_to_every_place_as_the_report_says() {
+    let report = json(&["replay", stacked()]);
+    let flows = report["outcome"]["free_flows"].as_array().unwrap();
+    let (mut sum, mut places) = (0, 0);
+    for into in ["tcache", "fastbin", "small bin", "unsorted bin", "top", "top, then trimmed", "unmapped"] {
+        let flowed =
+            flows.iter().filter(|row| row["into"] == into).map(|row| count(&row["frees"])).sum::<u64>();
+        let name = into.replace(',', "").replace(' ', "-");
+        assert_eq!(matching(&["--freed-to", &name]).0, flowed, "{into}");
+        sum += flowed;
+        places += u64::from(flowed > 0);
+    }
+    assert!(places > 2, "the program frees to several");
+    // What a realloc left where it was ends too, and goes nowhere.
+    let kept = matching(&["--place", "realloc-stayed,realloc-extended,realloc-remapped"]).0;
+    assert!(kept > 0);
+    assert_eq!(sum + kept + matching(&["--lifetime", "never-freed"]).0, matching(&[]).0);
+    // A replay charges stacks before anything is freed.
+    let refused = said(&mut malloscope(["flame", "--of", "misses", "--freed-to", "top", stacked()]));
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("leave out --freed-to"), "{}", refused.err);
+    let wrong = said(&mut malloscope(["sites", "--freed-to", "mapped", stacked()]));
+    assert!(wrong.err.contains("top-then-trimmed, unmapped"), "{}", wrong.err);
 }
 
 #[test]

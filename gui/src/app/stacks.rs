@@ -250,7 +250,7 @@ fn pursue(model: &mut Model) -> Todo {
     }
     let (for_flame, for_sites) = (model.flame.is_wanted, model.sites.is_wanted);
     let scan = scan(model, &trace, &mut todo);
-    if for_flame && needs_servings(&model.flame.recipe.filter) || for_sites && needs_servings(&model.filter) {
+    if for_flame && model.flame.recipe.filter.needs_servings() || for_sites && model.filter.needs_servings() {
         serve(model, &trace, &mut todo);
     }
     todo.start.extend(scan.map(Box::new).map(Work::Scan));
@@ -319,13 +319,9 @@ fn read(model: &mut Model) -> Option<Work> {
     of.map(|(file, line)| Work::Read(file, line))
 }
 
-fn needs_servings(filter: &Filter) -> bool {
-    filter.places.is_some()
-}
-
 /// Which allocations count; nothing as long as it is not known who served them, where that is asked.
 fn only(model: &Model, filter: Filter) -> Option<Only> {
-    let servings = match needs_servings(&filter) {
+    let servings = match filter.needs_servings() {
         true => Some(model.stacks.servings.ready()?.clone()),
         false => None,
     };
@@ -349,7 +345,7 @@ fn scan(model: &mut Model, trace: &Path, todo: &mut Todo) -> Option<Scan> {
         model.stacks.legend = Tile::Loading(None);
         todo.start.push(Work::Name(trace.to_owned()));
     }
-    let shows_places = model.allocations.wants_places || needs_servings(&model.filter);
+    let shows_places = model.allocations.wants_places || model.filter.needs_servings();
     if shows_places {
         serve(model, trace, todo);
     }

@@ -1,6 +1,6 @@
 //! From sizes to places: where requests were served from, and where freed chunks went.
 
-use malloscope_replayer::filter::{Filter, Places, Sizes};
+use malloscope_replayer::filter::{Destinations, Filter, Places, Sizes};
 use malloscope_replayer::outcome::Outcome;
 use malloscope_replayer::report::units::{bytes, count, percent, size_range};
 use std::collections::BTreeMap;
@@ -82,6 +82,8 @@ pub struct Flow {
 /// All flows of one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flows {
+    /// Which side.
+    pub side: Side,
     /// Classes of sizes, the smallest first.
     pub classes: Vec<Node>,
     /// Places, in the order in which malloc asks them.
@@ -102,7 +104,7 @@ impl Flows {
                     let class = (flow.least_request, flow.greatest_request);
                     (class, flow.from.as_str(), flow.requests, flow.bytes)
                 });
-                Flows::between(order, flow)
+                Flows::between(side, order, flow)
             }
             Side::Frees => {
                 let order = malloscope_replayer::flows::Destination::ALL.map(|place| place.name()).into();
@@ -110,12 +112,13 @@ impl Flows {
                     let class = (flow.least_chunk, flow.greatest_chunk);
                     (class, flow.into.as_str(), flow.frees, flow.bytes)
                 });
-                Flows::between(order, flow)
+                Flows::between(side, order, flow)
             }
         }
     }
 
     fn between<'a>(
+        side: Side,
         order: Vec<&str>,
         flows: impl Iterator<Item = ((u64, Option<u64>), &'a str, u64, u64)> + Clone,
     ) -> Flows {
@@ -142,6 +145,7 @@ impl Flows {
         });
         let flows = flows.collect();
         Flows {
+            side,
             flows,
             classes: classes.into_values().collect(),
             places: places.into_values().collect(),
@@ -169,11 +173,22 @@ impl Flows {
         format!("{}: {}, {share}", node.name, node.amount.said(unit))
     }
 
-    /// A filter that lets through what flows from a class, or to a place, or from the one to the other.
-    pub fn filter(&self, class: Option<usize>, place: Option<usize>) -> Filter {
-        let sizes = class.and_then(|class| self.classes.get(class)?.sizes);
-        let places = place.and_then(|place| Places::of_kind(&self.places.get(place)?.name));
-        Filter { sizes, places, ..Filter::default() }
+    /// A filter that lets through what flows from a class, or to a place, or from the one to the other. Of frees it is to a
+    /// place alone: their classes are of chunks, and how large those are is not what was asked for.
+    pub fn filter(&self, class: Option<usize>, place: Option<usize>) -> Option<Filter> {
+        let name = |place: usize| self.places.get(place).map(|place| place.name.as_str());
+        match self.side {
+            Side::Requests => {
+                let sizes = class.and_then(|class| self.classes.get(class)?.sizes);
+                let places = place.and_then(|place| Places::of_kind(name(place)?));
+                Some(Filter { sizes, places, ..Filter::default() })
+            }
+            Side::Frees if class.is_some() => None,
+            Side::Frees => {
+                let freed_to = place.and_then(|place| Destinations::of_name(name(place)?));
+                Some(Filter { freed_to, ..Filter::default() })
+            }
+        }
     }
 
     /// How much flows from a class to a place.
@@ -219,7 +234,7 @@ mod tests {
             ((0, Some(16)), "tcache", 3, 30),
             ((17, Some(32)), "tcache", 2, 40),
         ];
-        let flows = Flows::between(vec!["tcache", "fastbin", "top"], list.into_iter());
+        let flows = Flows::between(Side::Requests, vec!["tcache", "fastbin", "top"], list.into_iter());
         let nodes = |nodes: &[Node]| -> Vec<(String, u64)> {
             nodes.iter().map(|node| (node.name.clone(), node.amount.times)).collect()
         };
@@ -227,10 +242,14 @@ mod tests {
         assert_eq!(nodes(&flows.places), [("tcache".to_owned(), 5), ("top".to_owned(), 5)]);
         assert_eq!((flows.total, flows.amount(1, 0).times), (Amount { times: 10, bytes: 570 }, 2));
         assert_eq!(flows.amount(0, 1), Amount::default());
-        let options = |class, place| flows.filter(class, place).options();
+        let options = |class, place| flows.filter(class, place).unwrap().options();
         let (size, place) = (("--size", "17..33".to_owned()), ("--place", "top".to_owned()));
         assert_eq!(options(Some(1), Some(1)), [size.clone(), place.clone()]);
         assert_eq!((options(Some(1), None), options(None, Some(1))), (vec![size], vec![place]));
+        let frees = Flows::between(Side::Frees, vec!["tcache", "fastbin", "top"], list.into_iter());
+        let freed = frees.filter(None, Some(1)).unwrap().options();
+        assert_eq!(freed, [("--freed-to", "top".to_owned())]);
+        assert_eq!(frees.filter(Some(1), Some(1)), None, "sizes are those of chunks");
         let said = flows.said(&flows.flows[0], Unit::Count);
         assert_eq!(said, "17–32 B → top: 5 (71.4 % of these sizes, 100.0 % of this place)");
         assert_eq!(flows.said_of(&flows.places[1], Unit::Bytes), "top: 500 B, 87.7 %");

@@ -52,7 +52,7 @@ impl AllocationsView {
 
 /// What is being done for it, if anything is.
 fn under_way(ui: &mut Ui, model: &Model, commands: &mut Commands) {
-    let waits = model.allocations.wants_places || model.filter.places.is_some();
+    let waits = model.allocations.wants_places || model.filter.needs_servings();
     let (what, progress) = match (&model.allocations.state, &model.stacks.servings) {
         (_, Tile::Failed(failure)) if waits => return message::show(ui, &failure.what, &failure.next),
         (_, Tile::Loading(progress)) if waits => ("Replaying to know who served them", *progress),

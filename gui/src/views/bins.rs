@@ -10,7 +10,7 @@ use crate::model::runs::RunId;
 use crate::model::{Model, Replayed};
 use crate::theme;
 use crate::widgets::cells::Cells;
-use crate::widgets::table::{self, Cell, Table};
+use crate::widgets::table::{self, Cell, Clicked, Table};
 use egui::{Panel, RichText, ScrollArea, Ui};
 use malloscope_replayer::filter::{Filter, Places};
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl BinsView {
         let before = self.chosen.clone();
         match self.shape {
             Shape::HeatMap => self.heat(ui, model, replayed, commands),
-            Shape::Table => table(ui, model, replayed, commands),
+            Shape::Table => self.table(ui, model, replayed, commands),
         }
         if self.chosen != before {
             commands.extend(self.filter(model, replayed).map(Command::Filter));
@@ -99,6 +99,34 @@ impl BinsView {
         let bin = replayed.heat.rows.iter().find(|row| row.name == chosen.bin)?;
         let places = Places::of_bin(&bin.row.kind, bin.row.number)?;
         Some(Filter { places: Some(places), ..model.filter })
+    }
+
+    /// All bins in rows, of which one can be chosen.
+    fn table(&mut self, ui: &mut Ui, model: &Model, replayed: &Replayed, commands: &mut Commands) {
+        let sorted = model.sorting.sorted(&replayed.bins);
+        let is_chosen =
+            |line: &&BinLine| self.chosen.as_ref().is_some_and(|chosen| chosen.bin == line.name());
+        let chosen = sorted.iter().position(is_chosen);
+        let rows = sorted.iter().map(|line| row(line)).collect();
+        let columns = Column::ALL.map(|column| heading(model, column)).into();
+        let table = Table { name: "Bins", columns, rows };
+        // Where the window is narrower than the numbers, they move aside.
+        let across = ScrollArea::horizontal().id_salt("across").auto_shrink(false);
+        match across.show(ui, |ui| table.show_scrolled(ui, chosen)).inner {
+            Some(Clicked::Title(place)) => commands.push(Command::Sort(Column::ALL[place])),
+            Some(Clicked::Row(row)) if chosen == Some(row) => self.close(model, commands),
+            Some(Clicked::Row(row)) => {
+                let bin = sorted[row].name();
+                self.chosen = Some(Chosen { bin, records: replayed.heat.extent() });
+            }
+            None => {}
+        }
+    }
+
+    /// Chooses none any more; all count again.
+    fn close(&mut self, model: &Model, commands: &mut Commands) {
+        self.chosen = None;
+        commands.push(Command::Filter(Filter { places: None, ..model.filter }));
     }
 
     fn bar(&mut self, ui: &mut Ui, model: &Model, commands: &mut Commands) {
@@ -126,16 +154,6 @@ impl BinsView {
             heat::legend(ui, self.measure);
         }
     }
-}
-
-fn table(ui: &mut Ui, model: &Model, replayed: &Replayed, commands: &mut Commands) {
-    let rows = model.sorting.sorted(&replayed.bins).into_iter().map(row).collect();
-    let columns = Column::ALL.map(|column| heading(model, column)).into();
-    let table = Table { name: "Bins", columns, rows };
-    // Where the window is narrower than the numbers, they move aside.
-    let across = ScrollArea::horizontal().id_salt("across").auto_shrink(false);
-    let clicked = across.show(ui, |ui| table.show_scrolled(ui)).inner;
-    commands.extend(clicked.map(|place| Command::Sort(Column::ALL[place])));
 }
 
 fn heading(model: &Model, column: Column) -> table::Column {

@@ -120,7 +120,7 @@ impl State<'_> {
             Tile::Missing | Tile::Ready(_) => {}
         }
         let recipe = &model.flame.recipe;
-        let waits = recipe.filter.places.is_some() && !recipe.what.needs_replay();
+        let waits = recipe.filter.needs_servings() && !recipe.what.needs_replay();
         match &model.stacks.servings {
             Tile::Failed(failure) if waits => return State::Failed(failure),
             Tile::Loading(progress) if waits => {

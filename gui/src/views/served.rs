@@ -58,7 +58,7 @@ impl ServedView {
                 return;
             }
         };
-        let can_filter = side == Side::Requests && model.runs.shown().id == RunId::RECORDED;
+        let can_filter = model.runs.shown().id == RunId::RECORDED;
         if can_filter && !model.filter.is_all() {
             ui.horizontal_wrapped(|ui| {
                 filter::chips(ui, model, commands);
@@ -79,14 +79,17 @@ impl ServedView {
             area.show(ui, |ui| {
                 ui.set_height(room.max(LEAST_HEIGHT) - 2.0);
                 let picture = picture(ui.visuals(), flows, self.unit);
-                let chosen = if can_filter { filtered(flows, &model.filter) } else { self.chosen };
+                let filtered = filtered(flows, &model.filter).filter(|_| can_filter);
+                let chosen = filtered.or(self.chosen);
                 let Some(clicked) = picture.show(ui, "flows", LABELS, chosen) else { return };
                 let other = (chosen != Some(clicked)).then_some(clicked);
-                if can_filter {
-                    let Filter { sizes, places, .. } = other.map_or(Filter::default(), |one| of(flows, one));
-                    commands.push(Command::Filter(Filter { sizes, places, ..model.filter }));
-                } else {
-                    self.chosen = other;
+                let filter = other.map_or(Some(Filter::default()), |one| of(flows, one));
+                match filter.filter(|_| can_filter && (other.is_some() || filtered.is_some())) {
+                    Some(filter) => {
+                        self.chosen = None;
+                        commands.push(Command::Filter(on_side(side, &model.filter, &filter)));
+                    }
+                    None => self.chosen = other,
                 }
             });
         }
@@ -129,8 +132,16 @@ impl ServedView {
     }
 }
 
-/// The filter that lets through what was clicked.
-fn of(flows: &Flows, chosen: Chosen) -> Filter {
+/// A filter with what another asks for of one side.
+fn on_side(side: Side, filter: &Filter, other: &Filter) -> Filter {
+    match side {
+        Side::Requests => Filter { sizes: other.sizes, places: other.places, ..*filter },
+        Side::Frees => Filter { freed_to: other.freed_to, ..*filter },
+    }
+}
+
+/// The filter that lets through what was clicked, if one does.
+fn of(flows: &Flows, chosen: Chosen) -> Option<Filter> {
     match chosen {
         Chosen::Left(class) => flows.filter(Some(class), None),
         Chosen::Right(place) => flows.filter(None, Some(place)),
@@ -143,11 +154,11 @@ fn of(flows: &Flows, chosen: Chosen) -> Filter {
 
 /// What a filter lets through, if that is one of the nodes or flows.
 fn filtered(flows: &Flows, filter: &Filter) -> Option<Chosen> {
-    let wanted = Filter { sizes: filter.sizes, places: filter.places, ..Filter::default() };
+    let wanted = on_side(flows.side, &Filter::default(), filter);
     let classes = (0..flows.classes.len()).map(Chosen::Left);
     let places = (0..flows.places.len()).map(Chosen::Right);
     let mut all = classes.chain(places).chain((0..flows.flows.len()).map(Chosen::Flow));
-    all.find(|&chosen| !wanted.is_all() && of(flows, chosen) == wanted)
+    all.find(|&chosen| !wanted.is_all() && of(flows, chosen) == Some(wanted))
 }
 
 /// The colour of a place: one each for those that matter most, shared by those that are alike.

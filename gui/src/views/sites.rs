@@ -161,7 +161,7 @@ impl SitesView {
 
 /// What has to be there before sites can be listed, and how far it is.
 fn waiting(model: &Model) -> Option<(&'static str, Option<Progress>)> {
-    model.filter.places?;
+    model.filter.needs_servings().then_some(())?;
     match &model.stacks.servings {
         Tile::Loading(progress) => Some(("Replaying to know who served them", *progress)),
         _ => None,

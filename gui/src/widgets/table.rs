@@ -31,6 +31,15 @@ pub struct Cell {
     pub is_weak: bool,
 }
 
+/// What was clicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clicked {
+    /// The title of this column.
+    Title(usize),
+    /// This row.
+    Row(usize),
+}
+
 /// A table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
@@ -59,17 +68,17 @@ impl Table {
             let widths = self.widths(ui, ui.available_width());
             self.header(ui, &widths, Sense::hover());
             for number in 0..self.rows.len() {
-                self.row(ui, &widths, number);
+                self.row(ui, &widths, number, Sense::hover(), false);
             }
         });
     }
 
-    /// Shows the table in the height there is; the answer is the column whose title was clicked.
-    pub fn show_scrolled(&self, ui: &mut Ui) -> Option<usize> {
+    /// Shows the table in the height there is; rows can be chosen.
+    pub fn show_scrolled(&self, ui: &mut Ui, chosen: Option<usize>) -> Option<Clicked> {
         let room =
             ui.available_width() - ui.spacing().scroll.bar_width - ui.spacing().scroll.bar_inner_margin;
         let widths = self.widths(ui, room);
-        let clicked = self.header(ui, &widths, Sense::click());
+        let mut clicked = self.header(ui, &widths, Sense::click()).map(Clicked::Title);
         ui.spacing_mut().item_spacing.y = 0.0;
         ScrollArea::vertical().id_salt(self.name).auto_shrink(false).show_rows(
             ui,
@@ -77,7 +86,9 @@ impl Table {
             self.rows.len(),
             |ui, range| {
                 for number in range {
-                    self.row(ui, &widths, number);
+                    if self.row(ui, &widths, number, Sense::click(), chosen == Some(number)) {
+                        clicked = Some(Clicked::Row(number));
+                    }
                 }
             },
         );
@@ -151,19 +162,25 @@ impl Table {
         csv::of(titles, self.rows.iter().map(|row| row.iter().map(|cell| cell.text.as_str())))
     }
 
-    fn row(&self, ui: &mut Ui, widths: &[f32], number: usize) {
+    /// Shows a row; whether it was clicked.
+    fn row(&self, ui: &mut Ui, widths: &[f32], number: usize, sense: Sense, is_chosen: bool) -> bool {
         let size = Vec2::new(widths.iter().sum(), theme::ROW);
-        let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
-        if response.hovered() {
+        let (rect, response) = ui.allocate_exact_size(size, sense);
+        if is_chosen {
+            ui.painter().rect_filled(rect, 0.0, theme::selected(ui.visuals()));
+        } else if response.hovered() {
             ui.painter().rect_filled(rect, 0.0, ui.visuals().faint_bg_color);
         }
         response.widget_info(|| {
             let texts: Vec<&str> = self.rows[number].iter().map(|cell| cell.text.as_str()).collect();
-            WidgetInfo::labeled(Role::Row, true, texts.join(", "))
+            WidgetInfo::selected(Role::Row, true, is_chosen, texts.join(", "))
         });
+        // What lies in it must not take its clicks.
+        ui.style_mut().interaction.selectable_labels &= !sense.senses_click();
         for ((column, cell), rect) in self.columns.iter().zip(&self.rows[number]).zip(cells(rect, widths)) {
             show_cell(ui, rect, column, cell);
         }
+        response.clicked()
     }
 }
 

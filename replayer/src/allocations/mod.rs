@@ -211,7 +211,7 @@ pub fn allocations<R: Read + Seek>(
         listing.all += 1;
         listing.all_bytes = listing.all_bytes.saturating_add(allocation.request);
         let served_from = wanted.servings.and_then(|servings| servings.of(allocation.made.record));
-        if !wanted.filter.selects(&allocation, end, served_from) {
+        if !wanted.filter.selects(&allocation, end, wanted.servings) {
             return;
         }
         listing.matching += 1;
@@ -264,7 +264,14 @@ mod tests {
         order: Order::Size,
         is_reversed: false,
         range: Range::ALL,
-        filter: Filter { thread: None, sizes: None, lifetime: None, places: None, stack: None },
+        filter: Filter {
+            thread: None,
+            sizes: None,
+            lifetime: None,
+            places: None,
+            freed_to: None,
+            stack: None,
+        },
         servings: None,
     };
 

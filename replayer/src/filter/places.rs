@@ -1,5 +1,6 @@
 //! Some places that serve requests: `tcache`, `small-bin,top`, or single bins, `tcache-3`.
 
+use super::typed;
 use crate::served::ServedFrom;
 use malloscope_allocator::bins::Bin;
 use malloscope_allocator::observe::counters::SourceKind;
@@ -86,11 +87,6 @@ impl Places {
     pub fn said(self) -> String {
         self.names().join(" or ")
     }
-}
-
-/// A name as it is typed: without anything that shells or lists would take for more than a letter.
-fn typed(name: &str) -> String {
-    name.trim().to_lowercase().replace(':', "").replace(' ', "-")
 }
 
 impl fmt::Display for Places {

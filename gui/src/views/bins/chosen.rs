@@ -13,7 +13,6 @@ use crate::widgets::scale::narrow;
 use crate::widgets::table::{Cell, Column, Table};
 use egui::{Grid, Mesh, Rect, RichText, Sense, Ui, WidgetInfo, accesskit::Role, vec2};
 use malloscope_replayer::explore::map::Piece;
-use malloscope_replayer::filter::Filter;
 use malloscope_replayer::outcome::BinRow;
 use malloscope_replayer::report::units::{bytes, count, percent};
 use malloscope_replayer::trial::WordWidth;
@@ -37,8 +36,7 @@ impl BinsView {
             ui.label(RichText::new(&chosen.bin).strong().size(16.0));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 if ui.small_button("Close bin").clicked() {
-                    self.chosen = None;
-                    commands.push(Command::Filter(Filter { places: None, ..model.filter }));
+                    self.close(model, commands);
                 }
             });
         });
