@@ -16,6 +16,7 @@ use malloscope_traces::untouched::Spared;
 use malloscope_traces::{Call, Placed, Pointer, Record, Slot, Thread};
 use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
+use std::mem::take;
 use std::sync::Arc;
 
 /// No process has so much memory.
@@ -204,6 +205,16 @@ impl<M: Machine, O: Observer> Engine<M, O> {
     /// What a pointer of the trace stands for now, even if that is nothing.
     pub(crate) fn slot(&self, pointer: Pointer) -> Held {
         self.held(pointer).unwrap_or_default()
+    }
+
+    /// Takes the table of what the trace's slots stand for.
+    pub(crate) fn take_slots(&mut self) -> Vec<Held> {
+        take(&mut self.slots)
+    }
+
+    /// What the trace's slots stand for is this.
+    pub(crate) fn put_slots(&mut self, slots: Vec<Held>) {
+        self.slots = slots;
     }
 
     /// All live allocations: each pointer of the trace that stands for one, and what it stands for. Of

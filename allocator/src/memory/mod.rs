@@ -5,6 +5,7 @@
 
 pub mod failing;
 pub mod journal;
+pub mod packed;
 pub mod process;
 pub mod simulated;
 

@@ -12,17 +12,21 @@
 
 use crate::address::{Address, align_down, align_up, index};
 use crate::layout::{Bits64, Layout};
+use crate::memory::packed::Packed;
 use crate::memory::{Access, HugePages, Kernel, Mapping, Processors, Words};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::marker::PhantomData;
+use core::mem::take;
 
 /// Bytes in a page.
 pub const PAGE: u64 = 4096;
 /// Words of 64 bits in a page, in which it is kept.
 const WORDS: usize = 512;
+/// Pages in a table.
+const TABLE: usize = 512;
 /// Bytes a table of 512 pages covers.
 const SPAN: u64 = 512 * PAGE;
 /// Where the program break begins unless something else is asked for, where words have 64 bits.
@@ -130,6 +134,72 @@ impl Half {
     /// Takes the words of a page away.
     fn take_words(&mut self, table: usize, page: usize) -> Option<Words512> {
         self.pages.get_mut(table)?.as_mut()?[page].take()
+    }
+}
+
+/// All words of a machine, apart from it.
+pub struct MachineWords {
+    low: Vec<Option<Pages>>,
+    high: Vec<Option<Pages>>,
+}
+
+impl MachineWords {
+    /// The same in little room.
+    pub fn pack(&self) -> PackedWords {
+        let pack = |tables: &[Option<Pages>]| {
+            let mut packed = Packed::default();
+            let mut behind = 0;
+            for (table, pages) in tables.iter().enumerate() {
+                for (page, words) in pages.iter().flat_map(|pages| pages.iter().enumerate()) {
+                    if let Some(words) = words {
+                        let next = table * TABLE + page + 1;
+                        packed.put((next - behind) as u64);
+                        behind = next;
+                        words.iter().for_each(|word| packed.put(*word));
+                    }
+                }
+            }
+            packed.finish();
+            packed
+        };
+        PackedWords { low: pack(&self.low), high: pack(&self.high) }
+    }
+}
+
+impl core::fmt::Debug for MachineWords {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        out.debug_struct("MachineWords").finish_non_exhaustive()
+    }
+}
+
+/// All words of a machine in little room: of each page how far it is behind the one before, and what it holds.
+#[derive(Clone, Debug)]
+pub struct PackedWords {
+    low: Packed,
+    high: Packed,
+}
+
+impl PackedWords {
+    /// The words as a machine has them.
+    pub fn unpack(&self) -> MachineWords {
+        let unpack = |packed: &Packed| {
+            let (mut half, mut words, mut behind) = (Half::default(), packed.words(), 0);
+            loop {
+                let after = index(words.take());
+                if after == 0 {
+                    return half.pages;
+                }
+                behind += after;
+                let page = Box::new(core::array::from_fn(|_| words.take()));
+                half.all_words((behind - 1) / TABLE)[(behind - 1) % TABLE] = Some(page);
+            }
+        };
+        MachineWords { low: unpack(&self.low), high: unpack(&self.high) }
+    }
+
+    /// How many bytes it takes.
+    pub fn bytes(&self) -> u64 {
+        self.low.bytes() + self.high.bytes()
     }
 }
 
@@ -297,6 +367,37 @@ impl<L: Layout> Simulated<L> {
             greatest_total: u64::MAX,
             refuses: false,
         }
+    }
+
+    /// Takes all words away, which are zeros then: what is left of the machine is small, and no less resident.
+    pub fn take_words(&mut self) -> MachineWords {
+        MachineWords { low: take(&mut self.low.pages), high: take(&mut self.high.pages) }
+    }
+
+    /// What lies here is nothing that anybody reads: it may become anything, and becomes zeros. No page is less resident.
+    pub fn forget(&mut self, at: Address, length: u64) {
+        let end = Address(align_down(at.0.saturating_add(length), 8));
+        let mut from = at.align_up(8);
+        while from < end {
+            let until = (from.align_down(PAGE) + PAGE).min(end);
+            let (half, table) = self.half_mut(from);
+            let (page, first) = (page_in_table(from), index(from.0 / 8) % WORDS);
+            if half.pages.get(table).is_none_or(Option::is_none) {
+                from = next_span(from);
+                continue;
+            }
+            if until - from == PAGE {
+                half.take_words(table, page);
+            } else if let Some(words) = half.words_mut(table, page) {
+                words[first..first + index((until - from) / 8)].fill(0);
+            }
+            from = until;
+        }
+    }
+
+    /// The words are these.
+    pub fn put_words(&mut self, words: MachineWords) {
+        (self.low.pages, self.high.pages) = (words.low, words.high);
     }
 
     /// Charges for every page handed out, as a kernel with `vm.overcommit_memory=2`.

@@ -21,7 +21,18 @@ pub(super) struct Births {
     slots: Vec<Birth>,
 }
 
+impl From<Vec<Birth>> for Births {
+    fn from(slots: Vec<Birth>) -> Births {
+        Births { slots }
+    }
+}
+
 impl Births {
+    /// All of them, by slot.
+    pub(super) fn all(&self) -> &[Birth] {
+        &self.slots
+    }
+
     /// Takes a call into account that has been made. A `realloc` begins its allocation anew.
     #[inline]
     pub(super) fn note(&mut self, record: &Record, stack: Stack, made: u64, answer: Answer) {

@@ -2,21 +2,24 @@
 //! step.
 //!
 //! An [`Explorer`] makes the calls of a trace on a simulated heap of its own, in the thread that asks. It
-//! goes forward from where it stands, and back to the latest moment it has kept or to the beginning
-//! (`past.rs`). Where it stands, [`Explorer::heap`] is every chunk there is (`map.rs`), and
+//! goes forward from where it stands, and back to the latest moment it has kept: one of those nearby
+//! (`past.rs`) or of those from the whole way (`keyframes.rs`), or to the beginning. Where it stands, [`Explorer::heap`] is every chunk there is (`map.rs`), and
 //! [`Explorer::step`] makes one call more and tells in words what the allocator decided (`decision.rs`).
 //!
 //! Records are counted in the order in which they are replayed: where calls of several threads overlapped,
 //! that is the order in which they must have been made, as in every report. So record 17 is the one that 17
 //! others precede; [`Step::number`] is the number it has in the file.
 //!
-//! The memory it takes is in proportion to the live heap, whatever the length of the trace.
+//! The memory it takes is in proportion to the live heap, whatever the length of the trace; moments of the way take some
+//! megabytes more.
 
 mod births;
 mod call;
 pub mod cells;
+mod course;
 mod decision;
 mod ear;
+mod keyframes;
 pub mod map;
 mod past;
 mod tape;
@@ -32,6 +35,7 @@ use crate::trims::Trimmer;
 use crate::turn::Extent;
 use births::Births;
 use ear::Ear;
+use keyframes::Keyframes;
 use malloscope_allocator::address::Address;
 use malloscope_allocator::chunk::Chunk;
 use malloscope_allocator::layout::Bits64;
@@ -158,6 +162,7 @@ pub struct Explorer {
     now: Moment,
     tape: Tape,
     past: Past,
+    keyframes: Keyframes,
     total: Option<u64>,
     /// The record whose call found the heap corrupted, and what malloc said: there is nothing after it.
     corrupted: Option<(u64, String)>,
@@ -195,6 +200,7 @@ impl Explorer {
             now: moment,
             tape,
             past: Past::default(),
+            keyframes: Keyframes::default(),
             total,
             corrupted: None,
             tops: Vec::new(),
@@ -235,6 +241,8 @@ impl Explorer {
     pub fn go_to(&mut self, made: u64, watched: &mut Watched<'_>) -> Result<(), ExploreError> {
         if made < self.now.made || (self.corrupted.is_some() && made == self.now.made) {
             self.go_back(made)?;
+        } else {
+            self.skip_to_keyframe(Some(self.now.made), made);
         }
         self.run(Some(made), None, watched).map(drop)
     }
@@ -304,13 +312,32 @@ impl Explorer {
             && self.tape.rewind(turn)
         {
             self.now = moment;
+            // One from the whole way may be nearer, where what is near was kept on an earlier way.
+            self.skip_to_keyframe(Some(self.now.made), made);
+            return Ok(());
+        }
+        if self.skip_to_keyframe(None, made) {
             return Ok(());
         }
         let Beginning { moment, tape, .. } = begin(&self.trace, &self.trial)?;
         self.now = moment;
-        self.tape = tape;
-        self.past = Past::default();
+        if !self.tape.rewind(0) {
+            // What was kept belongs to the tape.
+            (self.tape, self.past, self.keyframes) = (tape, Past::default(), Keyframes::default());
+        }
         Ok(())
+    }
+
+    /// Stands where one of the moments from the whole way was kept, the latest no later than where so many records were
+    /// replayed, if there is one after some others. Whether there is.
+    fn skip_to_keyframe(&mut self, after: Option<u64>, made: u64) -> bool {
+        let Some((moment, turn)) = self.keyframes.latest_within(after, made) else { return false };
+        let is_there = self.tape.rewind(turn);
+        if is_there {
+            self.now = moment.unpacked();
+            self.now.engine.heap_mut().observer_mut().listen(false);
+        }
+        is_there
     }
 
     /// Keeps how things stand, if what was kept is far back, so that going back is quick.
@@ -333,6 +360,9 @@ impl Explorer {
         while to.is_none_or(|to| self.now.made < to) {
             let left = to.map_or(0, |to| to - self.now.made);
             self.keep_if_due(left <= past::spacing(&self.now));
+            if self.keyframes.is_due(&self.now) && self.tape.keeps_all() {
+                self.keyframes.keep(&mut self.now, self.tape.turn());
+            }
             let Some(made) = self.make()? else { break };
             if until.is_some_and(|what| self.now.engine.heap().observer().has_reached(what)) {
                 return Ok(Some(made));
@@ -480,5 +510,5 @@ fn begin(trace: &Path, trial: &Trial) -> Result<Beginning, ExploreError> {
     engine.spare(source.untouched.clone());
     let trimmer = Trimmer::new(trial.malloc_trim);
     let moment = Moment { engine, births: Births::default(), trimmer, made: 0, time: Nanos(0) };
-    Ok(Beginning { moment, tape: Tape::new(source, damage), initial_break, total })
+    Ok(Beginning { moment, tape: Tape::new(trace, source, damage), initial_break, total })
 }

@@ -165,6 +165,71 @@ fn the_way_makes_no_difference() {
     }
 }
 
+/// What is there and what comes then, after so many records.
+fn seen(explorer: &mut Explorer, made: u64) -> (String, Option<Step>) {
+    go_to(explorer, made);
+    let heap = format!("{:?} {:?}", explorer.heap().unwrap(), explorer.coming().unwrap());
+    (heap, explorer.step().unwrap())
+}
+
+#[test]
+fn far_back_is_read_again_from_a_moment_kept_on_the_way_and_is_the_same() {
+    let alone = |line: &str| {
+        let call = line.split_once(' ').map_or("", |(_, call)| call);
+        if call.starts_with("spawn") { String::new() } else { format!("0 {call}\n") }
+    };
+    let script: String = busy_script(60_000).lines().map(alone).collect();
+    let trace = imported(&script);
+    let fresh = |made| seen(&mut Explorer::open(trace.path(), &Trial::default()).unwrap(), made);
+    let mut far = Explorer::open(trace.path(), &Trial::default()).unwrap();
+    far.keyframes = Keyframes::every(2048);
+    far.keyframes.most = u64::MAX;
+    go_to(&mut far, 55_000);
+    assert_eq!(far.keyframes.taken().0, 55_000 / 2048);
+    for made in [20_001, 50_001, 9000, 30_000, 100, 54_321, 4096] {
+        assert!(seen(&mut far, made) == fresh(made), "{made}");
+        assert_eq!(far.keyframes.taken().0, 55_000 / 2048, "none was lost");
+    }
+    // And on beyond what was read before.
+    assert!(seen(&mut far, 59_000) == fresh(59_000));
+}
+
+#[test]
+fn samples_are_the_same_from_moments_that_were_kept_also_of_several_threads() {
+    for trace in samples() {
+        let mut far = Explorer::open(&trace, &Trial::default()).unwrap();
+        far.keyframes = Keyframes::every(256);
+        let stop = AtomicBool::new(false);
+        far.go_to(u64::MAX, &mut Watched { progress: &mut |_| {}, stop: &stop }).unwrap();
+        let end = far.made();
+        for made in [end * 2 / 3, end / 5, end / 2, end - 1] {
+            let mut fresh = Explorer::open(&trace, &Trial::default()).unwrap();
+            assert!(seen(&mut far, made) == seen(&mut fresh, made), "{trace:?} {made}");
+        }
+    }
+}
+
+#[test]
+fn moments_that_are_kept_take_no_more_than_they_may() {
+    let trace = imported(&"0 malloc 1 100\n0 free 1\n".repeat(30_000));
+    let mut explorer = Explorer::open(trace.path(), &Trial::default()).unwrap();
+    explorer.keyframes = Keyframes::every(1);
+    go_to(&mut explorer, 2);
+    let one = explorer.keyframes.taken().1;
+    explorer.keyframes = Keyframes::every(256);
+    explorer.keyframes.most = one * 20;
+    let (mut greatest, mut fewer) = (0, 0);
+    for made in (0..60_000).step_by(128) {
+        let before = explorer.keyframes.taken().0;
+        go_to(&mut explorer, made);
+        let (count, bytes) = explorer.keyframes.taken();
+        assert!(bytes <= one * 20, "{bytes} of {}", one * 20);
+        greatest = greatest.max(count);
+        fewer += u32::from(count < before);
+    }
+    assert!(greatest > 15 && fewer == 4, "{greatest} {fewer}: every other one goes, and again");
+}
+
 #[test]
 fn what_comes_next_is_what_the_report_counts() {
     for name in ["sqlite.mscope", "threads.mscope", "mappings.mscope", "pinned.mscope"] {
