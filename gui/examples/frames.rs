@@ -14,6 +14,7 @@ use malloscope_gui::app::command::Command;
 use malloscope_gui::app::persist::{Colours, Kept};
 use malloscope_gui::jobs::{WORK, leash};
 use malloscope_gui::model::view::View;
+use malloscope_gui::screen;
 use malloscope_replayer::report::units::count;
 use malloscope_replayer::worker::{self, Launcher};
 use rustix::time::{ClockId, clock_gettime};
@@ -304,13 +305,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("there is no such panel".into());
     }
     let launcher = Launcher { program: "/proc/self/exe".into(), arguments: vec![WORK.into()] };
-    let mut options = eframe::NativeOptions {
-        viewport: egui::ViewportBuilder::default()
-            .with_title("Malloscope")
-            .with_inner_size(size)
-            .with_decorations(false),
-        ..eframe::NativeOptions::default()
-    };
+    let viewport = egui::ViewportBuilder::default().with_inner_size(size).with_decorations(false);
+    let mut options = screen::options(viewport);
     options.glow_options.vsync = false;
     let began = Instant::now();
     let start = move |cx: &eframe::CreationContext<'_>| {

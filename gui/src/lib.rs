@@ -15,7 +15,8 @@
 //! | `jobs/` | work off the frame thread, which can be stopped |
 //! | `views/` | one panel each |
 //! | `picture/` | what a frame painted, as a file, without a screen |
-//! | `headless.rs` | the window without a screen |
+//! | `screen.rs` | how it is drawn on a screen |
+//! | `headless.rs` | the window without one |
 //! | `arguments.rs` | what is looked at as a command line, and back |
 //! | `widgets/` | drawing that has never heard of heaps |
 //! | `theme.rs` | every colour, gap and font size |
@@ -27,6 +28,7 @@ pub mod headless;
 pub mod jobs;
 pub mod model;
 pub mod picture;
+pub mod screen;
 pub mod theme;
 mod views;
 mod widgets;

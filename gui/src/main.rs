@@ -5,9 +5,9 @@ use clap::Parser;
 use malloscope_gui::app::persist::{self, Kept};
 use malloscope_gui::app::{App, state};
 use malloscope_gui::arguments::Arguments;
-use malloscope_gui::headless;
 use malloscope_gui::jobs::keeper::Keeper;
 use malloscope_gui::jobs::{WORK, leash};
+use malloscope_gui::{headless, screen};
 use malloscope_replayer::worker::{self, Launcher};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,11 +51,9 @@ fn show(arguments: Arguments) -> anyhow::Result<()> {
     let path = folder.as_deref().map(persist::path);
     let kept = path.as_deref().map(Kept::read).unwrap_or_default();
     let viewport = egui::ViewportBuilder::default()
-        .with_title("Malloscope")
         .with_app_id("malloscope")
         .with_inner_size(arguments.window_size.or(kept.size).unwrap_or(SIZE))
         .with_min_inner_size(LEAST_SIZE);
-    let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
     let start = move |cx: &eframe::CreationContext<'_>| {
         let mut app = App::new(&cx.egui_ctx, launcher, arguments.trace);
         app.restore(kept);
@@ -68,7 +66,7 @@ fn show(arguments: Arguments) -> anyhow::Result<()> {
         }
         Ok(Box::new(Window(app)) as Box<dyn eframe::App>)
     };
-    let shown = eframe::run_native("malloscope", options, Box::new(start));
+    let shown = eframe::run_native("malloscope", screen::options(viewport), Box::new(start));
     shown.map_err(|error| {
         anyhow!("{}\nWithout a window, `malloscope replay TRACE` prints the same", why(&error))
     })

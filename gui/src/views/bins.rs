@@ -11,7 +11,7 @@ use crate::model::{Model, Replayed};
 use crate::theme;
 use crate::widgets::cells::Cells;
 use crate::widgets::table::{self, Cell, Clicked, Table};
-use egui::{Panel, RichText, ScrollArea, Ui};
+use egui::{Color32, Panel, RichText, ScrollArea, Ui};
 use malloscope_replayer::filter::{Filter, Places};
 use std::sync::Arc;
 
@@ -43,11 +43,14 @@ struct Painted {
     heat: Arc<Heat>,
     measure: Measure,
     columns: usize,
+    /// What colours fade into.
+    ground: Color32,
 }
 
 impl PartialEq for Painted {
     fn eq(&self, other: &Painted) -> bool {
-        Arc::ptr_eq(&self.heat, &other.heat) && self.measure == other.measure && self.columns == other.columns
+        Arc::ptr_eq(&self.heat, &other.heat)
+            && (self.measure, self.columns, self.ground) == (other.measure, other.columns, other.ground)
     }
 }
 

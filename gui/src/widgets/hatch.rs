@@ -12,8 +12,8 @@ const WIDE: f32 = 1.5;
 /// One square of the pattern, as it was made for so many pixels a side and this colour.
 type Made = Option<(u8, Color32, TextureHandle)>;
 
-/// Hatches a ground. It is one square of the pattern, again and again: long thin lines cost more than the ground.
-pub fn paint(ui: &Ui, painter: &Painter, place: Rect, colour: Color32) {
+/// Hatches some places, as if they were one. It is one square of the pattern, again and again: long thin lines cost more than the ground.
+pub fn paint(ui: &Ui, painter: &Painter, places: impl IntoIterator<Item = Rect>, colour: Color32) {
     let scale = ui.ctx().pixels_per_point();
     let side = side(scale);
     let id = egui::Id::unique("hatching");
@@ -27,9 +27,13 @@ pub fn paint(ui: &Ui, painter: &Painter, place: Rect, colour: Color32) {
             texture
         }
     };
-    let times = place.size() * scale / f32::from(side);
     let mut mesh = Mesh::with_texture(texture.id());
-    mesh.add_rect_with_uv(place, Rect::from_min_size(Pos2::ZERO, times), Color32::WHITE);
+    // Whole squares from the corner of the screen, so that lines go on from place to place.
+    let square = |at: Pos2| (at.to_vec2() * scale / f32::from(side)).to_pos2();
+    for place in places {
+        let uv = Rect::from_min_max(square(place.min), square(place.max));
+        mesh.add_rect_with_uv(place, uv, Color32::WHITE);
+    }
     painter.add(mesh);
 }
 

@@ -2,11 +2,14 @@
 //!
 //! Without a graphics processor every triangle is drawn in blocks of some pixels, and a rectangle narrower than
 //! a block costs as much as the block, twice; a line with smooth edges takes six triangles a piece. Here it costs
-//! the pixels it covers, and only when it changes; the picture costs its area.
+//! the pixels it covers, and only when it changes, and then those rows alone that have; the picture costs the area of what is
+//! not clear.
 
+use super::patches::{Patch, patches};
 use egui::mutex::Mutex;
 use egui::{
-    Color32, ColorImage, Painter, Pos2, Rangef, Rect, TextureHandle, TextureOptions, Ui, Vec2, pos2, vec2,
+    Color32, ColorImage, Mesh, Painter, Pos2, Rangef, Rect, TextureHandle, TextureOptions, Ui, Vec2, pos2,
+    vec2,
 };
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -40,8 +43,21 @@ pub struct Section {
     pub y: Rangef,
 }
 
-/// What a layer showed last: the picture is painted again only if that has changed.
-type Shown = Arc<Mutex<Option<(Layer, TextureHandle)>>>;
+/// What a layer showed last.
+type Last = Arc<Mutex<Option<Shown>>>;
+
+/// What is shown: the picture is painted again only as far as that has changed.
+struct Shown {
+    layer: Layer,
+    texture: TextureHandle,
+    /// Which tiles have anything in them, row by row.
+    tiles: Vec<bool>,
+    /// Where those are.
+    patches: Vec<Patch>,
+}
+
+/// Pixels a tile, to its right and down.
+const TILE: usize = 32;
 
 impl Layer {
     /// One over a place on the screen, whole pixels of it.
@@ -89,43 +105,73 @@ impl Layer {
             return;
         }
         let id = ui.scope_id().with(("layer", name));
-        let shown: Shown = ui.data_mut(|data| data.get_temp_mut_or_default::<Shown>(id).clone());
-        let mut shown = shown.lock();
-        match &mut *shown {
-            Some((before, _)) if *before == self => {}
-            Some((before, texture)) => {
-                texture.set(self.picture(), TextureOptions::NEAREST);
-                *before = self;
-            }
-            none => {
-                let texture = ui.ctx().load_texture(name, self.picture(), TextureOptions::NEAREST);
-                *none = Some((self, texture));
-            }
+        let last: Last = ui.data_mut(|data| data.get_temp_mut_or_default::<Last>(id).clone());
+        let mut last = last.lock();
+        let shown = last.get_or_insert_with(|| Shown {
+            layer: Layer { size: [0, 0], strokes: Vec::new(), ..self },
+            texture: ui.ctx().load_texture(name, ColorImage::default(), TextureOptions::NEAREST),
+            tiles: Vec::new(),
+            patches: Vec::new(),
+        });
+        shown.become_of(self);
+        painter.add(shown.mesh());
+    }
+
+    /// How many tiles there are in a row, and rows of them.
+    fn tiles(&self) -> [usize; 2] {
+        self.size.map(|side| side.div_ceil(TILE))
+    }
+
+    /// The rows of tiles in which it differs from what was shown before; all, if that was of another size.
+    fn changed(&self, before: &Layer) -> Range<usize> {
+        let all = 0..self.tiles()[1];
+        let are_alike = (before.place, before.scale, before.size) == (self.place, self.scale, self.size);
+        if !are_alike || before.strokes.len() != self.strokes.len() {
+            return all;
         }
-        if let Some((layer, texture)) = &*shown {
-            let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-            painter.image(texture.id(), layer.place, whole, Color32::WHITE);
+        let both = before.strokes.iter().zip(&self.strokes).filter(|(before, now)| before != now);
+        let rows = both.map(|(before, now)| self.rows_of(before).union(self.rows_of(now)));
+        let rows = rows.fold(Rangef::NOTHING, Rangef::union);
+        if rows.min <= rows.max {
+            // Some pixels more, for smooth edges, which reach further where a line is aslant.
+            pixel(rows.min - 2.0) / TILE..(pixel(rows.max + 2.0) / TILE + 1).min(all.end)
+        } else {
+            0..0
         }
     }
 
-    /// What it looks like. A large one is painted by several processors, each some of its rows.
-    fn picture(&self) -> ColorImage {
+    /// The rows of pixels that a stroke may cover.
+    fn rows_of(&self, stroke: &Stroke) -> Rangef {
+        let row = |y: f32| Rangef::point(self.row(y));
+        match stroke {
+            Stroke::Fill(rect, _) => row(rect.top()).union(row(rect.bottom())),
+            Stroke::Line(points, width, _) => points.iter().fold(Rangef::NOTHING, |rows, point| {
+                rows.union(row(point.y - width)).union(row(point.y + width))
+            }),
+            Stroke::Ribbon(sections, _) => sections.iter().fold(Rangef::NOTHING, |rows, section| {
+                rows.union(row(section.y.min)).union(row(section.y.max))
+            }),
+        }
+    }
+
+    /// What some rows of pixels look like. Many are painted by several processors, each some of them.
+    fn picture(&self, rows: Range<usize>) -> ColorImage {
         /// A thread is begun in the time of some ten thousand pixels.
         const WORTHWHILE: usize = 100_000;
         const MOST: usize = 4;
-        let [columns, rows] = self.size;
-        let mut image = ColorImage::filled(self.size, Color32::TRANSPARENT);
+        let size = [self.size[0], rows.len()];
+        let mut image = ColorImage::filled(size, Color32::TRANSPARENT);
         let processors = std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
-        let bands = processors.min(columns * rows / WORTHWHILE).max(1);
-        self.paint(&mut image.pixels, rows.div_ceil(bands));
+        let bands = processors.min(size[0] * size[1] / WORTHWHILE).max(1);
+        self.paint(&mut image.pixels, rows.start, size[1].div_ceil(bands));
         image
     }
 
-    /// Paints so many rows at a time, all at once.
-    fn paint(&self, pixels: &mut [Color32], rows: usize) {
+    /// Paints rows of pixels from one on, so many at a time, all at once.
+    fn paint(&self, pixels: &mut [Color32], first: usize, rows: usize) {
         let columns = self.size[0];
         let all = pixels.chunks_mut((rows * columns).max(1)).enumerate();
-        let mut bands = all.map(|(number, pixels)| Band { pixels, columns, first: number * rows });
+        let mut bands = all.map(|(number, pixels)| Band { pixels, columns, first: first + number * rows });
         let own = bands.next();
         std::thread::scope(|scope| {
             for mut band in bands {
@@ -158,36 +204,35 @@ impl Layer {
         }
     }
 
-    /// Paints every column of pixels whose middle lies between two sections, as high as the ribbon is there. Of some
-    /// columns side by side, what all of them cover is painted row by row, which is quicker.
+    /// Paints every column of pixels whose middle lies between two sections, as high as the ribbon is there. It is painted row by
+    /// row, which is quicker: of each the pixels that are covered wholly all at once, and those at both ends as far as they are.
     fn paint_ribbon(&self, band: &mut Band<'_>, sections: &[Section], colour: Color32) {
-        const TOGETHER: usize = 16;
-        let mut columns: Vec<(usize, Rangef)> = Vec::new();
         for ends in sections.windows(2) {
             let [first, last] = [ends[0], ends[1]];
-            for column in self.column(first.x)..self.column(last.x) {
-                let x = self.place.left() + (column as f32 + 0.5) / self.scale;
-                let share = ((x - first.x) / (last.x - first.x)).clamp(0.0, 1.0);
-                let row = |from: f32, to: f32| self.row(from + (to - from) * share);
-                columns
-                    .push((column, Rangef::new(row(first.y.min, last.y.min), row(first.y.max, last.y.max))));
-            }
-        }
-        for columns in columns.chunks(TOGETHER) {
-            let top = columns.iter().map(|(_, y)| y.min.ceil()).fold(0.0, f32::max);
-            let bottom = columns.iter().map(|(_, y)| y.max.floor()).fold(f32::INFINITY, f32::min);
-            let ([(first, _), ..], [.., (last, _)]) = (columns, columns) else { continue };
-            let is_common = top < bottom && last - first + 1 == columns.len();
-            if is_common {
-                band.paint_rows(*first..last + 1, Rangef::new(top, bottom), colour);
-            }
-            for &(column, y) in columns {
-                let parts = if is_common {
-                    [Rangef::new(y.min, top), Rangef::new(bottom, y.max)]
-                } else {
-                    [y, Rangef::NOTHING]
-                };
-                parts.into_iter().for_each(|y| band.paint_rows(column..column + 1, y, colour));
+            let columns = self.column(first.x)..self.column(last.x);
+            let edge = |from: f32, to: f32| {
+                let slope = (to - from) / (last.x - first.x);
+                let left = self.place.left() + (columns.start as f32 + 0.5) / self.scale - first.x;
+                Edge {
+                    row: (from + left * slope - self.place.top()) * self.scale,
+                    slope,
+                    columns: columns.len(),
+                }
+            };
+            let (top, bottom) = (edge(first.y.min, last.y.min), edge(first.y.max, last.y.max));
+            let rows =
+                pixel(top.least()).max(band.first)..pixel(bottom.most().ceil()).min(band.first + band.rows());
+            for row in rows {
+                let (above, below) = (row as f32, row as f32 + 1.0);
+                let touched = common(bottom.below(above), top.above(below));
+                let whole = common(common(bottom.below(below), top.above(above)), touched.clone());
+                let whole = if whole.is_empty() { touched.end..touched.end } else { whole };
+                for column in (touched.start..whole.start).chain(whole.end..touched.end) {
+                    let covered = bottom.at(column).min(below) - top.at(column).max(above);
+                    let column = columns.start + column;
+                    band.paint_row(row, column..column + 1, colour.gamma_multiply(covered.clamp(0.0, 1.0)));
+                }
+                band.paint_row(row, columns.start + whole.start..columns.start + whole.end, colour);
             }
         }
     }
@@ -206,6 +251,55 @@ impl Layer {
     /// How many rows of pixels lie above a place.
     fn row(&self, y: f32) -> f32 {
         ((y - self.place.top()) * self.scale).clamp(0.0, self.size[1] as f32)
+    }
+}
+
+impl Shown {
+    /// Shows this layer from now on.
+    fn become_of(&mut self, layer: Layer) {
+        let changed = layer.changed(&self.layer);
+        let is_whole = changed == (0..layer.tiles()[1]);
+        let size = layer.size;
+        self.layer = layer;
+        if changed.is_empty() {
+            return;
+        }
+        let rows = changed.start * TILE..(changed.end * TILE).min(size[1]);
+        let image = self.layer.picture(rows.clone());
+        self.tiles.resize(self.layer.tiles().iter().product(), false);
+        self.note_tiles(changed, &image);
+        match is_whole {
+            true => self.texture.set(image, TextureOptions::NEAREST),
+            false => self.texture.set_partial([0, rows.start], image, TextureOptions::NEAREST),
+        }
+    }
+
+    /// Looks which tiles of some rows have anything in them.
+    fn note_tiles(&mut self, rows: Range<usize>, image: &ColorImage) {
+        let [across, down] = self.layer.tiles();
+        self.tiles[rows.start * across..rows.end * across].fill(false);
+        for (number, pixels) in image.pixels.chunks_exact(image.size[0]).enumerate() {
+            let first = (rows.start + number / TILE) * across;
+            for (tile, pixels) in self.tiles[first..first + across].iter_mut().zip(pixels.chunks(TILE)) {
+                *tile = *tile || pixels.iter().any(|pixel| *pixel != Color32::TRANSPARENT);
+            }
+        }
+        self.patches = patches([across, down], |column, row| self.tiles[row * across + column]);
+    }
+
+    /// The parts of the picture that are not clear, where they belong.
+    fn mesh(&self) -> Mesh {
+        let Layer { place, scale, size, .. } = self.layer;
+        let mut mesh = Mesh::with_texture(self.texture.id());
+        for Patch { columns, rows } in &self.patches {
+            let end = |tiles: usize, side: usize| (tiles * TILE).min(side) as f32;
+            let corner = |column, row| vec2(end(column, size[0]), end(row, size[1]));
+            let [from, to] = [corner(columns.start, rows.start), corner(columns.end, rows.end)];
+            let share = |at: Vec2| (at / vec2(size[0] as f32, size[1] as f32)).to_pos2();
+            let part = Rect::from_min_max(place.min + from / scale, place.min + to / scale);
+            mesh.add_rect_with_uv(part, Rect::from_min_max(share(from), share(to)), Color32::WHITE);
+        }
+        mesh
     }
 }
 
@@ -233,15 +327,71 @@ impl Band<'_> {
         for row in first.max(self.first)..end.min(self.first + self.rows()) {
             let covered = rows.max.min(row as f32 + 1.0) - rows.min.max(row as f32);
             let colour = if covered < 1.0 { colour.gamma_multiply(covered) } else { colour };
-            let before = (row - self.first) * self.columns;
-            let pixels = &mut self.pixels[before + columns.start..before + columns.end];
-            if colour.is_opaque() {
-                pixels.fill(colour);
-            } else {
-                pixels.iter_mut().for_each(|pixel| *pixel = over(*pixel, colour));
-            }
+            self.paint_row(row, columns.clone(), colour);
         }
     }
+
+    /// Paints these columns of a row that is here.
+    fn paint_row(&mut self, row: usize, columns: Range<usize>, colour: Color32) {
+        let before = (row - self.first) * self.columns;
+        let pixels = &mut self.pixels[before + columns.start..before + columns.end];
+        if colour.is_opaque() {
+            pixels.fill(colour);
+        } else {
+            pixels.iter_mut().for_each(|pixel| *pixel = over(*pixel, colour));
+        }
+    }
+}
+
+/// The straight top or bottom of a ribbon between two sections, over columns that are counted from its left.
+struct Edge {
+    /// Where it is in the middle of the first, in rows.
+    row: f32,
+    /// And how much further down in each that follows.
+    slope: f32,
+    columns: usize,
+}
+
+impl Edge {
+    fn at(&self, column: usize) -> f32 {
+        self.row + self.slope * column as f32
+    }
+
+    fn least(&self) -> f32 {
+        self.row.min(self.at(self.columns))
+    }
+
+    fn most(&self) -> f32 {
+        self.row.max(self.at(self.columns))
+    }
+
+    /// In which columns it is further down than a row.
+    fn below(&self, row: f32) -> Range<usize> {
+        Edge::positive(self.row - row, self.slope, self.columns)
+    }
+
+    /// In which columns it is further up than a row.
+    fn above(&self, row: f32) -> Range<usize> {
+        Edge::positive(row - self.row, -self.slope, self.columns)
+    }
+
+    /// In which columns something is more than nothing that is so much in the first and grows so in each that follows.
+    fn positive(first: f32, slope: f32, columns: usize) -> Range<usize> {
+        let turn = -first / slope;
+        if slope > 0.0 {
+            (if turn < 0.0 { 0 } else { pixel(turn.floor()).saturating_add(1) }).min(columns)..columns
+        } else if slope < 0.0 {
+            0..pixel(turn.ceil()).min(columns)
+        } else {
+            0..if first > 0.0 { columns } else { 0 }
+        }
+    }
+}
+
+/// What two ranges have in common.
+fn common(one: Range<usize>, other: Range<usize>) -> Range<usize> {
+    let start = one.start.max(other.start);
+    start..one.end.min(other.end).max(start)
 }
 
 /// A colour on top of a pixel, as [`Color32::blend`] has it to the nearest, two channels at a time. No channel may be
@@ -343,8 +493,13 @@ mod tests {
     }
 
     fn alphas(layer: &Layer) -> Vec<Vec<u8>> {
-        let alphas: Vec<u8> = layer.picture().pixels.iter().map(|pixel| pixel.a()).collect();
+        let alphas: Vec<u8> = layer.picture(0..layer.size[1]).pixels.iter().map(|pixel| pixel.a()).collect();
         alphas.chunks(layer.size[0]).map(<[u8]>::to_vec).collect()
+    }
+
+    /// But for rounding.
+    fn are_alike((one, other): (&Color32, &Color32)) -> bool {
+        one.to_array().iter().zip(other.to_array()).all(|(one, other)| one.abs_diff(other) <= 1)
     }
 
     #[test]
@@ -406,6 +561,36 @@ mod tests {
     }
 
     #[test]
+    fn ribbons_cover_of_each_pixel_what_lies_between_their_edges() {
+        let section = |x, min, max| Section { x, y: Rangef::new(min, max) };
+        let ribbons = [
+            [section(0.0, 3.3, 9.7), section(23.0, 30.2, 33.0)],
+            [section(0.0, 30.5, 31.0), section(23.0, 2.25, 9.0)],
+            [section(2.0, 5.0, 6.5), section(20.0, 5.0, 30.5)],
+            [section(-7.0, -9.0, 50.0), section(40.0, 12.0, 14.0)],
+        ];
+        for ends in ribbons {
+            let mut layer = Layer::new(rect(0.0, 24.0, 0.0, 40.0), 1.0, 4096);
+            layer.ribbon(ends.to_vec(), RED);
+            let alphas = alphas(&layer);
+            for (column, row) in (0..24).flat_map(|column| (0..40).map(move |row| (column, row))) {
+                let (x, y) = (column as f32 + 0.5, row as f32);
+                let share = (x - ends[0].x) / (ends[1].x - ends[0].x);
+                let at = |from: f32, to: f32| from + (to - from) * share;
+                let (top, bottom) = (at(ends[0].y.min, ends[1].y.min), at(ends[0].y.max, ends[1].y.max));
+                let is_within = (0.0..=1.0).contains(&share);
+                let covered =
+                    if is_within { (bottom.min(y + 1.0) - top.max(y)).clamp(0.0, 1.0) } else { 0.0 };
+                let painted = f32::from(alphas[row][column]) / 255.0;
+                assert!(
+                    (painted - covered).abs() < 0.01,
+                    "{ends:?} {column} {row}: {painted} is not {covered}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_line_covers_as_much_as_it_is_wide_whichever_way_it_goes() {
         for (from, to) in
             [((2.0, 10.0), (18.0, 10.0)), ((10.0, 18.0), (10.0, 2.0)), ((3.0, 4.0), (17.0, 15.0))]
@@ -433,16 +618,13 @@ mod tests {
         }
         let painted = |rows: usize| {
             let mut pixels = vec![Color32::TRANSPARENT; layer.size[0] * layer.size[1]];
-            layer.paint(&mut pixels, rows);
+            layer.paint(&mut pixels, 0, rows);
             pixels
         };
         let whole = painted(40);
         assert!(whole.iter().any(|pixel| pixel.a() > 200));
         for rows in [1, 7, 20, 39] {
-            let differ = |(ours, whole): (&Color32, &Color32)| {
-                ours.to_array().iter().zip(whole.to_array()).any(|(ours, whole)| ours.abs_diff(whole) > 1)
-            };
-            assert!(!painted(rows).iter().zip(&whole).any(differ), "{rows} rows at a time");
+            assert!(painted(rows).iter().zip(&whole).all(are_alike), "{rows} rows at a time");
         }
     }
 
@@ -473,5 +655,46 @@ mod tests {
         layer.fill(rect(1.0, 2.0, f32::NAN, 1.0), RED);
         layer.fill(rect(1.0, 2.0, 2.0, 1.0), RED);
         assert_eq!(alphas(&layer), [[255, 0], [255, 0]]);
+    }
+
+    #[test]
+    fn only_what_has_changed_is_painted_again_and_only_what_is_there_is_shown() {
+        let context = egui::Context::default();
+        let texture = context.load_texture("layer", ColorImage::default(), TextureOptions::NEAREST);
+        let tile = TILE as f32;
+        let layer = |second: Color32, from: f32| {
+            let mut layer = Layer::new(rect(0.0, tile * 4.0, 0.0, tile * 8.0), 1.0, 4096);
+            layer.fill(rect(0.0, tile, 0.0, tile), RED);
+            layer.line(vec![pos2(3.0, from), pos2(tile * 3.0, tile * 4.5)], 3.0, second);
+            layer
+        };
+        let first = layer(RED, tile * 4.5);
+        let mut shown = Shown {
+            layer: Layer { size: [0, 0], strokes: Vec::new(), ..first },
+            texture,
+            tiles: Vec::new(),
+            patches: Vec::new(),
+        };
+        let rows = |layer: &Layer, shown: &Shown| layer.changed(&shown.layer);
+        assert_eq!(rows(&first, &shown), 0..8, "it was of another size");
+        shown.become_of(first.clone());
+        assert_eq!(rows(&first, &shown), 0..0);
+        let patch = |columns, rows| Patch { columns, rows };
+        assert_eq!(shown.patches, [patch(0..1, 0..1), patch(0..4, 4..5)]);
+        let (blue, slanting) = (layer(Color32::BLUE, tile * 4.5), layer(Color32::BLUE, tile * 6.5));
+        assert_eq!((rows(&blue, &shown), rows(&slanting, &shown)), (4..5, 4..7));
+        let all = slanting.picture(0..slanting.size[1]);
+        let part = slanting.picture(4 * TILE..7 * TILE);
+        assert!(all.pixels[4 * TILE * all.size[0]..].iter().zip(&part.pixels).all(are_alike));
+        shown.become_of(slanting);
+        let tiles = |shown: &Shown| shown.tiles.iter().filter(|is_there| **is_there).count();
+        let seen = tiles(&shown);
+        assert!((7..=9).contains(&seen), "{seen}");
+        let mesh = shown.mesh();
+        assert_eq!(mesh.vertices.len(), shown.patches.len() * 4);
+        let corner = mesh.vertices[3];
+        assert_eq!((corner.pos, corner.uv), (pos2(tile, tile), pos2(0.25, 0.125)));
+        shown.become_of(first);
+        assert_eq!(shown.patches, [patch(0..1, 0..1), patch(0..4, 4..5)]);
     }
 }

@@ -10,6 +10,7 @@ pub mod layer;
 pub mod long_table;
 pub mod matrix;
 pub mod message;
+pub mod patches;
 pub mod sankey;
 pub mod scale;
 pub mod swatch;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const PROGRAMS: [&str; 5] = ["Xvfb", "openbox", "xdotool", "import", "xclip"];
 /// Long after this nothing will come any more, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A channel may differ by this much: the graphics processor dithers, and rounds edges differently.
+/// A channel may differ by this much: the graphics processor rounds edges differently.
 const LEAST_DIFFERENCE: u8 = 8;
 /// This many pixels of a thousand may differ by more. Where it was measured, none did.
 const MOST_DIFFERENT: usize = 1;

@@ -46,7 +46,7 @@ pub(super) fn legend(ui: &mut Ui, measure: Measure) {
     response.on_hover_text(measure.meaning());
     ui.label(weak(most).small());
     let (place, response) = ui.allocate_exact_size(vec2(18.0, 12.0), Sense::hover());
-    hatch::paint(ui, ui.painter(), place, theme::nothing(ui.visuals()));
+    hatch::paint(ui, ui.painter(), [place], theme::nothing(ui.visuals()));
     response.on_hover_text("In these records no request looked into the bin.");
     ui.label(weak("not asked").small());
 }
@@ -149,12 +149,15 @@ impl BinsView {
     }
 
     fn paint(&mut self, ui: &Ui, heat: &Arc<Heat>, columns: &[Range<usize>]) {
-        let key = Painted { heat: heat.clone(), measure: self.measure, columns: columns.len() };
-        let measure = self.measure;
+        let (measure, ground) = (self.measure, ui.visuals().panel_fill);
+        let key = Painted { heat: heat.clone(), measure, columns: columns.len(), ground };
         self.cells.update(ui.ctx(), key, columns.len(), || {
             let colour = |shade: &Shade| match *shade {
                 Shade::Nothing => Color32::TRANSPARENT,
-                Shade::Some(share, certain) => theme::sequence(share).gamma_multiply(narrow(certain)),
+                // Not over the hatching, which says that nobody looked.
+                Shade::Some(share, certain) => {
+                    ground.blend(theme::sequence(share).gamma_multiply(narrow(certain)))
+                }
             };
             heat.shades(columns, measure).iter().map(colour).collect()
         });
@@ -167,9 +170,8 @@ impl BinsView {
             let y = map.area.top() + band.top..=map.area.top() + band.bottom();
             Rect::from_x_y_ranges(map.cells(), y)
         };
-        for band in map.bands {
-            hatch::paint(ui, painter, ground(band), theme::nothing(visuals));
-        }
+        let bare = map.bands.iter().flat_map(|band| self.cells.ground(&band.rows, ground(band)));
+        hatch::paint(ui, painter, bare, theme::nothing(visuals));
         self.cells.draw(painter, map.bands.iter().map(|band| (band.rows.clone(), ground(band))));
         names(ui, painter, map);
         totals(ui, painter, map);
