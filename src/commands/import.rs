@@ -41,7 +41,7 @@ enum Source {
     MallocTrace,
     /// What heaptrack writes, packed or not; that of `heaptrack --raw` says more
     Heaptrack,
-    /// What memray 1.18 to 1.20 write, packed or not, with Python's stacks
+    /// What memray 1.19 and 1.20 write, packed or not, with Python's stacks
     Memray,
     /// What ltrace(1) writes, best with -f -ttt
     Ltrace,

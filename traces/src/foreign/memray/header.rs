@@ -28,7 +28,7 @@ pub(super) enum PythonAllocator {
 }
 
 const MAGIC: &[u8; 7] = b"memray\0";
-/// The versions of the format that are known: of memray 1.18 and 1.19, and of 1.20.
+/// The versions of the format that are known: of memray 1.19, and of 1.20.
 const VERSIONS: [u32; 2] = [12, WITH_PATHS];
 /// The first version that names the folders of modules.
 const WITH_PATHS: u32 = 13;
@@ -43,7 +43,7 @@ impl Header {
         let version = file.half()?;
         if !VERSIONS.contains(&version) {
             return Err(Stop::Wrong(
-                "is of a version that is not known: memray 1.18 to 1.20 write those that are",
+                "is of a version that is not known: memray 1.19 and 1.20 write those that are",
             ));
         }
         let python = file.half()?;
