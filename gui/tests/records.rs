@@ -14,6 +14,7 @@ use malloscope_gui::model::bins::Column;
 use malloscope_gui::model::flows::Unit;
 use malloscope_gui::model::view::View;
 use malloscope_gui::model::{Model, Tile};
+use malloscope_replayer::metrics::searches::SearchRow;
 use malloscope_replayer::report::units;
 use malloscope_replayer::worker::Launcher;
 use std::path::Path;
@@ -260,7 +261,44 @@ fn flows_and_decisions_have_pictures_and_tables() {
     window.press("Picture");
     window.must_say(&["tcache: "]);
     window.press("Decisions");
-    window.must_say(&["tcache: ", "grown top: ", "The unsorted bin was searched"]);
+    window.must_say(&[
+        "tcache: ",
+        "grown top: ",
+        "The unsorted bin was searched",
+        "How far requests searched",
+    ]);
+    let searches = window.model().shown().unwrap().report.outcome.searches.clone();
+    let said = |row: &SearchRow, name: &str| {
+        let (searches, chunks) = (units::count(row.searches), units::count(row.chunks));
+        format!("{name}, {searches}, {chunks}, {:.1}, {}, {}", row.mean(), row.p99, units::count(row.longest))
+    };
+    let of_one = searches.rows.iter().find(|row| row.number.is_some()).unwrap();
+    let one = said(of_one, &format!("{} {}", of_one.kind, of_one.number.unwrap()));
+    window.must_say(&[&said(searches.all().unwrap(), "all")]);
+    assert!(!window.says(&one), "of single bins the table has more");
     window.press("As table");
-    window.must_say(&["Arrived", "Went on"]);
+    window.must_say(&["Arrived", "Went on", &one]);
+    window.press(&format!("Show the longest, record {}", units::count(searches.longest_at)));
+    while !window.model().is_explored() {
+        window.woken.recv().unwrap();
+        window.harness.step();
+    }
+    let moment = window.model().exploring.moment.clone().unwrap();
+    assert_eq!(moment.record(), Some(searches.longest_at));
+}
+
+#[test]
+fn what_closes_a_question_does_not_forget_the_cursor() {
+    let mut window = Window::open("json.mscope");
+    window.apply(Command::Point(Some(500)));
+    for key in [Key::P, Key::G] {
+        window.harness.key_press_modifiers(egui::Modifiers::COMMAND, key);
+        window.harness.run_steps(3);
+        window.harness.key_press(Key::Escape);
+        window.harness.run_steps(3);
+        assert_eq!(window.model().cursor, Some(500), "{key:?}");
+    }
+    window.harness.key_press(Key::Escape);
+    window.harness.run_steps(3);
+    assert_eq!(window.model().cursor, None);
 }

@@ -145,8 +145,9 @@ pub fn apply(model: &mut Model, command: Command) -> Option<Task> {
             None
         }
         Command::Explored(news) => {
+            let is_of_names = matches!(news, explore::News::Named(..));
             explored(model, news);
-            None
+            is_of_names.then(|| Task::Stacks(stacks::look_at_names(model)))
         }
         Command::Flame(command) => Some(Task::Stacks(stacks::flame(model, command))),
         Command::Sites(command) => Some(Task::Stacks(stacks::sites(model, command))),

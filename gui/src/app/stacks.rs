@@ -214,6 +214,11 @@ pub fn look_at_range(model: &mut Model) -> Todo {
     Todo { stop, ..todo }
 }
 
+/// The frames of stacks are to be named that are shown beside the heap map.
+pub fn look_at_names(model: &mut Model) -> Todo {
+    pursue(model)
+}
+
 /// Other allocations count: nothing that was said before is what is asked any more.
 pub fn look_at_filter(model: &mut Model, filter: Filter) -> Todo {
     model.filter = filter;
@@ -254,7 +259,8 @@ fn pursue(model: &mut Model) -> Todo {
         serve(model, &trace, &mut todo);
     }
     todo.start.extend(scan.map(Box::new).map(Work::Scan));
-    if (for_flame || for_sites) && model.stacks.legend == Tile::Missing {
+    let for_map = !model.exploring.names.is_empty();
+    if (for_flame || for_sites || for_map) && model.stacks.legend == Tile::Missing {
         model.stacks.legend = Tile::Loading(None);
         todo.start.push(Work::Name(trace.clone()));
     }

@@ -1,6 +1,7 @@
 //! Where requests were served from and where freed chunks went, by their sizes; and the way of a request, stop by
 //! stop. Each as a picture and as a table.
 
+mod searches;
 mod way;
 
 use super::filter;
@@ -54,7 +55,12 @@ impl ServedView {
             Subject::Frees => (&replayed.frees, Side::Frees),
             Subject::Way => {
                 let area = ScrollArea::both().id_salt("way").auto_shrink(false);
-                area.show(ui, |ui| way::ui(ui, &replayed.stops, self.as_table));
+                let can_go = model.runs.shown().id == RunId::RECORDED;
+                area.show(ui, |ui| {
+                    way::ui(ui, &replayed.stops, self.as_table);
+                    ui.add_space(theme::WIDE_GAP);
+                    searches::ui(ui, &replayed.report.outcome.searches, self.as_table, can_go, commands);
+                });
                 return;
             }
         };

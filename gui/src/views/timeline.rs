@@ -17,8 +17,8 @@ use crate::widgets::grid;
 use crate::widgets::scale::{Scale, Seen, whole};
 use crate::widgets::swatch;
 use egui::{
-    Align2, Button, Color32, EventFilter, Grid, Key, Painter, Pos2, Rangef, Rect, Response, RichText, Sense,
-    Stroke, TextStyle, Ui, WidgetInfo, accesskit::Role, pos2, vec2,
+    Align2, Button, Color32, EventFilter, Grid, Key, Painter, Popup, Pos2, Rangef, Rect, Response, RichText,
+    Sense, Stroke, TextStyle, Ui, WidgetInfo, accesskit::Role, pos2, vec2,
 };
 use malloscope_replayer::report::units::{count, nanos};
 
@@ -335,7 +335,11 @@ impl TimelineView {
         commands: &mut Commands,
     ) {
         let focused = ui.memory(|memory| memory.focused());
+        // What is over everything else is closed by it first.
+        let is_covered = !ui.memory(|memory| memory.allows_interaction(ui.layer_id()));
         if focused.is_none_or(|focused| focused == response.id)
+            && !is_covered
+            && !Popup::is_any_open(ui.ctx())
             && ui.input(|input| input.key_pressed(Key::Escape))
         {
             if self.dragged_from.take().is_some() {

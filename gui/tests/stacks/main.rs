@@ -187,6 +187,45 @@ fn trace_of(directory: &Path, file: &str) -> PathBuf {
     path
 }
 
+/// A trace of one call, from a function of ours, that carries no symbols: they are in this program's file.
+fn trace_of_ours(directory: &Path) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let first = maps.lines().find(|line| line.ends_with(own.to_str().unwrap())).unwrap();
+    let bias = u64::from_str_radix(first.split_once('-').unwrap().0, 16).unwrap();
+    // A note of four and of twenty bytes of the third kind, which comes before all that we might have in common with it.
+    let note = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
+    let file = std::fs::read(&own).unwrap();
+    let id = file.windows(note.len()).position(|bytes| bytes == note).unwrap() + note.len();
+    let mut writer = Writer::new(Vec::new(), &Header::default()).unwrap();
+    writer.capture(Capture { sampling: Sampling::All, depth: 64 });
+    let module = writer.module(Module {
+        path: own.to_str().unwrap().to_owned(),
+        build_id: file[id..id + 20].to_vec(),
+        bias,
+        ..Module::default()
+    });
+    let address = trace_of_ours as fn(&Path) -> PathBuf as usize as u64 - bias + 1;
+    let stack = writer.frame(Frame { caller: Stack::NONE, module: Some(module), address });
+    let placed = Placed { pointer: Pointer::seen(0x1000_0000), head: 0 };
+    let call = Call::Malloc { request: 100, to: placed };
+    let record = Record { time: Nanos(0), thread: Thread(0), program_break: 0, call };
+    writer.record_from(&record, stack).unwrap();
+    let path = directory.join("ours.mscope");
+    std::fs::write(&path, writer.finish(&Ending::default()).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn stacks_beside_the_heap_map_have_the_names_that_are_found_on_this_machine() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut window = Window::open(launcher(), &trace_of_ours(directory.path()), View::Map);
+    window.send(Command::Point(Some(0)));
+    window.wait(|app| app.model().exploring.moment.is_none());
+    window.wait(|app| app.model().stacks.legend.ready().is_none());
+    window.must_say(&["malloc(100)", "Stack 1", "trace_of_ours (main.rs:"]);
+}
+
 fn flame() -> (Window, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let mut window = Window::open(launcher(), &trace(directory.path()), View::Flame);

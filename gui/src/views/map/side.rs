@@ -6,7 +6,10 @@ use crate::model::colouring::{Colouring, Entry, Key};
 use crate::model::heap::{Ask, Moment, described};
 use crate::theme;
 use egui::{Align2, ComboBox, Grid, RichText, ScrollArea, Sense, TextStyle, Ui, vec2};
+use malloscope_replayer::blame::legend::{Legend, Line};
 use malloscope_replayer::report::units::{bytes, count, percent};
+use malloscope_traces::Stack;
+use std::borrow::Cow;
 
 /// Frames of a stack that are shown at most.
 const FRAMES: usize = 24;
@@ -67,7 +70,7 @@ fn legend(ui: &mut Ui, model: &Model, key: &Key, commands: &mut Commands) {
 
 /// A class's name and what it is; of a stack, its innermost function and all of it.
 fn said(model: &Model, entry: &Entry, commands: &mut Commands) -> (String, String) {
-    let lines = entry.stack.map_or(&[][..], |stack| lines(model, stack, commands));
+    let lines = entry.stack.map(|stack| lines(model, stack, commands)).unwrap_or_default();
     match lines.first() {
         Some(line) => {
             (shortened(line.split(" (").next().unwrap_or(line)), lines[..lines.len().min(FRAMES)].join("\n"))
@@ -177,13 +180,24 @@ pub fn stack(ui: &mut Ui, model: &Model, stack: u32, commands: &mut Commands) {
     }
 }
 
-/// What the frames of a stack are called; nothing until somebody has said so.
-fn lines<'a>(model: &'a Model, stack: u32, commands: &mut Commands) -> &'a [String] {
-    match model.exploring.names.get(&stack) {
-        Some(lines) => lines,
-        None => {
-            commands.push(Command::Explore(Ask::Name(stack)));
-            &[]
-        }
+/// What the frames of a stack are called: as in the flamegraph, once their names have been looked for, and until then by
+/// what the trace itself says.
+fn lines<'a>(model: &'a Model, stack: u32, commands: &mut Commands) -> Cow<'a, [String]> {
+    let said = model.exploring.names.get(&stack);
+    if said.is_none() {
+        commands.push(Command::Explore(Ask::Name(stack)));
     }
+    match (model.stacks.legend.ready(), said) {
+        (Some(legend), _) => legend.stack(Stack(stack)).iter().map(|line| in_short(legend, line)).collect(),
+        (None, Some(said)) => Cow::Borrowed(said),
+        (None, None) => Cow::Borrowed(&[]),
+    }
+}
+
+/// A function, and the last part of where its source is.
+fn in_short(legend: &Legend, line: &Line) -> String {
+    let name = &legend.get(line.function).name;
+    let source = legend.source(line);
+    let source = source.as_deref().and_then(|source| source.rsplit('/').next());
+    source.map_or_else(|| name.clone(), |source| format!("{name} ({source})"))
 }
