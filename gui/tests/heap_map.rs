@@ -188,6 +188,11 @@ fn a_chunk_is_chosen_and_said_and_the_legend_adds_up() {
     window.press("Go to the call that made it");
     window.until(|app| app.model().exploring.at == Some(made));
     assert_eq!(window.record(), made);
+    window.apply(Command::Colour(Colouring::Age));
+    window.harness.run_steps(2);
+    window.until(|app| !app.is_busy());
+    let painted = window.app().model().exploring.picture.clone().unwrap();
+    assert_eq!(painted.canvas.colouring, Colouring::Age, "who takes a picture waits for it");
     window.apply(Command::Colour(Colouring::Size));
     window.until(|app| app.model().exploring.picture.as_ref().unwrap().canvas.colouring == Colouring::Size);
     window.must_say(&["up to 64 B", "not the program’s"]);

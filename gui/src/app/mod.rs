@@ -147,7 +147,8 @@ impl App {
     pub fn is_busy(&self) -> bool {
         let works = self.model.runs.is_any_loading() || self.ranged.is_some() || self.stacks.are_some();
         let explores = self.model.exploring.under_way.is_some();
-        works || explores || self.picture.is_some() || self.saving.is_some()
+        let paints = self.painter.as_ref().is_some_and(Painter::is_painting);
+        works || explores || paints || self.picture.is_some() || self.saving.is_some()
     }
 
     /// Where a panel is, in points, if it can be seen.
@@ -422,7 +423,7 @@ impl App {
         let heard = self.stacks.news().into_iter();
         commands.extend(heard.map(|(slot, news)| Command::HeardOfStacks(slot, Box::new(news))));
         commands.extend(self.exploration.iter().flat_map(Exploration::news).map(Command::Explored));
-        let picture = self.painter.as_ref().and_then(Painter::latest);
+        let picture = self.painter.as_mut().and_then(Painter::latest);
         commands.extend(picture.map(|picture| Command::Painted(Arc::new(picture))));
         commands.extend(news.into_iter().map(Command::HeardRecording));
         commands

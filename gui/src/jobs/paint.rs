@@ -11,7 +11,10 @@ use std::thread;
 #[derive(Debug)]
 pub struct Painter {
     canvases: Sender<Canvas>,
-    pictures: Receiver<Picture>,
+    /// Each with how many canvases had been wanted until then.
+    pictures: Receiver<(u64, Picture)>,
+    wanted: u64,
+    painted: u64,
 }
 
 impl Painter {
@@ -21,9 +24,14 @@ impl Painter {
         let (sender, pictures) = mpsc::channel();
         thread::spawn(move || {
             let mut known: Option<(Arc<Moment>, Colouring, Arc<Key>)> = None;
-            while let Ok(first) = wanted.recv() {
+            let mut number = 0;
+            while let Ok(mut canvas) = wanted.recv() {
+                number += 1;
                 // Only the last that was asked for is still wanted.
-                let canvas = wanted.try_iter().last().unwrap_or(first);
+                for later in wanted.try_iter() {
+                    number += 1;
+                    canvas = later;
+                }
                 let key = match &known {
                     Some((moment, colouring, key))
                         if Arc::ptr_eq(moment, &canvas.moment) && *colouring == canvas.colouring =>
@@ -36,23 +44,31 @@ impl Painter {
                         key
                     }
                 };
-                if sender.send(Picture::draw(canvas, key)).is_err() {
+                if sender.send((number, Picture::draw(canvas, key))).is_err() {
                     return;
                 }
                 wake();
             }
         });
-        Painter { canvases, pictures }
+        Painter { canvases, pictures, wanted: 0, painted: 0 }
     }
 
     /// Wants a picture, in place of those that are not drawn yet.
-    pub fn want(&self, canvas: Canvas) {
+    pub fn want(&mut self, canvas: Canvas) {
+        self.wanted += 1;
         // The thread ends only with us.
         let _ = self.canvases.send(canvas);
     }
 
+    /// Whether the picture that was wanted last is still to come.
+    pub fn is_painting(&self) -> bool {
+        self.painted < self.wanted
+    }
+
     /// The latest picture since this was asked last.
-    pub fn latest(&self) -> Option<Picture> {
-        self.pictures.try_iter().last()
+    pub fn latest(&mut self) -> Option<Picture> {
+        let (number, picture) = self.pictures.try_iter().last()?;
+        self.painted = number;
+        Some(picture)
     }
 }
