@@ -760,7 +760,9 @@ impl<M: Machine> Run<'_, M> {
             }
             self.metrics.after(&mut self.engine, self.records, record, ending, answer);
             let freed_to = match &mut self.engine.heap_mut().observer_mut().flows {
-                Some(flows) if is_given && !matches!(answer, Answer::Refused(_)) => flows.after(Head(ending.head)),
+                Some(flows) if is_given && !matches!(answer, Answer::Refused(_)) => {
+                    flows.after(Head(ending.head))
+                }
                 _ => None,
             };
             if self.sends_servings {
